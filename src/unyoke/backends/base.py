@@ -60,6 +60,15 @@ class Work:
         """The coefficients of one parameter."""
         return self.coefficients[0 if self.which is None else self.which[index]]
 
+    @property
+    def models(self) -> int | None:
+        """K, if a coefficient is [K], one number for each of K stacked models."""
+        for each in self.coefficients:
+            for value in each.values():
+                if isinstance(value, torch.Tensor) and value.dim() == 1:
+                    return len(value)
+        return None
+
     def update_of(self, index: int) -> int:
         """The number of one parameter's update."""
         return self.updates[0 if self.which is None else self.which[index]]

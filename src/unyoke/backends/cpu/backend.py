@@ -77,7 +77,7 @@ def _prepare(work: Work) -> str | None:
     from unyoke.backends.cpu.kernels import kernel
     from unyoke.backends.cpu.table import tables
 
-    found = tables(work, _models(work))
+    found = tables(work, work.models)
     if isinstance(found, str):
         return found
     parts = []
@@ -100,7 +100,7 @@ class Prepared:
         self._parts = parts
         self._sole = parts[0][0] if len(parts) == 1 else None
         self._switches = _switches(work)
-        self._models = _models(work)
+        self._models = work.models
         self._pick = itemgetter(*work.rule.coefficient_names)
         self._coefficients = array("d")
         self._which: Sequence[int] | None = None
@@ -141,7 +141,7 @@ def _switches(work: Work) -> tuple[Any, ...]:
 
 
 def _rows_of_stacks(work: Work, models: int) -> list[float]:
-    if _models(work) != models:
+    if work.models != models:
         raise ValueError
     rows: list[float] = []
     for each, t in zip(work.coefficients, work.updates, strict=True):
@@ -151,12 +151,3 @@ def _rows_of_stacks(work: Work, models: int) -> list[float]:
         columns += [torch.tensor(float(work.seed)), torch.tensor(float(t))]
         rows += torch.stack([column.expand(models) for column in columns], dim=1).flatten().tolist()
     return rows
-
-
-def _models(work: Work) -> int | None:
-    """K, if a coefficient is [K], one number for each of K stacked models."""
-    for each in work.coefficients:
-        for value in each.values():
-            if isinstance(value, torch.Tensor) and value.dim() == 1:
-                return len(value)
-    return None

@@ -1,6 +1,7 @@
 """The ``gpu`` backend: a rule's formula compiled by Triton into one launch over all tensors.
 
     backend.py   the questions and the deed of a backend
+    batches.py   what it cannot do, and the work in parts of one kernel each
     batch.py     tensors that share a launch, and their tables on the device
     tables.py    which chunk of which tensor a program updates
     source.py    the text of a kernel, around the formula

@@ -1,0 +1,97 @@
+"""What the ``gpu`` backend cannot do, and the batches of what it can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from unyoke import formats
+from unyoke.backends.base import Work
+from unyoke.backends.gpu.batch import Batch
+from unyoke.backends.gpu.machine import Machine
+from unyoke.backends.gpu.source import TYPES, Recipe
+from unyoke.backends.strides import is_dense, same_order, stack_objection
+from unyoke.storage import BLOCK
+
+
+def objection_to(work: Work, machine: Machine) -> str | None:
+    """What stands against the work, most general first."""
+    if work.rule.scope == "tensor":
+        return f"{work.rule.name} works on whole tensors, not on elements"
+    if work.differentiable:
+        return "autograd cannot record a compiled step"
+    devices = {tensor.device for tensor in _tensors(work)}
+    if len(devices) > 1:
+        return f"mixed devices in one group: {', '.join(sorted(map(str, devices)))}"
+    objection = machine.why_not_on(*devices)
+    objections = (_objection_to_one(work, index) for index in range(len(work.weights)))
+    return objection or next((found for found in objections if found is not None), None)
+
+
+def _tensors(work: Work) -> Iterator[torch.Tensor]:
+    yield from work.weights
+    yield from work.grads
+    for state in work.states:
+        yield from (state[name] for name in work.rule.state)
+
+
+def _objection_to_one(work: Work, index: int) -> str | None:
+    """What stands against one parameter."""
+    weight, grad, state = work.weights[index], work.grads[index], work.states[index]
+    named = {"weight": weight, "gradient": grad, **{n: state[n] for n in work.rule.state}}
+    models = work.models or 1
+    for name, tensor in named.items():
+        if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+            return f"the {name} of parameter {index} is a {type(tensor).__name__}"
+        if tensor.layout is not torch.strided:
+            return f"the {name} of parameter {index} is {tensor.layout}"
+        if _real_dtype(tensor) not in TYPES:
+            return f"the {name} of parameter {index} is {tensor.dtype}"
+        if tensor.is_neg() or tensor.is_conj():
+            return f"the {name} of parameter {index} is lazily negated or conjugated"
+        if tensor.shape != weight.shape or not same_order(weight, tensor):
+            return (
+                f"the {name} of parameter {index} lies in memory as {_layout(tensor)}, and the "
+                f"weight as {_layout(weight)}: a kernel needs one layout"
+            )
+    if not is_dense(weight):
+        return f"parameter {index} has gaps in memory: {_layout(weight)}"
+    if models > 1 and (reason := stack_objection(weight, models)):
+        return reason
+    kinds = [formats.format_of(work.rule, state, name) for name in work.rule.state]
+    if models > 1 and weight.numel() // models % BLOCK and any(kind.block for kind in kinds):
+        return f"models in parameter {index} share 8-bit blocks of {BLOCK} elements"
+    return None
+
+
+def _layout(tensor: torch.Tensor) -> str:
+    return f"shape {tuple(tensor.shape)} with strides {tensor.stride()}"
+
+
+def _real_dtype(tensor: torch.Tensor) -> torch.dtype:
+    return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
+
+
+def batches(work: Work, machine: Machine) -> Iterator[Batch]:
+    """The work in parts of one recipe each."""
+    members: dict[Recipe, list[int]] = {}
+    for index in range(len(work.weights)):
+        members.setdefault(_recipe(work, index), []).append(index)
+    models = work.models or 1
+    for recipe, indices in members.items():
+        yield Batch(recipe, machine, indices, work, models)
+
+
+def _recipe(work: Work, index: int) -> Recipe:
+    rule, state = work.rule, work.states[index]
+    return Recipe(
+        rule=rule,
+        weight=_real_dtype(work.weights[index]),
+        grad=_real_dtype(work.grads[index]),
+        states=tuple(_real_dtype(state[name]) for name in rule.state),
+        formats=tuple(formats.format_of(rule, state, name) for name in rule.state),
+        rounding=work.rounding,
+        maximize=work.maximize,
+        scaled=work.found_inf is not None,
+    )
