@@ -13,6 +13,15 @@ def test_cells_are_all_different_and_come_seed_by_seed(landscape: Landscape) -> 
     assert [cell.seed for cell in cells] == [0] * 18 + [1] * 18
 
 
+def test_every_number_of_updates_comes_with_every_batch_size(landscape: Landscape) -> None:
+    larger = replace(landscape, updates=(10, 20), batch_sizes=(None, 4))
+    assert larger.budgets() == ((10, None), (10, 4), (20, None), (20, 4))
+    assert {cell.budget for cell in larger.cells()} == set(larger.budgets())
+    assert len(list(larger.cells())) == 4 * len(list(landscape.cells()))
+    assert landscape.is_part_of(larger)
+    assert Landscape.from_json(larger.to_json()) == larger
+
+
 def test_landscape_and_cell_survive_json(landscape: Landscape) -> None:
     assert Landscape.from_json(landscape.to_json()) == landscape
     for cell in landscape.cells():
@@ -27,6 +36,7 @@ def test_landscape_and_cell_survive_json(landscape: Landscape) -> None:
         {"optimizer": "Adam"},
         {"schedule": "constant"},
         {"updates": 11},
+        {"batch_size": 4},
         {"lr": 0.3},
         {"weight_decay": 1e-9},
         {"seed": 7},
@@ -46,6 +56,7 @@ def changed(landscape: Landscape) -> list[tuple[Landscape, str]]:
         (replace(landscape, task=TaskReference("other", "0123")), "task made up, not other"),
         (replace(landscape, task=TaskReference("made up", "9")), "code of the task made up"),
         (replace(landscape, updates=(20,)), "updates 10, not 20"),
+        (replace(landscape, batch_sizes=(8,)), "batch sizes the task's own, not 8"),
         (replace(landscape, seeds=(0,)), "seeds 0,1, not 0"),
         (replace(landscape, schedules=("constant",)), "schedules cosine, not constant"),
         (replace(landscape, axes={"SGD": axes["SGD"]}), "optimizers AdamW,SGD, not SGD"),

@@ -11,12 +11,11 @@ from unyoke.study.commands import beyond, map_command
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Axes
 from unyoke.study.statistics import Edge
-from unyoke.study.training import OPTIMIZERS
 
 
 def test_the_default_is_the_must_reach() -> None:
     landscape = request.landscape()
-    assert set(landscape.axes) == set(OPTIMIZERS)
+    assert set(landscape.axes) == set(defaults.OPTIMIZERS)
     for axes in landscape.axes.values():
         assert len(axes.lr) >= 7
         assert len(axes.weight_decay) >= 7
@@ -39,22 +38,43 @@ def test_schedules_budgets_and_seeds() -> None:
     landscape = request.landscape(schedule="cosine,constant", updates="200,100", seeds="2")
     assert landscape.schedules == ("cosine", "constant")
     assert landscape.updates == (100, 200)
+    assert landscape.batch_sizes == (None,)
+    assert request.landscape(batch_size="50, 25").batch_sizes == (25, 50)
     assert landscape.seeds == (0, 1)
+
+
+def test_any_optimizer_with_any_decay_rule() -> None:
+    axes = request.landscape(optimizers="Adam+l2, AMSGradW, Adam+l2_second_moment, NDAdam").axes
+    full = defaults.FULL
+    assert axes == {
+        "Adam": full.axes("Adam"),
+        "AMSGradW": full.axes("AdamW"),
+        "Adam+l2_second_moment": full.axes("Adam"),
+        "NDAdam": Axes(full.axes("Adam").lr, (0.0,)),
+    }
+    lion = request.landscape(optimizers="Lion", lr=["Lion=0.1"], weight_decay=["0"])
+    assert lion.axes == {"Lion": Axes((0.1,), (0.0,))}
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         ({"task": "digts"}, "unknown task 'digts'"),
-        ({"optimizers": "AdamX"}, "unknown optimizer 'AdamX'; known: Adam"),
+        ({"optimizers": "AdamX"}, "unknown optimizer 'AdamX'; did you mean"),
         ({"optimizers": ","}, "empty"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
+        ({"optimizers": "Adam+l3"}, "unknown decay rule 'l3'; known: none, l2"),
+        ({"optimizers": "SGD+l2_first_moment"}, "does not have two"),
+        ({"optimizers": "Lion"}, "Lion has no usual axes"),
+        ({"optimizers": "NDAdam", "weight_decay": ["0.1"]}, "NDAdam has no weight decay"),
+        ({"batch_size": "0"}, "batch size '0'"),
         ({"lr": ["-1"]}, "learning rate '-1'"),
         ({"lr": ["nan"]}, "learning rate 'nan'"),
         ({"lr": ["fast"]}, "learning rate 'fast' is not a number"),
         ({"lr": [""]}, "empty"),
         ({"lr": ["AdamW="]}, "empty"),
         ({"lr": ["Lion=0.1"]}, "'Lion', which this map does not have"),
+        ({"lr": ["Lyon=0.1"]}, "unknown optimizer 'Lyon'"),
         ({"weight_decay": ["-2^-3"]}, "weight decay '-2^-3'"),
         ({"weight_decay": ["inf"]}, "weight decay 'inf'"),
         ({"updates": "0"}, "updates '0'"),
@@ -99,6 +119,7 @@ def words_of(command: str) -> dict[str, object]:
         {"preset": defaults.quick("digits")},
         {"optimizers": "SGDW", "lr": ["1e-3,0.3"], "schedule": "constant", "seeds": "5"},
         {"updates": "10,20", "weight_decay": ["Adam=0,2^-5:2^-1"]},
+        {"batch_size": "20,40", "optimizers": "Adam+l2_first_moment,NDAdam,AMSGradW"},
     ],
 )
 def test_the_command_of_a_landscape_asks_for_it_again(words: dict[str, object]) -> None:

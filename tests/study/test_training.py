@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from unyoke import optimizers
+from unyoke.study.defaults import OPTIMIZERS
 from unyoke.study.landscape import Cell
 from unyoke.study.task import Task
-from unyoke.study.training import OPTIMIZERS, SCHEDULES, evaluate, train
+from unyoke.study.training import SCHEDULES, evaluate, train
 
 CELL = Cell("line", "0", "SGD", "cosine", 20, lr=0.1, weight_decay=0.0, seed=0)
 
@@ -35,6 +37,34 @@ def test_every_optimizer_learns_under_every_schedule(optimizer: str, schedule: s
     assert outcome.test_error is not None
     assert outcome.test_error < 0.25
     assert outcome.curve[0].train_loss > outcome.curve[-1].train_loss
+
+
+@pytest.mark.parametrize("optimizer", [*optimizers.ALL, "Adam+l2_first_moment", "Lion+none"])
+def test_every_optimizer_there_is_trains_every_model(optimizer: str) -> None:
+    """Also those that take matrices alone: Adam has the biases."""
+    cell = replace(CELL, optimizer=optimizer, lr=2**-6)
+    outcome = train(cell, line, time.perf_counter)
+    assert outcome.status == "finished"
+    assert outcome.train_loss is not None
+    assert outcome.train_loss < outcome.curve[0].train_loss
+
+
+def test_batches_have_the_cells_size_or_the_tasks() -> None:
+    seen: list[int] = []
+
+    def watched(seed: int) -> Task:
+        task = line(seed)
+        return replace(
+            task,
+            loss=lambda outputs, targets: (seen.append(len(targets)), task.loss(outputs, targets))[
+                1
+            ],
+        )
+
+    for size, expected in ((None, 16), (7, 7), (40, 30)):
+        seen.clear()
+        train(replace(CELL, updates=1, batch_size=size), watched, time.time)
+        assert seen[0] == expected
 
 
 def test_the_same_cell_gives_the_same_outcome() -> None:

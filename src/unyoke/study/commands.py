@@ -32,12 +32,15 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
         words += ["--optimizers", ",".join(landscape.axes)]
     if landscape.updates != (preset.updates,):
         words += ["--updates", ",".join(map(str, landscape.updates))]
+    sizes = [str(size) for size in landscape.batch_sizes if size is not None]
+    if sizes:
+        words += ["--batch-size", ",".join(sizes)]
     if landscape.schedules != (defaults.SCHEDULE,):
         words += ["--schedule", ",".join(landscape.schedules)]
     if len(landscape.seeds) != preset.seeds:
         words += ["--seeds", str(len(landscape.seeds))]
     for optimizer, axes in landscape.axes.items():
-        usual = preset.axes(optimizer) if optimizer in preset.lr else None
+        usual = preset.usual(optimizer)
         if usual is None or axes.lr != usual.lr:
             words += ["--lr", f"{optimizer}={describe_axis(axes.lr)}"]
         if usual is None or axes.weight_decay != usual.weight_decay:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from unyoke.study.axes import parse_axis
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Axes
+from unyoke.study.optimizers import decay, direction
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,45 @@ class Preset:
     folder: str
 
     def axes(self, optimizer: str) -> Axes:
-        """The axes of one optimizer.
+        """The usual axes of one optimizer.
 
         Raises:
             StudyError: the preset has none for it.
         """
-        if optimizer not in self.lr:
+        usual = self.usual(optimizer)
+        if usual is None:
             raise StudyError(
                 f"{optimizer} has no usual axes; give them: --lr {optimizer}=2^-10:2^-2 "
                 f"--weight-decay {optimizer}=0,2^-10:2^-2"
             )
+        return usual
+
+    def usual(self, optimizer: str) -> Axes | None:
+        """Its own axes, or those of the relative whose steps have the same size, or None."""
+        name, kind = _RELATIVES.get(direction(optimizer)), _KINDS.get(decay(optimizer))
+        if name is None or kind is None:
+            return None
+        decays = "0" if decay(optimizer) == "none" else self.weight_decay[name + kind]
         return Axes(
-            parse_axis(self.lr[optimizer], "learning rate"),
-            parse_axis(self.weight_decay[optimizer], "weight decay"),
+            parse_axis(self.lr[name + kind], "learning rate"), parse_axis(decays, "weight decay")
         )
 
 
 TASK = "digits"
 SCHEDULE = "cosine"
 OPTIMIZERS = ("Adam", "AdamW", "SGD", "SGDW")
+
+_RELATIVES = {
+    **dict.fromkeys(("adam", "amsgrad", "nadam", "nadamw", "radam", "nd_adam"), "Adam"),
+    "heavy_ball": "SGD",
+}
+"""By direction: whose steps have the same size at the same α."""
+
+_KINDS = {
+    **dict.fromkeys(("none", "l2", "l2_first_moment", "l2_second_moment"), ""),
+    **dict.fromkeys(("decoupled", "cautious"), "W"),
+}
+"""By decay rule: the end of the name of the optimizer whose λ is the same quantity."""
 
 FULL = Preset(
     lr={

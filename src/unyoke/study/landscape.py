@@ -1,5 +1,7 @@
 """A landscape: one task over a grid of α × λ for several optimizers, schedules, budgets, seeds.
 
+A budget is a number of updates at a batch size.
+
 `Landscape` is the whole question, frozen; `Cell` is one training of it. Both are plain data, so
 that a ledger can keep them and any worker can receive them.
 """
@@ -10,7 +12,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 from unyoke.study.axes import describe_axis
 
@@ -47,9 +50,29 @@ class Axes:
     weight_decay: tuple[float, ...]
 
 
+class Budget(NamedTuple):
+    """How long one training is.
+
+    Attributes:
+        updates: how many it makes.
+        batch_size: samples per update; None is the task's own.
+    """
+
+    updates: int
+    batch_size: int | None = None
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One training: everything that decides its result."""
+    """One training: everything that decides its result.
+
+    Attributes:
+        optimizer: a name as `unyoke.study.optimizers` reads it.
+        updates, batch_size: the budget.
+        lr: α.
+        weight_decay: λ, or λ′ of an L2 penalty.
+        seed: of the initial weights and of the order of the batches.
+    """
 
     task: str
     task_digest: str
@@ -59,6 +82,12 @@ class Cell:
     lr: float
     weight_decay: float
     seed: int
+    batch_size: int | None = None
+
+    @property
+    def budget(self) -> Budget:
+        """Its number of updates and its batch size."""
+        return Budget(self.updates, self.batch_size)
 
     def to_json(self) -> str:
         """The cell as JSON, the same text for the same cell."""
@@ -77,19 +106,30 @@ class Cell:
 
 @dataclass(frozen=True)
 class Landscape:
-    """The whole question that one ledger answers."""
+    """The whole question that one ledger answers.
+
+    Attributes:
+        axes: of each optimizer, by its name.
+        updates: of one training.
+        batch_sizes: samples per update; None is the task's own.
+    """
 
     task: TaskReference
     axes: Mapping[str, Axes]
     schedules: tuple[str, ...]
     updates: tuple[int, ...]
     seeds: tuple[int, ...]
+    batch_sizes: tuple[int | None, ...] = (None,)
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """Every number of updates with every batch size."""
+        return tuple(Budget(*pair) for pair in product(self.updates, self.batch_sizes))
 
     def cells(self) -> Iterator[Cell]:
         """Every cell, a whole map of one seed before the next seed begins."""
         for seed in self.seeds:
             for schedule in self.schedules:
-                for updates in self.updates:
+                for budget in self.budgets():
                     for optimizer, axes in self.axes.items():
                         for weight_decay in axes.weight_decay:
                             for lr in axes.lr:
@@ -98,19 +138,24 @@ class Landscape:
                                     task_digest=self.task.version,
                                     optimizer=optimizer,
                                     schedule=schedule,
-                                    updates=updates,
+                                    updates=budget.updates,
                                     lr=lr,
                                     weight_decay=weight_decay,
                                     seed=seed,
+                                    batch_size=budget.batch_size,
                                 )
 
     def summary(self) -> str:
         """The landscape in one line."""
         cells = sum(len(axes.lr) * len(axes.weight_decay) for axes in self.axes.values())
-        trainings = cells * len(self.schedules) * len(self.updates) * len(self.seeds)
+        trainings = cells * len(self.schedules) * len(self.budgets()) * len(self.seeds)
+        batches = ""
+        if self.batch_sizes != (None,):
+            batches = f" of {_listed(self.batch_sizes)} samples"
         return (
             f"{self.task.name}: {', '.join(self.axes)}; {_listed(self.schedules)} schedule, "
-            f"{_listed(self.updates)} updates, seeds: {len(self.seeds)}; {trainings} trainings"
+            f"{_listed(self.updates)} updates{batches}, seeds: {len(self.seeds)}; "
+            f"{trainings} trainings"
         )
 
     def to_json(self) -> str:
@@ -130,6 +175,7 @@ class Landscape:
             schedules=tuple(plain["schedules"]),
             updates=tuple(plain["updates"]),
             seeds=tuple(plain["seeds"]),
+            batch_sizes=tuple(plain.get("batch_sizes", (None,))),
         )
 
     def difference(self, other: Landscape) -> str | None:
@@ -143,10 +189,10 @@ class Landscape:
             return f"the code of the task {self.task.name} has changed since"
         if self.task.data_digest != other.task.data_digest:
             return f"other data of the task {self.task.name}"
-        for name in ("schedules", "updates", "seeds"):
+        for name in ("schedules", "updates", "batch_sizes", "seeds"):
             mine, yours = getattr(self, name), getattr(other, name)
             if set(mine) != set(yours):
-                return f"{name} {_listed(mine)}, not {_listed(yours)}"
+                return f"{name.replace('_', ' ')} {_listed(mine)}, not {_listed(yours)}"
         if set(self.axes) != set(other.axes):
             return f"optimizers {_listed(self.axes)}, not {_listed(other.axes)}"
         for optimizer, axes in self.axes.items():
@@ -164,7 +210,7 @@ class Landscape:
         return (
             (self.task.name, self.task.version) == (larger.task.name, larger.task.version)
             and set(self.schedules) <= set(larger.schedules)
-            and set(self.updates) <= set(larger.updates)
+            and set(self.budgets()) <= set(larger.budgets())
             and set(self.seeds) <= set(larger.seeds)
             and all(
                 name in larger.axes
@@ -176,4 +222,4 @@ class Landscape:
 
 
 def _listed(values: Any) -> str:
-    return ",".join(str(value) for value in values)
+    return ",".join("the task's own" if value is None else str(value) for value in values)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from unyoke.study import defaults, tasks
 from unyoke.study.axes import parse_axis
 from unyoke.study.defaults import Preset
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Axes, Landscape
-from unyoke.study.training import OPTIMIZERS, SCHEDULES
+from unyoke.study.optimizers import canonical, decay
+from unyoke.study.training import SCHEDULES
 
 
 def landscape(
@@ -22,6 +23,7 @@ def landscape(
     weight_decay: Sequence[str] = (),
     schedule: str = defaults.SCHEDULE,
     updates: str | None = None,
+    batch_size: str | None = None,
     seeds: str | None = None,
 ) -> Landscape:
     """The landscape that these words ask for; what is not given is the preset's.
@@ -30,17 +32,19 @@ def landscape(
         preset: the size to start from; by default the task's full one.
         task: a built-in task's name, or file.py:function.
         data: the folder with the files that the task reads.
-        optimizers, schedule: names, separated by commas.
+        optimizers: names that `unyoke.study.optimizers` knows, separated by commas.
+        schedule: names, separated by commas.
         lr, weight_decay: axes as `parse_axis` reads them, for all optimizers, or for one as
             OPTIMIZER=AXIS; a later one replaces an earlier one.
         updates: numbers of updates per training, separated by commas.
+        batch_size: samples per update, separated by commas; by default the task's own.
         seeds: how many seeds; they are 0, 1, 2, …
 
     Raises:
         StudyError: any of the words cannot be used.
     """
     preset = preset or defaults.full(task)
-    names = _names(optimizers, OPTIMIZERS, "optimizer") or defaults.OPTIMIZERS
+    names = _optimizers(optimizers) if optimizers is not None else defaults.OPTIMIZERS
     rates = _by_optimizer(lr, names, "learning rate", "--lr")
     decays = _by_optimizer(weight_decay, names, "weight decay", "--weight-decay")
     axes = {}
@@ -50,24 +54,34 @@ def landscape(
         else:
             usual = preset.axes(name)
             axes[name] = Axes(rates.get(name, usual.lr), decays.get(name, usual.weight_decay))
+        if decay(name) == "none" and any(axes[name].weight_decay):
+            raise StudyError(f"{name} has no weight decay; give it --weight-decay {name}=0")
     return Landscape(
         task=tasks.refer(task, data),
         axes=axes,
-        schedules=_names(schedule, SCHEDULES, "schedule") or (defaults.SCHEDULE,),
+        schedules=_schedules(schedule),
         updates=_counts(updates, "updates") or (preset.updates,),
         seeds=tuple(range(_count(seeds, "seeds") if seeds is not None else preset.seeds)),
+        batch_sizes=_counts(batch_size, "batch size") or (None,),
     )
 
 
-def _names(text: str | None, known: Iterable[str], kind: str) -> tuple[str, ...]:
-    if text is None:
-        return ()
+def _optimizers(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(canonical, _names(text, "optimizer"))))
+
+
+def _schedules(text: str) -> tuple[str, ...]:
+    names = _names(text, "schedule")
+    for name in names:
+        if name not in SCHEDULES:
+            raise StudyError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
+    return names
+
+
+def _names(text: str, kind: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not names:
-        raise StudyError(f"the list of {kind}s {text!r} is empty; known: {', '.join(known)}")
-    for name in names:
-        if name not in known:
-            raise StudyError(f"unknown {kind} {name!r}; known: {', '.join(known)}")
+        raise StudyError(f"the list of {kind}s {text!r} is empty")
     return names
 
 
@@ -78,6 +92,7 @@ def _by_optimizer(
     for text in texts:
         optimizer, separator, axis = text.rpartition("=")
         values = parse_axis(axis, name)
+        optimizer = canonical(optimizer) if separator else ""
         if separator and optimizer not in optimizers:
             raise StudyError(
                 f"{flag} {text!r} is for the optimizer {optimizer!r}, which this map does not "

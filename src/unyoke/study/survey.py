@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from unyoke.study.landscape import Axes, Landscape
+from unyoke.study.landscape import Axes, Budget, Landscape
 from unyoke.study.ledger import Record
+from unyoke.study.optimizers import decay
 
 Array = NDArray[np.float64]
-
-L2 = frozenset({"Adam", "SGD"})
-"""Optimizers whose weight decay is an L2 penalty: it enters through the gradient."""
 
 _FIGURES = ("validation_error", "test_error", "test_standard_error", "train_error", "train_loss")
 
@@ -31,6 +29,7 @@ class Panel:
     optimizer: str
     schedule: str
     updates: int
+    batch_size: int | None
     axes: Axes
     figures: dict[str, Array]
     diverged: NDArray[np.bool_]
@@ -39,12 +38,12 @@ class Panel:
     @property
     def title(self) -> str:
         """The optimizer, with its kind of decay where the name does not tell it."""
-        return f"{self.optimizer} + L2" if self.optimizer in L2 else self.optimizer
+        return f"{self.optimizer} + L2" if decay(self.optimizer) == "l2" else self.optimizer
 
     @property
     def decay_symbol(self) -> str:
         """λ′ for an L2 penalty, λ for decoupled decay, as the paper writes them."""
-        return "λ′" if self.optimizer in L2 else "λ"
+        return "λ′" if decay(self.optimizer).startswith("l2") else "λ"
 
     def mean(self, figure: str, seeds: NDArray[np.bool_] | None = None) -> Array:
         """Mean over seeds [weight decays, learning rates]; NaN where a seed diverged or none ran.
@@ -87,9 +86,9 @@ class Survey:
 def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:
     """Sort finished cells into panels."""
     panels = {
-        (optimizer, schedule, updates): _empty_panel(landscape, optimizer, schedule, updates)
+        (optimizer, schedule, budget): _empty_panel(landscape, optimizer, schedule, budget)
         for schedule in landscape.schedules
-        for updates in landscape.updates
+        for budget in landscape.budgets()
         for optimizer in landscape.axes
     }
     seed_index = {seed: index for index, seed in enumerate(landscape.seeds)}
@@ -99,7 +98,7 @@ def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:
     versions: set[str] = set()
     for record in records:
         cell, outcome = record.cell, record.outcome
-        panel = panels[cell.optimizer, cell.schedule, cell.updates]
+        panel = panels[cell.optimizer, cell.schedule, cell.budget]
         at = (
             seed_index[cell.seed],
             row[cell.optimizer][cell.weight_decay],
@@ -127,13 +126,14 @@ def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:
     )
 
 
-def _empty_panel(landscape: Landscape, optimizer: str, schedule: str, updates: int) -> Panel:
+def _empty_panel(landscape: Landscape, optimizer: str, schedule: str, budget: Budget) -> Panel:
     axes = landscape.axes[optimizer]
     shape = (len(landscape.seeds), len(axes.weight_decay), len(axes.lr))
     return Panel(
         optimizer=optimizer,
         schedule=schedule,
-        updates=updates,
+        updates=budget.updates,
+        batch_size=budget.batch_size,
         axes=axes,
         figures={figure: np.full(shape, np.nan) for figure in _FIGURES},
         diverged=np.zeros(shape, dtype=bool),

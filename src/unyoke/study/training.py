@@ -11,19 +11,13 @@ import torch
 
 import unyoke
 from unyoke import schedules
+from unyoke.study import optimizers
 from unyoke.study.landscape import Cell
 from unyoke.study.outcome import CurvePoint, Outcome
 from unyoke.study.task import Task
 
 if TYPE_CHECKING:
     from unyoke.study.task import Samples
-
-OPTIMIZERS: Mapping[str, Callable[..., unyoke.Optimizer]] = {
-    "Adam": unyoke.Adam,
-    "AdamW": unyoke.AdamW,
-    "SGD": unyoke.SGD,
-    "SGDW": unyoke.SGDW,
-}
 
 SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
     "constant": lambda updates: schedules.constant(),
@@ -55,7 +49,9 @@ def train(cell: Cell, build: Callable[[int], Task], clock: Callable[[], float]) 
     torch.manual_seed(cell.seed)
     task = build(cell.seed)
     optimizer = _optimizer(cell, task)
-    batches = _batches(task, torch.Generator().manual_seed(cell.seed))
+    batches = _batches(
+        task, cell.batch_size or task.batch_size, torch.Generator().manual_seed(cell.seed)
+    )
     looks = _look_updates(cell.updates)
     curve: list[CurvePoint] = []
     limit = math.inf
@@ -111,18 +107,18 @@ def _optimizer(cell: Cell, task: Task) -> unyoke.Optimizer:
     with warnings.catch_warnings():
         # A map tries large decays on purpose; the warning is for those who meant torch's.
         warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
-        return OPTIMIZERS[cell.optimizer](
-            task.model.parameters(),
+        return optimizers.factory(cell.optimizer)(
+            [weight for weight in task.model.parameters() if weight.requires_grad],
             lr=cell.lr,
             weight_decay=cell.weight_decay,
             schedule=SCHEDULES[cell.schedule](cell.updates),
         )
 
 
-def _batches(task: Task, generator: torch.Generator) -> Iterator[Samples]:
+def _batches(task: Task, batch_size: int, generator: torch.Generator) -> Iterator[Samples]:
     """Batches without end: each pass in a new order, what does not fill a batch left out."""
     inputs, targets = task.train
-    size = min(task.batch_size, len(targets))
+    size = min(batch_size, len(targets))
     while True:
         order = torch.randperm(len(targets), generator=generator)
         for chosen in torch.split(order, size):
