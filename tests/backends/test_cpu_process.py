@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import resource
@@ -11,6 +12,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,11 @@ import torch
 from following_backends import everything, normal
 
 import unyoke
-from unyoke.backends.cpu import pool
+from unyoke.backends.cpu import pool, team
 from unyoke.backends.cpu.kernels import fingerprint
 from unyoke.primitives import exp, sqrt
 
-LARGE = 3 * pool.WORTH + 12_345
+LARGE = 3 * pool.WORTH_WAKING + 12_345
 
 
 @pytest.fixture
@@ -31,6 +33,15 @@ def threads() -> Iterator[Any]:
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["torch's threads", "own threads"])
+def lent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every way to have threads; own ones serve where torch does not lend its."""
+    if request.param == "own threads":
+        monkeypatch.setattr(pool, "_is_first_process", False)
+    elif team.team() is None:
+        pytest.skip("this torch has no OpenMP of GNU's kind")
 
 
 def stepped(size: int = LARGE, **settings: Any) -> list[torch.Tensor]:
@@ -71,6 +82,7 @@ print([backend.name for backend, _ in plan._shares])
 
 
 class TestThreads:
+    @pytest.mark.usefixtures("lent")
     @pytest.mark.parametrize("settings", [{}, {"state_dtype": "int8", "rounding": "stochastic"}])
     def test_any_number_gives_the_same_bits(self, threads: Any, settings: Any) -> None:
         found = []
@@ -88,6 +100,24 @@ class TestThreads:
         assert cuts == sorted(set(cuts))
         assert len(cuts) > 3
 
+    def test_two_chunks_are_two_shares(self) -> None:
+        assert pool.Shares(np.array([pool.SHARE, pool.SHARE]))._cuts == [0, 1, 2]
+
+    def test_nothing_to_do_is_no_share(self) -> None:
+        assert pool.Shares(np.array([], dtype=np.int64))._cuts == [0]
+
+    def test_torch_lends_threads_that_take_every_share_once(self) -> None:
+        lent = team.team()
+        if lent is None:
+            pytest.skip("this torch has no OpenMP of GNU's kind")
+        told: list[tuple[int, int, int]] = []
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 5)
+        native = prototype(lambda result, error, *shares: told.append(shares) or 0)
+        told_by = SimpleNamespace(address=ctypes.cast(native, ctypes.c_void_p).value)
+        team.run(lent, told_by, 7, [0, 3, 4, 9, 20], threads=2)
+        assert sorted(told) == [(7, 0, 3), (7, 3, 4), (7, 4, 9), (7, 9, 20)]
+
+    @pytest.mark.usefixtures("lent")
     def test_of_python_step_different_optimizers_at_once(self, threads: Any) -> None:
         """Each of them shares out its work among the same helpers."""
         threads(2)
@@ -102,8 +132,7 @@ class TestThreads:
         for each in found:
             assert all(torch.equal(one, two) for one, two in zip(each, expected, strict=True))
 
-    def test_an_error_in_a_helper_is_not_lost(self, threads: Any) -> None:
-        threads(2)
+    def test_an_error_in_a_helper_is_not_lost(self) -> None:
         shares = pool.Shares(np.full(64, pool.SHARE))
 
         def fail(job: int, first: int, last: int) -> None:
@@ -112,7 +141,7 @@ class TestThreads:
             threading.Event().wait(0.02)
 
         with pytest.raises(ZeroDivisionError):
-            shares.run(fail, 0)
+            shares._run_on_own_threads(fail, 0, threads=2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

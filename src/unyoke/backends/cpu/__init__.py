@@ -8,6 +8,7 @@
     native.py    what Numba has no word for
     machine.py   from text to machine code, kept on disk
     pool.py      threads for large work
+    team.py      torch's threads, lent for it
 
 Nothing heavier than NumPy is imported before the first step, and Numba only if the machine code is
 not yet on disk.

@@ -41,7 +41,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def build(text: str, names: Names, fingerprint: str, arguments: int, *, holds_gil: bool) -> Any:
-    """The function ``run`` of a text, compiled now or in an earlier process.
+    """The function ``run`` of a text, compiled now or in an earlier process, with its ``address``.
 
     Args:
         text: Python source in which ``run`` takes 64-bit integers and returns 0.
@@ -61,13 +61,26 @@ def build(text: str, names: Names, fingerprint: str, arguments: int, *, holds_gi
         if code is None:
             code = _compile(text, names(), f"unyoke_{key}", arguments)
             _write(path, code)
+        address = load(code, f"unyoke_{key}")
+    prototype = ctypes.PYFUNCTYPE if holds_gil else ctypes.CFUNCTYPE
+    kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * arguments
+    run: Any = functools.partial(prototype(ctypes.c_int32, *kinds)(address), _result_address, None)
+    run.address = address
+    return run
+
+
+def emit(module: str) -> bytes:
+    """Machine code of a module in LLVM's language."""
+    return bytes(_target_machine().emit_object(llvm.parse_assembly(module)))
+
+
+def load(code: bytes, entry: str) -> int:
+    """Take machine code into this process; the address of its function ``entry``."""
+    with _lock:
         engine = _engine()
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        address = engine.get_function_address(f"unyoke_{key}")
-    prototype = ctypes.PYFUNCTYPE if holds_gil else ctypes.CFUNCTYPE
-    kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * arguments
-    return functools.partial(prototype(ctypes.c_int32, *kinds)(address), _result_address, None)
+        return int(engine.get_function_address(entry))
 
 
 # Numba's convention: a place for the result comes first, one for an exception second.

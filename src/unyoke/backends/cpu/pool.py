@@ -1,7 +1,8 @@
 """Threads for large work: as many as torch would use, and none where one is as fast.
 
-The chunks of a table are shared out once, whatever the number of threads, and elements do not
-depend on each other: results are the same bits for any number of threads.
+They are torch's own where torch lends them (see :mod:`unyoke.backends.cpu.team`), else a pool of
+Python's. The chunks of a table are shared out once, whatever the number of threads, and elements do
+not depend on each other: results are the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -15,13 +16,24 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from unyoke.backends.cpu import team
+
 Kernel: TypeAlias = Callable[[int, int, int], object]
 
-WORTH = 1 << 20
-"""Elements from which on a second thread pays: to wake one takes as long as half of these."""
+WORTH = 1 << 16
+"""Elements from which on a second thread of torch's pays: it is there within microseconds."""
 
-SHARE = 1 << 19
+WORTH_WAKING = 1 << 20
+"""Elements from which on one of Python's pays: to wake it takes as long as half of these."""
+
+SHARE = 1 << 15
 """Elements that a thread takes at a time; the fastest thread takes the most shares."""
+
+MOST = 256
+"""Shares of a table: more would not spread the work more evenly."""
+
+_is_first_process = True
+"""OpenMP's threads hang in a forked process whose parent has used them."""
 
 _executor: ThreadPoolExecutor | None = None
 _workers = 0
@@ -36,18 +48,25 @@ class Shares:
 
     def __init__(self, sizes: Any) -> None:
         self._chunks = len(sizes)
-        self._is_large = int(sizes.sum()) >= WORTH
         ends = np.cumsum(sizes)
-        count = max(1, int(ends[-1]) // SHARE) if len(sizes) else 1
-        cuts = np.searchsorted(ends, np.arange(1, count) * (ends[-1] / count)) if count > 1 else []
-        self._cuts = [0, *sorted({int(cut) for cut in cuts} - {0}), self._chunks]
+        self._elements = int(ends[-1]) if len(sizes) else 0
+        count = min(self._elements // SHARE, MOST)
+        bounds = [self._elements * k // count for k in range(1, count)]
+        inner = np.searchsorted(ends, bounds, side="right").tolist()
+        self._cuts = sorted({0, *inner, self._chunks})
 
     def run(self, kernel: Kernel, job: int) -> None:
         """Call ``kernel(job, first, last)`` until all chunks are done."""
-        threads = torch.get_num_threads() if self._is_large else 1
-        if threads == 1:
+        threads = torch.get_num_threads() if self._elements >= WORTH else 1
+        lent = team.team() if _is_first_process and threads > 1 else None
+        if lent is not None:
+            team.run(lent, kernel, job, self._cuts, threads)
+        elif threads == 1 or self._elements < WORTH_WAKING:
             kernel(job, 0, self._chunks)
-            return
+        else:
+            self._run_on_own_threads(kernel, job, threads)
+
+    def _run_on_own_threads(self, kernel: Kernel, job: int, threads: int) -> None:
         waiting = deque(zip(self._cuts[:-1], self._cuts[1:], strict=True))
         helpers = _start(threads - 1, lambda: _work_off(waiting, kernel, job))
         try:
@@ -79,8 +98,8 @@ def _start(count: int, task: Callable[[], None]) -> list[Future[None]]:
 
 def _forget() -> None:
     """The threads do not exist in a forked process."""
-    global _executor, _workers
-    _executor, _workers = None, 0
+    global _executor, _workers, _is_first_process
+    _executor, _workers, _is_first_process = None, 0, False
 
 
 if hasattr(os, "register_at_fork"):
