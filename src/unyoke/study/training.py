@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -163,3 +163,13 @@ def _diverged(task: Task, update: int, seconds: float, curve: list[CurvePoint]) 
         seconds=seconds,
         curve=tuple(curve),
     )
+
+
+def train_together(
+    cells: Sequence[Cell],
+    build: Callable[[int], Task],
+    clock: Callable[[], float],
+    engine: str = "auto",
+) -> list[Outcome]:
+    """Train a batch of cells; what came of each, in their order."""
+    return [train(cell, build, clock) for cell in cells]
