@@ -13,8 +13,10 @@ from unyoke.study.statistics import (
     best_cell,
     best_cells,
     edges,
+    error_of_the_best,
     jackknife,
     one_knob_regret,
+    sensitivity,
     tilt,
 )
 
@@ -122,6 +124,53 @@ def test_the_smallest_decay_is_an_edge_without_zero_beside_it() -> None:
     error = np.ones((3, 3))
     error[0, 1] = 0
     assert edges(error, (1.0, 2.0, 4.0)) == [Edge("weight_decay", "low")]
+
+
+@pytest.mark.parametrize("slope", [-1.0, 0.0, 0.5])
+def test_a_batch_of_maps_gives_what_each_map_gives(slope: float) -> None:
+    generator = np.random.default_rng(3)
+    maps = basin(slope) + generator.normal(0, 0.02, (5, len(DECAY), len(LR)))
+    maps[1, :, 3:5] = np.nan
+    maps[2] = np.nan
+    report = maps + generator.normal(0, 0.01, maps.shape)
+    for batch, single in (
+        (tilt(LR, DECAY, maps), lambda i: tilt(LR, DECAY, maps[i])),
+        (one_knob_regret(maps, report), lambda i: one_knob_regret(maps[i], report[i])),
+        (error_of_the_best(maps, report), lambda i: error_of_the_best(maps[i], report[i])),
+        (
+            sensitivity(LR, maps, report, 2).decay_retuned,
+            lambda i: sensitivity(LR, maps[i], report[i], 2).decay_retuned,
+        ),
+    ):
+        assert batch == pytest.approx([float(single(i)) for i in range(5)], nan_ok=True)
+
+
+def test_sensitivity_of_a_quadratic_basin() -> None:
+    # E = E* + c((l − s·a)² + a²/2): one step of α costs c(s² + 1/2) with λ kept and c/2 retuned.
+    error = basin(1.0, sharpness=0.1)
+    off = sensitivity(LR, error, error, 2)
+    assert float(off.decay_kept) == pytest.approx(0.1 * 1.5)
+    assert float(off.decay_retuned) == pytest.approx(0.1 * 0.5)
+    far = sensitivity(LR, error, error, 4)
+    assert float(far.decay_kept) == pytest.approx(0.1 * 6)
+    assert float(far.decay_retuned) == pytest.approx(0.1 * 2)
+
+
+def test_sensitivity_is_chosen_by_one_error_and_told_by_the_other() -> None:
+    lr = np.array([1.0, 2.0, 4.0])
+    choice = np.array([[3.0, 1.0, 2.5], [2.0, 5.0, 4.0]])
+    report = np.array([[0.7, 0.5, 0.8], [0.6, 0.9, 0.95]])
+    off = sensitivity(lr, choice, report, 2)
+    assert float(off.decay_kept) == pytest.approx(((0.7 - 0.5) + (0.8 - 0.5)) / 2)
+    assert float(off.decay_retuned) == pytest.approx(((0.6 - 0.5) + (0.8 - 0.5)) / 2)
+
+
+def test_sensitivity_at_an_edge_uses_the_side_that_is_there() -> None:
+    lr, error = np.array([1.0, 2.0, 6.0]), np.array([[0.1, 0.4, 0.9]])
+    assert float(sensitivity(lr, error, error, 2).decay_kept) == pytest.approx(0.3)
+    assert math.isnan(sensitivity(lr, error, error, 4).decay_kept)
+    nothing = np.full((1, 3), np.nan)
+    assert math.isnan(sensitivity(lr, nothing, nothing, 2).decay_kept)
 
 
 def test_jackknife_of_a_mean_is_its_standard_error() -> None:

@@ -47,12 +47,11 @@ def find(panel: Panel) -> Finding:
     lr, weight_decay = np.array(panel.axes.lr), np.array(panel.axes.weight_decay)
 
     def tilt(seeds: NDArray[np.bool_]) -> float:
-        return statistics.tilt(lr, weight_decay, panel.mean("validation_error", seeds))
+        return float(statistics.tilt(lr, weight_decay, panel.mean("validation_error", seeds)))
 
     def regret(seeds: NDArray[np.bool_]) -> float:
-        return statistics.one_knob_regret(
-            panel.mean("validation_error", seeds), panel.mean("test_error", seeds)
-        )
+        validation, test = panel.mean("validation_error", seeds), panel.mean("test_error", seeds)
+        return float(statistics.one_knob_regret(validation, test))
 
     seeds = panel.done.shape[0]
     return Finding(

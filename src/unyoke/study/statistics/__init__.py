@@ -1,0 +1,52 @@
+"""What a landscape says, in numbers: pure functions of arrays.
+
+`basin` has the statistics of one map, `intervals` how far a number is known.
+"""
+
+from unyoke.study.statistics.basin import (
+    BEST,
+    Edge,
+    Position,
+    Sensitivity,
+    best_cell,
+    best_cells,
+    edges,
+    error_of_the_best,
+    one_knob_regret,
+    sensitivity,
+    tilt,
+)
+from unyoke.study.statistics.intervals import (
+    Comparison,
+    Estimate,
+    Interval,
+    bootstrap,
+    detectable_effect,
+    holm,
+    jackknife,
+    mean_interval,
+    paired_difference,
+)
+
+__all__ = [
+    "BEST",
+    "Comparison",
+    "Edge",
+    "Estimate",
+    "Interval",
+    "Position",
+    "Sensitivity",
+    "best_cell",
+    "best_cells",
+    "bootstrap",
+    "detectable_effect",
+    "edges",
+    "error_of_the_best",
+    "holm",
+    "jackknife",
+    "mean_interval",
+    "one_knob_regret",
+    "paired_difference",
+    "sensitivity",
+    "tilt",
+]

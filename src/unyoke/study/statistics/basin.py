@@ -1,0 +1,206 @@
+"""What one map says about its two knobs, as pure functions of arrays.
+
+Errors are [..., weight decays, learning rates]; leading dimensions are a batch, such as the
+resamples of a bootstrap, and stay. A cell that diverged or has not run is NaN, and can be neither
+chosen nor counted. Formulas stand here and, with pictures, in docs/study.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Position = tuple[int, int]
+
+BEST = 10
+"""How many best cells a map circles, as the paper's do."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An end of an axis at which the best cell lies, so that a better one may lie beyond."""
+
+    axis: Literal["lr", "weight_decay"]
+    end: Literal["low", "high", "zero"]
+
+
+def best_cells(choice: Array, count: int = BEST) -> list[Position]:
+    """The `count` cells of lowest error of one map, best first; fewer if fewer have an error."""
+    order = np.argsort(choice, axis=None, kind="stable")[:count]
+    cells = (np.unravel_index(index, choice.shape) for index in order)
+    return [(int(row), int(column)) for row, column in cells if math.isfinite(choice[row, column])]
+
+
+def best_cell(choice: Array) -> Position | None:
+    """The cell of lowest error of one map, or None if no cell has one."""
+    return next(iter(best_cells(choice, 1)), None)
+
+
+def edges(choice: Array, weight_decay: tuple[float, ...]) -> list[Edge]:
+    """The ends of the grid at which the best cell lies.
+
+    λ = 0 counts as an end, because smaller decays than the smallest of the grid were not tried;
+    the smallest λ above 0 does not where λ = 0 was tried beside it.
+    """
+    best = best_cell(choice)
+    if best is None:
+        return []
+    row, column = best
+    found: list[Edge] = []
+    if column == 0:
+        found.append(Edge("lr", "low"))
+    if column == choice.shape[1] - 1:
+        found.append(Edge("lr", "high"))
+    if row == 0:
+        found.append(Edge("weight_decay", "zero" if weight_decay[0] == 0 else "low"))
+    if row == choice.shape[0] - 1 and weight_decay[row] > 0:
+        found.append(Edge("weight_decay", "high"))
+    return found
+
+
+def tilt(lr: Array, weight_decay: Array, error: Array) -> Array:
+    """By how many powers of two the best λ moves when α doubles; shape [...].
+
+        w_ij = exp(−(E_ij − E_min)/s) ;  s = E_(10) − E_min, the spread of the ten best cells
+        tilt = Σ w (a − ā)(l − l̄) / Σ w (a − ā)² ;  a = log2 α, l = log2 λ, ā and l̄ weighted means
+
+    over the cells with λ > 0. For a quadratic basin E = ½(x − x*)ᵀH(x − x*) that is −H_al/H_ll,
+    the slope of the line of the best λ for each α: 0 where the knobs are independent, −1 where
+    only the product α·λ matters. It is the same for any scale and origin of the error. NaN where
+    fewer than two learning rates have a share in the basin.
+    """
+    rows = weight_decay > 0
+    known = error[..., rows, :]
+    a, l = np.broadcast_arrays(np.log2(lr)[None, :], np.log2(weight_decay[rows])[:, None])  # noqa: E741
+    weights = _share_in_basin(known.reshape(*known.shape[:-2], -1))
+    a_centred = a.ravel() - (weights @ a.ravel())[..., None]
+    l_centred = l.ravel() - (weights @ l.ravel())[..., None]
+    variance = (weights * a_centred**2).sum(axis=-1)
+    covariance = (weights * a_centred * l_centred).sum(axis=-1)
+    there = (variance > 1e-9) & (np.isfinite(known).sum(axis=(-2, -1)) >= 3)
+    return _quotient(covariance, variance, there)
+
+
+def _share_in_basin(error: Array) -> Array:
+    """w = exp(−(E − E_min)/s) over the last dimension, of sum 1; s the spread of the ten best.
+
+    Where the ten best are equal they alone have a share; a cell without an error has none.
+    """
+    ranked = np.sort(np.where(np.isfinite(error), error, np.inf), axis=-1)
+    lowest = ranked[..., :1]
+    finite = np.isfinite(ranked).sum(axis=-1, keepdims=True)
+    tenth = np.take_along_axis(ranked, np.clip(finite, 1, min(BEST, error.shape[-1])) - 1, axis=-1)
+    known = np.isfinite(error)
+    height = np.where(known, error, 0.0) - np.where(finite > 0, lowest, 0.0)
+    spread = np.where(finite > 0, tenth, 0.0) - np.where(finite > 0, lowest, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(spread > 0, np.exp(-height / spread), height == 0)
+    share = np.where(known, share, 0.0)
+    return np.asarray(share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-300))
+
+
+def one_knob_regret(choice: Array, report: Array) -> Array:
+    """What tuning one knob at a time costs, in the error's own units; shape [...].
+
+        from each row i:     j = argmin_j C_ij, then k = argmin_k C_kj ;  regret R_kj − R_best
+        from each column j:  i = argmin_i C_ij, then k = argmin_k C_ik ;  regret R_ik − R_best
+
+    averaged over the rows and columns it may start from, half a weight each. C is the error that
+    chooses (validation), R the one that is reported (test), best = argmin C over the whole grid.
+    """
+    lr_first = _descents(choice, report)
+    weight_decay_first = _descents(choice.swapaxes(-1, -2), report.swapaxes(-1, -2))
+    return np.asarray((lr_first + weight_decay_first) / 2 - error_of_the_best(choice, report))
+
+
+def error_of_the_best(choice: Array, report: Array) -> Array:
+    """R at argmin C, shape [...]; NaN where no cell has an error."""
+    flat = _or_infinite(choice).reshape(*choice.shape[:-2], -1)
+    at = flat.argmin(axis=-1)[..., None]
+    reported = np.take_along_axis(report.reshape(flat.shape), at, axis=-1)[..., 0]
+    return np.where(np.isfinite(flat).any(axis=-1), reported, np.nan)
+
+
+def _descents(choice: Array, report: Array) -> Array:
+    """Over all rows: the reported error after choosing a row's best column, then its best row.
+
+    Rows without any error are no place to start from and are left out.
+    """
+    filled = _or_infinite(choice)
+    starts = np.isfinite(filled).any(axis=-1)
+    columns = filled.argmin(axis=-1)
+    rows = np.take_along_axis(filled.argmin(axis=-2), columns, axis=-1)
+    ends = np.take_along_axis(
+        report.reshape(*report.shape[:-2], -1), rows * choice.shape[-1] + columns, axis=-1
+    )
+    total = np.where(starts, ends, 0.0).sum(axis=-1)
+    count = starts.sum(axis=-1)
+    return _quotient(total, count, count > 0)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How much the error rises when α is off by a factor from the best one, in its own units."""
+
+    decay_kept: Array
+    decay_retuned: Array
+
+
+def sensitivity(lr: Array, choice: Array, report: Array, factor: float) -> Sensitivity:
+    """What it costs to have α wrong by `factor`, with λ kept and with λ tuned anew; shape [...].
+
+        (i*, j*) = argmin C ;  j± the columns of α_j*·factor and α_j*/factor
+        kept    = mean over ± of R(i*, j±) − R(i*, j*)
+        retuned = mean over ± of R(argmin_i C(i, j±), j±) − R(i*, j*)
+
+    The mean is over those of the two learning rates that the grid has and that have an error; NaN
+    where it has neither. A cell that diverged should be given the worst error of its map, or a
+    learning rate at which nothing works would count for nothing.
+    """
+    steps = [_columns_at(lr, factor), _columns_at(lr, 1 / factor)]
+    filled = _or_infinite(choice)
+    flat = filled.reshape(*filled.shape[:-2], -1)
+    best_row, best_column = np.divmod(flat.argmin(axis=-1), choice.shape[-1])
+    base = error_of_the_best(choice, report)
+    kept, retuned = [], []
+    for step in steps:
+        column = step[best_column]
+        kept.append(_at(report, best_row, column) - base)
+        tuned = np.take_along_axis(filled.argmin(axis=-2), column[..., None], axis=-1)[..., 0]
+        retuned.append(_at(report, tuned, column) - base)
+    return Sensitivity(_mean_of_known(kept), _mean_of_known(retuned))
+
+
+def _columns_at(lr: Array, factor: float) -> NDArray[np.intp]:
+    """For each learning rate, where `factor` times it stands; −1 where the grid has no such."""
+    same = np.isclose(lr[None, :], factor * lr[:, None], rtol=1e-6, atol=0)
+    return np.where(same.any(axis=1), same.argmax(axis=1), -1)
+
+
+def _at(report: Array, row: NDArray[np.intp], column: NDArray[np.intp]) -> Array:
+    """report[..., row, column] for one row and column of each map; NaN where the column is −1."""
+    flat = report.reshape(*report.shape[:-2], -1)
+    at = row * report.shape[-1] + np.maximum(column, 0)
+    return np.where(column >= 0, np.take_along_axis(flat, at[..., None], axis=-1)[..., 0], np.nan)
+
+
+def _mean_of_known(values: list[Array]) -> Array:
+    stacked = np.stack(values)
+    known = np.isfinite(stacked)
+    total = np.where(known, stacked, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return _quotient(total, count, count > 0)
+
+
+def _or_infinite(error: Array) -> Array:
+    return np.where(np.isfinite(error), error, np.inf)
+
+
+def _quotient(above: Array, below: Array | NDArray[np.intp], there: NDArray[np.bool_]) -> Array:
+    """above/below where it is `there`, else NaN."""
+    return np.asarray(np.where(there, above, np.nan) / np.where(there, below, 1))

@@ -1,0 +1,124 @@
+"""Intervals against closed forms, and what they promise on made-up seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from unyoke.study.statistics import (
+    bootstrap,
+    detectable_effect,
+    holm,
+    mean_interval,
+    paired_difference,
+    tilt,
+)
+
+SEEDS = np.array([0.31, 0.27, 0.35, 0.30, 0.29])
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    interval = mean_interval(SEEDS)
+    low, high = stats.t.interval(0.95, 4, SEEDS.mean(), stats.sem(SEEDS))
+    assert (interval.value, interval.standard_error) == pytest.approx(
+        (SEEDS.mean(), stats.sem(SEEDS))
+    )
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+    assert mean_interval(SEEDS, confidence=0.5).high < interval.high
+
+
+def test_an_error_that_all_seeds_share_is_added_and_counts_as_known() -> None:
+    over_seeds, shared = stats.sem(SEEDS), 0.05
+    interval = mean_interval(SEEDS, sampling_error=shared)
+    assert interval.standard_error == pytest.approx(math.hypot(over_seeds, shared))
+    # With 4 degrees of freedom the interval would reach 2.78 standard errors, with infinitely
+    # many 1.96; here the shared error is by far the larger part.
+    reach = (interval.high - interval.value) / interval.standard_error
+    assert reach == pytest.approx(1.96, abs=0.02)
+
+
+def test_seeds_without_an_error_are_left_out_and_one_seed_knows_no_spread() -> None:
+    assert mean_interval([*SEEDS, math.nan]) == mean_interval(SEEDS)
+    alone = mean_interval([0.3])
+    assert alone.value == 0.3
+    assert math.isnan(alone.low)
+    assert not alone.excludes_zero
+    assert math.isnan(mean_interval([]).value)
+
+
+def test_a_paired_difference_is_the_paired_t_test() -> None:
+    b = SEEDS + np.array([0.02, 0.01, 0.03, 0.015, 0.02])
+    comparison = paired_difference(SEEDS, b)
+    expected = stats.ttest_rel(SEEDS, b)
+    interval = expected.confidence_interval(0.95)
+    assert comparison.p_value == pytest.approx(expected.pvalue)
+    assert comparison.difference.low == pytest.approx(interval.low)
+    assert comparison.difference.high == pytest.approx(interval.high)
+    assert comparison.difference.excludes_zero
+    # What all seeds share cancels: unpaired, this difference is lost in their spread.
+    assert stats.ttest_ind(SEEDS, b).pvalue > 0.2
+
+
+def test_pairs_with_a_missing_seed_are_left_out() -> None:
+    b = np.array([0.3, math.nan, 0.4, 0.31, 0.3])
+    assert paired_difference(SEEDS, b).pairs == 4
+    with pytest.raises(ValueError, match="5 values cannot be paired with 2"):
+        paired_difference(SEEDS, [0.1, 0.2])
+
+
+def test_a_comparison_of_one_pair_or_of_equals_claims_nothing() -> None:
+    assert math.isnan(paired_difference([0.1], [0.2]).p_value)
+    assert paired_difference(SEEDS, SEEDS).p_value == 1
+    assert paired_difference(SEEDS, SEEDS - 0.5).p_value == 0  # no spread at all
+
+
+def test_the_bootstrap_of_a_mean_is_students_interval() -> None:
+    interval = bootstrap(lambda seeds: SEEDS[seeds].mean(axis=-1), 5, resamples=20_000)
+    expected = mean_interval(SEEDS)
+    assert interval.value == expected.value
+    # 20,000 draws know a standard deviation to half a percent.
+    assert interval.standard_error == pytest.approx(expected.standard_error, rel=0.02)
+    assert interval.low == pytest.approx(expected.low, rel=0.01)
+
+
+def test_the_bootstrap_gives_the_same_every_time_and_knows_when_it_does_not_know() -> None:
+    assert bootstrap(_mean, 5) == bootstrap(_mean, 5)
+    assert math.isnan(bootstrap(_mean, 1).low)
+    assert math.isnan(bootstrap(lambda seeds: np.where(seeds[:, 0] > 0, 1.0, math.nan), 5).low)
+
+
+def _mean(seeds: np.ndarray) -> np.ndarray:
+    return SEEDS[seeds].mean(axis=-1)
+
+
+def test_bootstrap_intervals_of_the_tilt_hold_it_as_often_as_they_say() -> None:
+    """Also with three seeds; benchmarks/interval_coverage.py measures it for all statistics."""
+    lr = decay = 2.0 ** np.arange(-4, 5)
+    a, l = np.log2(lr)[None, :], np.log2(decay)[:, None]  # noqa: E741
+    basin = 0.08 + 0.004 * ((l + 0.6 * a) ** 2 + 0.5 * a**2)
+    generator = np.random.default_rng(0)
+    studies, held = 120, 0
+    for _ in range(studies):
+        errors = basin + generator.normal(0, 0.006, (3, *basin.shape))
+        interval = bootstrap(lambda s, e=errors: tilt(lr, decay, e[s].mean(axis=1)), 3)
+        held += interval.low <= -0.6 <= interval.high
+    # Of 120 intervals that hold with 95 %, fewer than 106 do with probability 0.3 %.
+    assert held >= 106
+
+
+def test_holm() -> None:
+    # By hand: sorted 0.01·3, 0.03·2, 0.04·1, none smaller than the one before.
+    assert holm([0.04, math.nan, 0.01, 0.03]) == pytest.approx(
+        [0.06, math.nan, 0.03, 0.06], nan_ok=True
+    )
+    assert holm([]).size == 0
+
+
+def test_a_detectable_effect_is_detected_with_that_power() -> None:
+    generator = np.random.default_rng(0)
+    differences = generator.normal(detectable_effect(5), 1, (4000, 5))
+    power = np.mean(stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05)
+    assert power == pytest.approx(0.8, abs=0.02)  # its standard error is 0.006
