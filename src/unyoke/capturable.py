@@ -138,6 +138,7 @@ class DevicePlan(Plan):
     def __init__(
         self,
         rule: Rule,
+        params: Sequence[torch.Tensor],
         weights: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
@@ -150,20 +151,18 @@ class DevicePlan(Plan):
                 f"{', '.join(sorted(map(str, devices)))}: give each device a group of its own"
             )
         (self._device,) = devices
-        super().__init__(rule, weights, states, numbers)
+        super().__init__(rule, params, weights, states, numbers)
         self._clock = clock
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return DeviceCounters(states, names, self._device)
 
-    def prepare(
-        self, grads: Sequence[torch.Tensor], group: Hyperparameters, lr: Any, eta: Any, backend: str
-    ) -> None:
+    def prepare(self, group: Hyperparameters, lr: Any, eta: Any, backend: str) -> None:
         work = self.work
         lr, eta, weight_decay = self._clock.rates(group)
         group = {**group, "weight_decay": weight_decay}
         sets = self._counters.read()
-        work.grads, work.which = grads, self._counters.which
+        work.which = self._counters.which
         work.maximize, work.differentiable = group["maximize"], group["differentiable"]
         work.rounding, work.seed = group["rounding"], group["seed"]
         work.updates, work.coefficients, self._next = [], [], []

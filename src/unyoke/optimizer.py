@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from types import NoneType
-from typing import TYPE_CHECKING, Any, cast, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch.optim.optimizer import (
@@ -16,9 +15,10 @@ from torch.optim.optimizer import (
 )
 
 from unyoke import backends, counters, decays, directions, formats, membership
+from unyoke.backends.watch import Values
 from unyoke.capturable import DevicePlan, OnDevice, amp_on_device
 from unyoke.formats import Rounding, StateDtype
-from unyoke.plan import Plan, same_objects
+from unyoke.plan import Plan
 from unyoke.rates import (
     Group,
     WeightDecay,
@@ -115,7 +115,7 @@ class Optimizer(torch.optim.Optimizer):
         self._weight_decays: list[WeightDecay | None] = []
         self._warned = False
         self._plans: dict[int, Plan] = {}
-        self._known_states: list[dict[str, Any]] = []
+        self._known_states = Values()
         self._on_device = OnDevice()
         backends.check_name(backend)
         if schedule is not None and not callable(schedule):
@@ -286,7 +286,7 @@ class Optimizer(torch.optim.Optimizer):
         if self.released is not None:
             self.released.step_called()
             return
-        if not same_objects(self._known_states, self.state.values()):
+        if not self._known_states.hold(self.state):
             self._plans.clear()  # somebody has put other dictionaries into the state
         plans = [self._prepared(index, group) for index, group in enumerate(self.param_groups)]
         for plan in plans:
@@ -304,22 +304,19 @@ class Optimizer(torch.optim.Optimizer):
     def _prepared(self, index: int, group: Group) -> Plan | None:
         """The group's plan with everything for this update in it; None without gradients."""
         lr, eta = (None, None) if group["capturable"] else rate(self.schedule, index, group)
-        weights: Sequence[torch.Tensor] = group["params"]
-        grads = [weight.grad for weight in weights]
-        if NoneType in set(map(type, grads)):
-            weights = [weight for weight in weights if weight.grad is not None]
-            grads = [grad for grad in grads if grad is not None]
-        if not weights:
-            return None
         rule = self.rule(group)
         plan = self._plans.get(index)
-        fits = plan is not None and plan.fits(rule, weights)
-        self._on_device.check(group, weights, plan if fits else None)
-        if plan is None or not fits:
-            plan = self._plans[index] = self._new_plan(index, group, rule, list(weights))
-            self._known_states = list(self.state.values())
+        if plan is None or not plan.fits(rule, group["params"]):
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                return None
+            self._on_device.check(group, weights, None)
+            plan = self._plans[index] = self._new_plan(index, group, rule, weights)
+            self._known_states = backends.watch_values(self.state)
+        else:
+            self._on_device.check(group, plan.work.weights, plan)
         plan.work.grad_scale, plan.work.found_inf = self.grad_scale, self.found_inf
-        plan.prepare(cast(list[torch.Tensor], grads), group, lr, eta, self.backend)
+        plan.prepare(group, lr, eta, self.backend)
         return plan
 
     def _new_plan(self, index: int, group: Group, rule: Rule, weights: list[torch.Tensor]) -> Plan:
@@ -330,10 +327,10 @@ class Optimizer(torch.optim.Optimizer):
             if weight.grad is not None
         ]
         if not group["capturable"]:
-            return Plan(rule, weights, states, numbers)
+            return Plan(rule, group["params"], weights, states, numbers)
         given = self._weight_decays[index]
         clock = self._on_device.clock(index, group, self.schedule, given, weights[0].device)
-        return DevicePlan(rule, weights, states, numbers, clock)
+        return DevicePlan(rule, group["params"], weights, states, numbers, clock)
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
@@ -395,7 +392,7 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._plans = {}
-        self._known_states = []
+        self._known_states = Values()
         self._on_device = OnDevice()
         for group in self.param_groups:
             for name, value in self.defaults.items():

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from operator import is_, itemgetter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from unyoke import formats
-from unyoke.backends import Share, Work, shares
+from unyoke.backends import Share, Work, shares, watch_group
+from unyoke.backends.watch import Entry
 from unyoke.counters import Counters
 from unyoke.update import Hyperparameters, Rule
 
 
 class Plan:
-    """A group's work, who does it, and the counters of its parameters."""
+    """A group's work, who does it, and the counters of its parameters.
+
+    Args:
+        rule: direction and decay.
+        params: the group's parameters.
+        weights: those that have a gradient.
+        states: of each of them.
+        numbers: that random bits are drawn by, one for each of them.
+    """
 
     def __init__(
         self,
         rule: Rule,
+        params: Sequence[torch.Tensor],
         weights: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
     ) -> None:
         self.work = Work(rule, weights, states, numbers=numbers)
         self._counters = self._count(states, ("step", *rule.scalars))
-        self._kept = list(self._state_tensors())
+        self._watch = watch_group(params, weights, list(self._entries()))
         self._scalars = rule.scalars
         self._next: list[tuple[float, ...]] = []
         self._shares: Sequence[Share] = ()
@@ -34,30 +43,22 @@ class Plan:
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return Counters(states, names)
 
-    def fits(self, rule: Rule, weights: Sequence[torch.Tensor]) -> bool:
-        """Whether it was made for this rule and these weights, and their state tensors live on."""
-        work = self.work
-        if rule is not work.rule or not same_objects(weights, work.weights):
-            return False
-        try:
-            for get, states, tensors in self._kept:
-                if not all(map(is_, map(get, states), tensors)):
-                    return False
-        except KeyError:
-            return False
-        return True
+    def fits(self, rule: Rule, params: list[torch.Tensor]) -> bool:
+        """Whether it was made for this rule and these parameters.
 
-    def _state_tensors(self) -> Iterator[tuple[Any, list[dict[str, Any]], list[torch.Tensor]]]:
-        """For each name in the state: how to look it up, the states that have it, what is there."""
+        The same ones must have a gradient, and the state tensors must live on.
+        """
+        return rule is self.work.rule and self._watch.holds(params)
+
+    def _entries(self) -> Iterator[Entry]:
+        """Every tensor in the states, and where it is."""
         rule = self.work.rule
         for name in ("step", *rule.scalars, *rule.state, *formats.extra_names(rule)):
-            states = [state for state in self.work.states if name in state]
-            if states:
-                yield itemgetter(name), states, [state[name] for state in states]
+            for state in self.work.states:
+                if name in state:
+                    yield Entry(state, name, state[name])
 
-    def prepare(
-        self, grads: Sequence[torch.Tensor], group: Hyperparameters, lr: Any, eta: Any, backend: str
-    ) -> None:
+    def prepare(self, group: Hyperparameters, lr: Any, eta: Any, backend: str) -> None:
         """Form the coefficients and choose the backend; nothing is changed yet.
 
         Raises:
@@ -65,7 +66,6 @@ class Plan:
         """
         work, counters = self.work, self._counters
         counters.read()
-        work.grads = grads
         work.which = counters.which
         work.maximize, work.differentiable = group["maximize"], group["differentiable"]
         work.rounding, work.seed = group["rounding"], group["seed"]
@@ -84,10 +84,3 @@ class Plan:
         self._counters.write(self._next)
         for backend, work in self._shares:
             backend.step(work)
-            work.grads = ()  # else they would live until the next step, in spite of zero_grad()
-        self.work.grads = ()
-
-
-def same_objects(one: Collection[Any], other: Collection[Any]) -> bool:
-    """Whether two collections hold the same objects; ``==`` would compare tensors by value."""
-    return len(one) == len(other) and all(map(is_, one, other))

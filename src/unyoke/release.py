@@ -229,7 +229,6 @@ class Release:
         plan = self._plans.get(weight)
         if plan is None or plan.work.states[0] is not state or not plan.fits(rule, [weight]):
             numbers = [(index << 20) + number]
-            plan = self._plans[weight] = Plan(rule, [weight], [state], numbers)
-        assert weight.grad is not None
-        plan.prepare([weight.grad], group, lr, eta, optimizer.backend)
+            plan = self._plans[weight] = Plan(rule, [weight], [weight], [state], numbers)
+        plan.prepare(group, lr, eta, optimizer.backend)
         plan.run()

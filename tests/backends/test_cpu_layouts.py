@@ -10,6 +10,9 @@ import torch
 from following_backends import normal
 
 import unyoke
+from unyoke import backends
+from unyoke.backends import watch
+from unyoke.backends.cpu import objects
 
 Tensors = tuple[torch.nn.Parameter, torch.Tensor]
 CANARY = 7.0
@@ -121,6 +124,14 @@ def test_complex_weights_go_to_eager(dtype: torch.dtype) -> None:
     unyoke.AdamW([weight]).step()
 
 
+@pytest.fixture(params=["compiled code asks", "Python asks"])
+def _who_asks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "Python asks":
+        monkeypatch.setattr(objects, "places", lambda: None)
+        monkeypatch.setattr(backends, "_watches", lambda: (watch.Watch, watch.Values))
+
+
+@pytest.mark.usefixtures("_who_asks")
 class TestBetweenSteps:
     """What happens to parameters between two steps is noticed at the next."""
 

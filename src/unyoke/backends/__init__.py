@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
+
+import torch
 
 from unyoke.backends.base import Backend, Work
 from unyoke.backends.compiled import Compiled
@@ -12,6 +15,7 @@ from unyoke.backends.cpu import Cpu
 from unyoke.backends.division import Division, Share
 from unyoke.backends.eager import Eager
 from unyoke.backends.gpu import Gpu
+from unyoke.backends.watch import Entry, Values, Watch
 
 ALL: Mapping[str, Backend] = MappingProxyType(
     {part.name: part for part in (Gpu(), Cpu(), Eager(), Compiled())}
@@ -46,6 +50,30 @@ def shares(name: str, work: Work) -> Sequence[Share]:
     return division.shares
 
 
+def watch_group(
+    params: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], entries: Sequence[Entry]
+) -> Watch:
+    """What watches a parameter group, its gradients and the entries of its state."""
+    return _watches()[0](params, weights, entries)
+
+
+def watch_values(mapping: Mapping[Any, Any]) -> Values:
+    """What watches the values of a mapping."""
+    return _watches()[1](mapping)
+
+
+@functools.cache
+def _watches() -> tuple[type[Watch], type[Values]]:
+    """Compiled ones where that can be."""
+    if ALL["cpu"].missing() is not None:
+        return Watch, Values
+    from unyoke.backends.cpu import objects, watch
+
+    if objects.places() is None or watch.unable() is not None:
+        return Watch, Values
+    return watch.Watch, watch.Values
+
+
 @functools.cache
 def _present() -> Sequence[Backend]:
     """Those of AUTO that this machine has what they need for."""
@@ -57,4 +85,15 @@ def _only(name: str) -> Sequence[Backend]:
     return (ALL[name],)
 
 
-__all__ = ["ALL", "AUTO", "Backend", "Share", "Work", "check_name", "shares", "table"]
+__all__ = [
+    "ALL",
+    "AUTO",
+    "Backend",
+    "Share",
+    "Work",
+    "check_name",
+    "shares",
+    "table",
+    "watch_group",
+    "watch_values",
+]

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import torch
 
 from unyoke.update import Rule
+
+
+class Gradients(Sequence[torch.Tensor]):
+    """The gradients that some weights have when looked at; none lives on because of it."""
+
+    def __init__(self, weights: Sequence[torch.Tensor]) -> None:
+        self._weights = weights
+
+    def __len__(self) -> int:
+        return len(self._weights)
+
+    @overload
+    def __getitem__(self, index: int) -> torch.Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[torch.Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [weight.grad for weight in self._weights[index]]
+        return self._weights[index].grad
+
+    def __iter__(self) -> Iterator[Any]:
+        return (weight.grad for weight in self._weights)
 
 
 @dataclass
@@ -17,15 +39,14 @@ class Work:
     """One update of one parameter group, ready to run; weights, grads and states are parallel.
 
     The object lives as long as rule, weights and state tensors stay the same objects; only
-    ``grads``, ``coefficients`` and ``which`` are renewed at each step. So a backend may keep what
-    it derives from the rest in ``cache``. A parameter's memory can move or change its shape
+    ``coefficients`` and ``which`` are renewed at each step. So a backend may keep what it derives
+    from the rest in ``cache``. A parameter's memory can move or change its shape
     between steps, and gradients may be new tensors at each: backends look at both every time.
 
     Attributes:
         rule: direction and decay.
         weights: the parameters that have a gradient.
         states: per parameter, its state by name; updated in place.
-        grads: their gradients; never written.
         coefficients: the distinct sets of the rule's coefficients, by name.
         which: per parameter the index of its set; None while there is one set.
         maximize: the gradient counts with its sign turned.
@@ -38,12 +59,12 @@ class Work:
         found_inf: GradScaler's verdict; unless it is 0, nothing may change. Both are only set for
             a backend that reads them on the device.
         cache: the backends' own.
+        given_grads: gradients, where they are not those of the weights.
     """
 
     rule: Rule
     weights: Sequence[torch.Tensor]
     states: Sequence[dict[str, Any]]
-    grads: Sequence[torch.Tensor] = ()
     coefficients: Sequence[dict[str, Any]] = ()
     which: Sequence[int] | None = None
     maximize: bool = False
@@ -55,6 +76,12 @@ class Work:
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
     cache: dict[str, Any] = field(default_factory=dict)
+    given_grads: Sequence[torch.Tensor] | None = None
+
+    @property
+    def grads(self) -> Sequence[torch.Tensor]:
+        """Per parameter its gradient; never written."""
+        return Gradients(self.weights) if self.given_grads is None else self.given_grads
 
     def coefficients_of(self, index: int) -> dict[str, Any]:
         """The coefficients of one parameter."""

@@ -37,7 +37,6 @@ class Part:
         """Take over what changes from step to step."""
         if self._indices is not None:
             own = self.work
-            own.grads = [whole.grads[k] for k in self._indices]
             which = whole.which
             own.which = None if which is None else [which[k] for k in self._indices]
             own.coefficients, own.updates = whole.coefficients, whole.updates
@@ -45,11 +44,6 @@ class Part:
             own.rounding, own.seed = whole.rounding, whole.seed
             own.grad_scale, own.found_inf = whole.grad_scale, whole.found_inf
         return self.work
-
-    def release(self) -> None:
-        """Let go of the gradients, which would live on in spite of zero_grad()."""
-        if self._indices is not None:
-            self.work.grads = ()
 
 
 class Division:
@@ -71,7 +65,6 @@ class Division:
             self._offer(whole)
         else:
             self._divide(work)
-        self._release()
         self.shares: list[Share] = [(backend, part.work) for backend, part in self._taken]
         self._sole = self._taken[0][0] if len(self._taken) == 1 and not self._refused else None
 
@@ -79,22 +72,13 @@ class Division:
         """Whether dividing anew would come out the same."""
         if self._sole is not None:
             return self._backends is backends and self._sole.why_not(work) is None
-        holds = (
+        return (
             self._backends == backends
             and all(backend.why_not(part.renew(work)) is None for backend, part in self._taken)
             and all(
                 backend.why_not(part.renew(work)) is not None for backend, part in self._refused
             )
         )
-        self._release()
-        return holds
-
-    def _release(self) -> None:
-        """Those who take their part need the gradients once more."""
-        taken = [part for _, part in self._taken]
-        for _, part in self._refused:
-            if part not in taken:
-                part.release()
 
     def _offer(self, part: Part) -> Backend:
         """Find the backend that takes a part."""

@@ -62,7 +62,7 @@ def rows(work: Work, index: int) -> Rows:
         work,
         weights=[weight[place]],
         states=[{name: state[name][place] for name in work.rule.state}],
-        grads=[grad.values()],
+        given_grads=[grad.values()],
         coefficients=[work.coefficients_of(index)],
         which=None,
         updates=[work.update_of(index)],

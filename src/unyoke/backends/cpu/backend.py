@@ -115,8 +115,8 @@ class Prepared:
             return False  # a number has become a row of numbers
         self._which = work.which
         if self._sole is not None:
-            return self._sole.holds(work.grads)
-        return all(table.holds([work.grads[k] for k in table.which]) for table, _ in self._parts)
+            return self._sole.holds()
+        return all(table.holds() for table, _ in self._parts)
 
     def run(self) -> None:
         address, which = self._coefficients.buffer_info()[0], self._which

@@ -158,4 +158,7 @@ def reading() -> dict[str, Any]:
         "put_word": native.put_word,
         "ask": native.ask,
         "prefetch": native.prefetch,
+        "invoke1": native.invoke1,
+        "invoke2": native.invoke2,
+        "invoke4": native.invoke4,
     }

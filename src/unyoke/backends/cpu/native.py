@@ -117,6 +117,42 @@ def ask(context: Any, function: Any, handle: Any) -> Any:
     return types.int64(function, handle), generate
 
 
+def _invoke(builder: Any, function: Any, arguments: Any) -> Any:
+    word = ir.IntType(64)
+    c_type = ir.FunctionType(word, [word] * len(arguments)).as_pointer()
+    return builder.call(builder.inttoptr(function, c_type), arguments)
+
+
+@intrinsic
+def invoke1(context: Any, function: Any, first: Any) -> Any:
+    """What a C function of one word returns, a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _invoke(builder, arguments[0], arguments[1:])
+
+    return types.int64(function, first), generate
+
+
+@intrinsic
+def invoke2(context: Any, function: Any, first: Any, second: Any) -> Any:
+    """What a C function of two words returns, a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _invoke(builder, arguments[0], arguments[1:])
+
+    return types.int64(function, types.int64, types.int64), generate
+
+
+@intrinsic
+def invoke4(context: Any, function: Any, first: Any, second: Any, third: Any, fourth: Any) -> Any:
+    """What a C function of four words returns, a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _invoke(builder, arguments[0], arguments[1:])
+
+    return types.int64(function, *[types.int64] * 4), generate
+
+
 @intrinsic
 def prefetch(context: Any, address: Any) -> Any:
     """Have the memory at an address brought near while something else is done."""

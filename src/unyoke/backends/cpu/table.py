@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from unyoke import formats
-from unyoke.backends.base import Work
-from unyoke.backends.cpu import layout, machine, pool
+from unyoke.backends.base import Gradients, Work
+from unyoke.backends.cpu import layout, machine, objects, pool
 from unyoke.backends.cpu.source import Recipe
 
 CHUNK = 1 << 15
@@ -37,6 +37,7 @@ Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 JOB = (
     *("addresses", "tensors", "chunks", "coefficients", "numbers"),  # for kernels
     *("buffers", "handles", "different", "functions", "descriptions", "width"),
+    *("known", "gradient"),
 )
 COEFFICIENTS = JOB.index("coefficients")
 
@@ -51,9 +52,17 @@ def run(job):
     for tensor in range(tensors):
         ahead = min(tensor + 4, tensors - 1)
         for buffer in range(buffers):
-            for offset in (0, 64, 128):
-                prefetch(word_at(handles, buffer * tensors + ahead) + offset)
+            nearby = word_at(handles, buffer * tensors + ahead)
             handle = handles + 8 * (buffer * tensors + tensor)
+            if gradient != 0 and buffer < 2:
+                nearby, handle = word_at(nearby, 0), word_at(handles, tensor)
+                if buffer == 1:
+                    nearby = word_at(invoke1(gradient, nearby), 0)
+                    handle = invoke1(gradient, word_at(handle, 0))
+            if buffer == 0 and word_at(handle, 0) != word_at(known, tensor):
+                return 0
+            for offset in (0, 64, 128):
+                prefetch(nearby + offset)
             entry = addresses + 8 * (buffer * tensors + tensor)
             if ask(device, handle) != 0 or (buffer == 1 and ask(layout, handle) != 0):
                 return 0
@@ -139,17 +148,21 @@ class Table:
         self.recipe = recipe
         self.which = which
         self._weights = weights
+        self._grads = Gradients(weights)
         self._kept = states  # alive as long as their handles
         # torch.utils.swap_tensors would change what a handle means; it refuses this
         self._not_swapped = [weakref.ref(state) for column in states for state in column]
-        self._weight_handles = _handles(weights)
+        places = objects.places()
+        self._python_finds_tensors = places is None
+        self._known = np.array(_handles(weights), dtype=np.int64)
         self._singles = [k for k, weight in enumerate(weights) if weight.numel() == 1]
         self._sets: Sequence[int] | None = None
         self._models = models or 1
         self._chunks = _chunks(weights, self._models)
         self._model = self._chunks[:, 3].copy()
         self._handles = np.array([_handles(column) for column in columns], dtype=np.int64)
-        self._grad_handles = self._handles[1]
+        if places is not None:
+            self._handles[:2] = [id(weight) + places.tensor for weight in weights]
         self._addresses = np.zeros_like(self._handles)
         self._different = np.ones(1, dtype=np.int64)
         self._described = _described(columns)
@@ -165,20 +178,21 @@ class Table:
             "functions": questions().ctypes.data,
             "descriptions": self._described.ctypes.data,
             "width": self._described.shape[2],
+            "known": self._known.ctypes.data,
+            "gradient": 0 if places is None else places.gradient,
         }
         self._job = array("q", [facts.get(name, 0) for name in JOB])
         self._job_address = self._job.buffer_info()[0]
         self._locate = functools.partial(locate(), self._job_address)
         self._shares = pool.Shares(self._chunks[:, 2])
 
-    def holds(self, grads: Sequence[torch.Tensor]) -> bool:
+    def holds(self) -> bool:
         """Read where everything is now; False if anything is not what it was, but for its place."""
-        if _handles(self._weights) != self._weight_handles:
-            return False
-        self._grad_handles[:] = _handles(grads)
+        if self._python_finds_tensors:
+            self._handles[:2] = _handles(self._weights), _handles(self._grads)
         self._locate()
         return not self._different[0] and not (
-            self._singles and any(grads[k].is_neg() for k in self._singles)
+            self._singles and any(self._grads[k].is_neg() for k in self._singles)
         )
 
     def run(self, kernel: Any, coefficients: int, sets: Sequence[int] | None) -> None:
