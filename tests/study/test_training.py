@@ -119,22 +119,20 @@ def test_nan_outputs_are_divergence() -> None:
 
 def test_a_loss_that_is_finite_but_useless_is_divergence() -> None:
     def huge(seed: int) -> Task:
-        calls = iter(range(1000))
-        return replace(
-            line(seed),
-            loss=lambda outputs, targets: outputs.pow(2).mean() + 10.0 ** (2 * next(calls)),
-        )
+        return replace(line(seed), loss=lambda outputs, targets: outputs.pow(2).mean())
 
-    outcome = train(CELL, huge, time.time)
+    # The loss grows by a factor of some 10^4 at each update; float32 ends at 10^38.
+    outcome = train(replace(CELL, lr=100.0, schedule="constant"), huge, time.time)
     assert outcome.status == "diverged"
-    assert outcome.updates == 2
+    assert 2 <= outcome.updates <= 4
 
 
 def test_the_curve_ends_at_the_last_update() -> None:
-    for updates in (1, 5, 16, 33):
+    for updates, looks in ((1, 1), (3, 3), (20, 7), (30, 10), (200, 16)):
         outcome = train(replace(CELL, updates=updates), line, time.time)
         assert outcome.curve[-1].update == updates
-        assert len(outcome.curve) == min(updates, 16)
+        # of 90 samples, 16 of them in a batch: 2/3 · 3 · 16 · updates / 90, from 4 to 16
+        assert len(outcome.curve) == looks
         assert outcome.curve[-1].validation_error == outcome.validation_error
 
 
@@ -158,5 +156,6 @@ def test_models_are_evaluated_without_dropout_and_trained_with_it() -> None:
         return replace(line(seed), model=Watched(3, 2))
 
     train(replace(CELL, updates=1), watched, time.time)
-    assert modes[0] is True
-    assert True not in modes[1:]
+    first_look = modes.index(False)
+    assert first_look > 0
+    assert True not in modes[first_look:]

@@ -48,7 +48,8 @@ def choose(
     Raises:
         UnstackableError: ``engine="stacked"`` and it cannot be.
     """
-    obstacle, random = _probe(blueprint, models, rows, batch)
+    stackable = engine != "one_by_one"
+    obstacle, random = _probe(blueprint, models, rows, batch, stackable)
     if engine == "stacked" and obstacle is not None:
         raise UnstackableError(
             f"engine='stacked' cannot train these models: {obstacle}; "
@@ -76,9 +77,11 @@ def choose(
 
 
 def _probe(
-    blueprint: Blueprint, models: Models, rows: Sequence[int], batch: Batch
+    blueprint: Blueprint, models: Models, rows: Sequence[int], batch: Batch, stackable: bool
 ) -> tuple[str | None, bool]:
     """Why the models cannot be stacked, or None; and whether they draw random numbers.
+
+    The first is only found out if ``stackable``.
 
     An error that one-by-one training has as well is the user's, and raised as it is.
     """
@@ -88,8 +91,9 @@ def _probe(
         before = torch.get_rng_state()
         expected = _trial(OneByOne, blueprint, models, few).gradients(part)
         random = not torch.equal(before, torch.get_rng_state())
-        obstacle = _obstacle(blueprint, models, few, part, None if random else expected)
-    return obstacle, random
+        if not stackable:
+            return None, random
+        return _obstacle(blueprint, models, few, part, None if random else expected), random
 
 
 def _obstacle(

@@ -142,8 +142,8 @@ class Engine(ABC):
         """All K models as they are now; may share memory with the engine."""
 
     @abstractmethod
-    def outputs(self, inputs: Inputs) -> Tensor:
-        """What all K models in evaluation mode give for the same inputs, [K, …]."""
+    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
+        """What these models in evaluation mode give for the same inputs, [len(rows), …]."""
 
     def _call(self, model: Callable[..., Any], inputs: Inputs, targets: Tensor, key: Tensor) -> Any:
         """The loss of one model."""

@@ -107,10 +107,10 @@ class OneByOne(Engine):
         ]
         return {key: _stacked(states, key) for key in states[0]}
 
-    def outputs(self, inputs: Inputs) -> Tensor:
+    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
         results = []
         with torch.no_grad():
-            for module in self._modules:
+            for module in (self._modules[row] for row in rows):
                 module.eval()
                 results.append(module(*as_arguments(inputs)))
         return torch.stack(results)

@@ -136,8 +136,8 @@ class Stacked(Engine):
         }
         return Models(self._stacks, self._fixed, state)
 
-    def outputs(self, inputs: Inputs) -> Tensor:
-        models = self.models()
+    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
+        weights, fixed = self._some(rows)
         pattern = self.blueprint.pattern.eval()
 
         def one(weights: Named, fixed: Named) -> Any:
@@ -147,12 +147,28 @@ class Stacked(Engine):
             return torch.cat(
                 [
                     vmap(one, randomness="different")(
-                        {name: s[start : start + _TOGETHER] for name, s in models.weights.items()},
-                        {name: s[start : start + _TOGETHER] for name, s in models.fixed.items()},
+                        {name: s[start : start + _TOGETHER] for name, s in weights.items()},
+                        {name: s[start : start + _TOGETHER] for name, s in fixed.items()},
                     )
-                    for start in range(0, len(models), _TOGETHER)
+                    for start in range(0, len(rows), _TOGETHER)
                 ]
             )
+
+    def _some(self, rows: Sequence[int]) -> tuple[Named, Named]:
+        """The stacks of these models; where they lie side by side, without a copy."""
+        place = {row: position for position, row in enumerate(self.rows)}
+        if all(row in place for row in rows):
+            weights, fixed, positions = self._stacks, self._fixed, [place[row] for row in rows]
+        else:
+            models = self.models()
+            weights, fixed, positions = models.weights, models.fixed, list(rows)
+        chosen: Any = torch.tensor(positions)
+        if positions == list(range(positions[0], positions[0] + len(positions))):
+            chosen = slice(positions[0], positions[0] + len(positions))
+        return (
+            {name: stack[chosen] for name, stack in weights.items()},
+            {name: stack[chosen] for name, stack in fixed.items()},
+        )
 
 
 def clip_rows(grads: Sequence[Tensor], limit: float) -> None:

@@ -160,6 +160,14 @@ class Population:
         """Why that engine."""
         return self._choice.reason if self._choice else "not chosen before the first update"
 
+    @property
+    def draws(self) -> bool:
+        """Whether the models draw random numbers other than dropout's; known as ``engine`` is.
+
+        In a stack such numbers depend on which models share it.
+        """
+        return self._choice is not None and self._choice.random
+
     # Training
 
     def step(self, inputs: Inputs, targets: Tensor, indices: Tensor | None = None) -> Tensor:
@@ -285,11 +293,24 @@ class Population:
 
     # Looking at the models
 
-    def predict(self, inputs: Inputs) -> Tensor:
-        """What every model gives for the same inputs, in evaluation mode, [K, N, …]."""
+    def predict(self, inputs: Inputs, models: Sequence[int] | None = None) -> Tensor:
+        """What models give for the same inputs, in evaluation mode, [len(models), N, …].
+
+        Args:
+            models: their numbers; by default all K.
+        """
+        rows = list(range(len(self))) if models is None else list(models)
+        if not rows or min(rows) < 0 or max(rows) >= len(self):
+            raise IndexError(f"there are models 0 to {len(self) - 1}, not {rows}")
+        engine = self._engine or ENGINES["one_by_one"](self._blueprint, self._models, [])
+        return engine.outputs(inputs, rows)
+
+    def stop(self, models: Sequence[int]) -> None:
+        """Leave these models as they are from now on, as if their budget were used up."""
+        gone = set(models)
+        self._rows = [row for row in self._rows if row not in gone]
         if self._engine is not None:
-            return self._engine.outputs(inputs)
-        return ENGINES["one_by_one"](self._blueprint, self._models, []).outputs(inputs)
+            self._engine.keep(self._rows)
 
     def model(self, number: int) -> nn.Module:
         """An ordinary module of its own with the weights and buffers of one model."""

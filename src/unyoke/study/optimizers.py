@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
@@ -63,19 +64,19 @@ def factory(name: str) -> Callable[..., unyoke.Optimizer]:
     base = name.partition(SEPARATOR)[0]
     rule = decay(name)
     objection = directions.get(direction(name)).objection
+    # NDAdam's own constructor has no place for the decay that it has not.
+    main: Callable[..., unyoke.Optimizer] = (
+        partial(unyoke.Optimizer, direction="nd_adam") if base == "NDAdam" else optimizers.ALL[base]
+    )
 
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
         stacked = isinstance(lr, Tensor) and lr.dim() == 1
-        rates = {"lr": lr} if base == "NDAdam" else {"lr": lr, "weight_decay": weight_decay}
-        taken = [objection(w[0] if stacked else w) is None for w in params]
+        taken = [objection(weight[0] if stacked else weight) is None for weight in params]
         parts = []
-        for cls, mine, own in (
-            (optimizers.ALL[base], True, rates),
-            (unyoke.Adam, False, {"lr": lr, "weight_decay": weight_decay}),
-        ):
+        for cls, mine in ((main, True), (unyoke.Adam, False)):
             weights = [w for w, take in zip(params, taken, strict=True) if take is mine]
             if weights:
-                parts.append(cls(weights, decay=rule, **own, **more))
+                parts.append(cls(weights, lr=lr, weight_decay=weight_decay, decay=rule, **more))
         return parts[0] if len(parts) == 1 else cast(unyoke.Optimizer, Parts(parts))
 
     return make

@@ -32,8 +32,11 @@ class Outcome:
         test_standard_error: of test_error, from the finite number of test samples.
         test_samples: how many.
         error_unit: the task's.
-        seconds: wall time of the training, evaluation included.
+        seconds: wall time of the training, evaluation included; of cells trained together, each
+            one's share by its updates.
         curve: looks during training, the last one at the end.
+        engine: "stacked" if it was trained as one of a stack, else "one_by_one".
+        reason: why by that engine.
     """
 
     status: Status
@@ -47,6 +50,8 @@ class Outcome:
     error_unit: str
     seconds: float
     curve: tuple[CurvePoint, ...]
+    engine: str = "one_by_one"
+    reason: str = ""
 
     def figures(self) -> dict[str, Any]:
         """All but the curve."""

@@ -1,23 +1,30 @@
-"""One cell: train the task's model with one optimizer at one α and one λ, and look at it."""
+"""Training cells: a batch of them as one population, or each alone, and looking at them."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import torch
+from torch import nn
 
-import unyoke
 from unyoke import schedules
+from unyoke.population import Population, UnstackableError
 from unyoke.study import optimizers
+from unyoke.study.errors import StudyError
+from unyoke.study.evaluation import Evaluation, Figures, evaluate
 from unyoke.study.landscape import Cell
 from unyoke.study.outcome import CurvePoint, Outcome
+from unyoke.study.stacks import Samples, Stack, place, stacks
 from unyoke.study.task import Task
 
 if TYPE_CHECKING:
-    from unyoke.study.task import Samples
+    from unyoke.study.task import Samples as Split
+
+__all__ = ["ENGINES", "HUGE", "LOOKS", "SCHEDULES", "evaluate", "train", "train_together"]
+
+ENGINES = ("auto", "stacked", "one_by_one")
 
 SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
     "constant": lambda updates: schedules.constant(),
@@ -31,138 +38,21 @@ SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
 }
 
 LOOKS = 16
-"""Points of a learning curve."""
+"""Points of a learning curve, at most."""
+
+FEWEST_LOOKS = 4
+"""Points of a learning curve of that many updates, at least."""
 
 HUGE = 1e4
 """A loss this many times the first one, or larger than this, is called diverged."""
 
-_EVALUATION_NUMBERS = 2**19
-"""Numbers in the inputs that are evaluated at once; large samples would fill the memory."""
-
 
 def train(cell: Cell, build: Callable[[int], Task], clock: Callable[[], float]) -> Outcome:
-    """Train one cell from its seed and say what came of it.
+    """Train one cell by itself from its seed and say what came of it.
 
     Divergence is an outcome; any other failure of the task is an error.
     """
-    started = clock()
-    torch.manual_seed(cell.seed)
-    task = build(cell.seed)
-    optimizer = _optimizer(cell, task)
-    batches = _batches(
-        task, cell.batch_size or task.batch_size, torch.Generator().manual_seed(cell.seed)
-    )
-    looks = _look_updates(cell.updates)
-    curve: list[CurvePoint] = []
-    limit = math.inf
-    for update in range(1, cell.updates + 1):
-        loss = _step(task, optimizer, *next(batches))
-        limit = min(limit, HUGE * max(1.0, loss))
-        diverged = not loss <= limit or not math.isfinite(loss)
-        if not diverged and update in looks:
-            point = _look(task, update)
-            diverged = point is None
-            if point is not None:
-                curve.append(point)
-        if diverged:
-            return _diverged(task, update, clock() - started, curve)
-    _, train_error, _ = evaluate(task, task.train)
-    _, test_error, test_standard_error = evaluate(task, task.test)
-    return Outcome(
-        status="finished",
-        updates=cell.updates,
-        train_loss=curve[-1].train_loss,
-        train_error=train_error,
-        validation_error=curve[-1].validation_error,
-        test_error=test_error,
-        test_standard_error=test_standard_error,
-        test_samples=len(task.test[1]),
-        error_unit=task.error_unit,
-        seconds=clock() - started,
-        curve=tuple(curve),
-    )
-
-
-def evaluate(task: Task, samples: Samples) -> tuple[float, float, float]:
-    """Mean loss, mean error and the standard error of that mean over `samples`."""
-    inputs, targets = samples
-    batch = max(1, _EVALUATION_NUMBERS // max(1, inputs[0].numel()))
-    losses, errors = [], []
-    training = task.model.training
-    task.model.eval()
-    with torch.no_grad():
-        for start in range(0, len(targets), batch):
-            part = slice(start, start + batch)
-            outputs = task.model(inputs[part])
-            losses.append(task.loss(outputs, targets[part]).double() * len(targets[part]))
-            errors.append(task.error(outputs, targets[part]).double())
-    task.model.train(training)
-    error = torch.cat(errors)
-    spread = error.std().item() if len(error) > 1 else 0.0
-    loss = torch.stack(losses).sum().item() / len(targets)
-    return loss, error.mean().item(), spread / math.sqrt(len(error))
-
-
-def _optimizer(cell: Cell, task: Task) -> unyoke.Optimizer:
-    with warnings.catch_warnings():
-        # A map tries large decays on purpose; the warning is for those who meant torch's.
-        warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
-        return optimizers.factory(cell.optimizer)(
-            [weight for weight in task.model.parameters() if weight.requires_grad],
-            lr=cell.lr,
-            weight_decay=cell.weight_decay,
-            schedule=SCHEDULES[cell.schedule](cell.updates),
-        )
-
-
-def _batches(task: Task, batch_size: int, generator: torch.Generator) -> Iterator[Samples]:
-    """Batches without end: each pass in a new order, what does not fill a batch left out."""
-    inputs, targets = task.train
-    size = min(batch_size, len(targets))
-    while True:
-        order = torch.randperm(len(targets), generator=generator)
-        for chosen in torch.split(order, size):
-            if len(chosen) == size:
-                yield inputs[chosen], targets[chosen]
-
-
-def _step(
-    task: Task, optimizer: unyoke.Optimizer, inputs: torch.Tensor, targets: torch.Tensor
-) -> float:
-    loss = task.loss(task.model(inputs), targets)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.item()
-
-
-def _look_updates(updates: int) -> frozenset[int]:
-    return frozenset(max(1, round(updates * look / LOOKS)) for look in range(1, LOOKS + 1))
-
-
-def _look(task: Task, update: int) -> CurvePoint | None:
-    """A point of the learning curve, or None where it is no longer a finite number."""
-    train_loss, _, _ = evaluate(task, task.train)
-    validation_loss, validation_error, _ = evaluate(task, task.validation)
-    _, test_error, _ = evaluate(task, task.test)
-    point = CurvePoint(update, train_loss, validation_error, test_error)
-    return point if all(map(math.isfinite, (*point, validation_loss))) else None
-
-
-def _diverged(task: Task, update: int, seconds: float, curve: list[CurvePoint]) -> Outcome:
-    return Outcome(
-        status="diverged",
-        updates=update,
-        train_loss=None,
-        train_error=None,
-        validation_error=None,
-        test_error=None,
-        test_standard_error=None,
-        test_samples=len(task.test[1]),
-        error_unit=task.error_unit,
-        seconds=seconds,
-        curve=tuple(curve),
-    )
+    return train_together([cell], build, clock, "one_by_one")[0]
 
 
 def train_together(
@@ -171,5 +61,182 @@ def train_together(
     clock: Callable[[], float],
     engine: str = "auto",
 ) -> list[Outcome]:
-    """Train a batch of cells; what came of each, in their order."""
-    return [train(cell, build, clock) for cell in cells]
+    """Train a batch of cells of one task, optimizer and batch size; what came of each, in order.
+
+    What comes of a cell does not depend on the others, nor on the engine, but for the rounding of
+    sums; see docs/population.md.
+
+    Args:
+        build: makes the task from a seed.
+        clock: seconds, for `Outcome.seconds`.
+        engine: "stacked" trains the cells as one population, or as few as their tasks allow;
+            "one_by_one" each by itself; "auto" times both and takes the faster that can do it.
+
+    Raises:
+        StudyError: `engine` is "stacked" and the models cannot be stacked.
+    """
+    started = clock()
+    outcomes: dict[Cell, Outcome] = {}
+    for stack in stacks(cells, build):
+        training = _Training(stack, engine)
+        outcomes |= zip(stack.cells, training.run(), strict=True)
+    seconds = clock() - started
+    made = max(1, sum(outcome.updates for outcome in outcomes.values()))
+    return [
+        replace(outcomes[cell], seconds=seconds * outcomes[cell].updates / made) for cell in cells
+    ]
+
+
+class _Training:
+    """A population of cells on its way."""
+
+    def __init__(self, stack: Stack, engine: str) -> None:
+        self._stack = stack
+        alone = engine == "auto" and len(stack.cells) == 1
+        self._engine = "one_by_one" if alone else engine
+        self._reason = "nothing to share a stack with" if alone else ""
+        self._samples = Samples(stack)
+        self._curves: list[list[CurvePoint]] = [[] for _ in stack.cells]
+        self._diverged: dict[int, int] = {}  # model → update
+        self._begin()
+
+    def _begin(self) -> None:
+        self._population = _population(self._stack, self._engine)
+        self._evaluation = Evaluation(self._population, self._stack.task)
+
+    def run(self) -> list[Outcome]:
+        """Train to the end of every budget."""
+        cells = self._stack.cells
+        looks = [look_updates(cell, self._stack.task) for cell in cells]
+        last: list[tuple[Figures, Figures]] = [(_NOTHING, _NOTHING)] * len(cells)
+        for update in range(1, max(cell.updates for cell in cells) + 1):
+            if not self._population.done:
+                self._step(update)
+            self._diverged |= self._population.diverged
+            due = [
+                model
+                for model, at in enumerate(looks)
+                if update in at and model not in self._diverged
+            ]
+            for model, figures in self._look(update, due).items():
+                last[model] = figures
+            if len(self._diverged) == len(cells):
+                break
+        return [self._outcome(model, *last[model]) for model in range(len(cells))]
+
+    def _step(self, update: int) -> None:
+        population, samples = self._population, self._samples
+        try:
+            population.step(samples.inputs, samples.targets, samples.batch(update))
+        except UnstackableError as error:
+            raise StudyError(f"the task {self._stack.cells[0].task}: {error}") from error
+        if update == 1 and population.engine == "stacked" and population.draws:
+            self._alone("its models draw random numbers, which in a stack depend on the company")
+            self._step(update)
+
+    def _alone(self, reason: str) -> None:
+        """Begin again, one by one."""
+        if self._engine == "stacked":
+            raise StudyError(
+                f"the task {self._stack.cells[0].task} cannot be trained with engine 'stacked': "
+                f"{reason}; take 'auto' or 'one_by_one'"
+            )
+        self._engine, self._reason = "one_by_one", f"one_by_one: {reason}"
+        self._begin()
+
+    def _look(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
+        """Add a point to the models' curves; their figures over training and test samples.
+
+        Models whose outputs are no longer finite numbers have diverged.
+        """
+        if not models:
+            return {}
+        train = self._figures(models, lambda task: task.train, loss=True)
+        validation = self._figures(models, lambda task: task.validation)
+        test = self._figures(models, lambda task: task.test)
+        found = {}
+        for model in models:
+            point = CurvePoint(
+                update, train[model].loss, validation[model].error, test[model].error
+            )
+            if all(map(math.isfinite, point)):
+                self._curves[model].append(point)
+                found[model] = train[model], test[model]
+            else:
+                self._diverged[model] = update
+        if len(found) < len(models):
+            self._population.stop([model for model in models if model not in found])
+        return found
+
+    def _figures(
+        self, models: Sequence[int], part: Callable[[Task], Split], *, loss: bool = False
+    ) -> dict[int, Figures]:
+        """Models with the same samples are evaluated together."""
+        groups: dict[object, list[int]] = {}
+        for model in models:
+            samples = part(self._task(model))
+            groups.setdefault(place(samples), []).append(model)
+        found: dict[int, Figures] = {}
+        for group in groups.values():
+            figures = self._evaluation(group, part(self._task(group[0])), loss=loss)
+            found |= zip(group, figures, strict=True)
+        return found
+
+    def _task(self, model: int) -> Task:
+        return self._stack.tasks[self._stack.cells[model].seed]
+
+    def _outcome(self, model: int, train: Figures, test: Figures) -> Outcome:
+        task, curve = self._task(model), self._curves[model]
+        diverged = self._diverged.get(model)
+        finished = diverged is None
+        return Outcome(
+            status="finished" if finished else "diverged",
+            updates=self._stack.cells[model].updates if diverged is None else diverged,
+            train_loss=curve[-1].train_loss if finished else None,
+            train_error=train.error if finished else None,
+            validation_error=curve[-1].validation_error if finished else None,
+            test_error=test.error if finished else None,
+            test_standard_error=test.standard_error if finished else None,
+            test_samples=len(task.test[1]),
+            error_unit=task.error_unit,
+            seconds=0.0,
+            curve=tuple(curve),
+            engine=self._population.engine,
+            reason=self._reason or self._population.reason,
+        )
+
+
+_NOTHING = Figures(math.nan, math.nan, math.nan)
+
+
+def _population(stack: Stack, engine: str) -> Population:
+    cells = stack.cells
+    models = iter([stack.tasks[seed].model for seed in dict.fromkeys(c.seed for c in cells)])
+
+    def model() -> nn.Module:
+        return next(models)  # a population asks once for each seed, in the order of its models
+
+    return Population(
+        model,
+        lr=[cell.lr for cell in cells],
+        weight_decay=[cell.weight_decay for cell in cells],
+        seeds=[cell.seed for cell in cells],
+        schedule=[SCHEDULES[cell.schedule](cell.updates) for cell in cells],
+        updates=[cell.updates for cell in cells],
+        optimizer=optimizers.factory(cells[0].optimizer),
+        loss=stack.task.loss,
+        loss_limit=HUGE,
+        engine=engine,
+    )
+
+
+def look_updates(cell: Cell, task: Task) -> frozenset[int]:
+    """The updates after which a cell is looked at, evenly spread, the last one at its end.
+
+    So many that looking, a forward pass over all samples, costs at most two thirds of training,
+    where a sample of a batch counts as three forward passes; between FEWEST_LOOKS and LOOKS.
+    """
+    trained = 3 * cell.updates * (cell.batch_size or task.batch_size)
+    seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
+    looks = max(FEWEST_LOOKS, min(LOOKS, 2 * trained // (3 * seen)))
+    return frozenset(max(1, round(cell.updates * look / looks)) for look in range(1, looks + 1))
