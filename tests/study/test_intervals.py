@@ -30,14 +30,24 @@ def test_the_interval_of_a_mean_is_students() -> None:
     assert mean_interval(SEEDS, confidence=0.5).high < interval.high
 
 
-def test_an_error_that_all_seeds_share_is_added_and_counts_as_known() -> None:
+def test_an_error_that_all_seeds_share_is_added() -> None:
     over_seeds, shared = stats.sem(SEEDS), 0.05
     interval = mean_interval(SEEDS, sampling_error=shared)
     assert interval.standard_error == pytest.approx(math.hypot(over_seeds, shared))
-    # With 4 degrees of freedom the interval would reach 2.78 standard errors, with infinitely
-    # many 1.96; here the shared error is by far the larger part.
-    reach = (interval.high - interval.value) / interval.standard_error
-    assert reach == pytest.approx(1.96, abs=0.02)
+    over = mean_interval(SEEDS)
+    assert (interval.high - interval.value) == pytest.approx(
+        math.hypot(over.high - over.value, 1.96 * shared), rel=1e-4
+    )
+
+
+def test_intervals_with_a_shared_error_hold_the_mean_as_often_as_they_say() -> None:
+    generator = np.random.default_rng(0)
+    studies, held = 2000, 0
+    for _ in range(studies):
+        values = generator.normal(0, 1, 4) + generator.normal(0, 0.6)
+        interval = mean_interval(values, sampling_error=0.6)
+        held += interval.low <= 0 <= interval.high
+    assert held / studies == pytest.approx(0.95, abs=0.02)  # its standard error is 0.005
 
 
 def test_seeds_without_an_error_are_left_out_and_one_seed_knows_no_spread() -> None:
@@ -62,6 +72,15 @@ def test_a_paired_difference_is_the_paired_t_test() -> None:
     assert stats.ttest_ind(SEEDS, b).pvalue > 0.2
 
 
+def test_a_comparison_knows_that_the_test_set_is_finite() -> None:
+    b = SEEDS + np.array([0.02, 0.01, 0.03, 0.015, 0.02])
+    comparison = paired_difference(SEEDS, b, sampling_error=0.02)
+    assert comparison.difference == paired_difference(SEEDS, b).difference
+    assert comparison.any_samples == mean_interval(SEEDS - b, sampling_error=0.02)
+    assert comparison.difference.excludes_zero
+    assert not comparison.any_samples.excludes_zero
+
+
 def test_pairs_with_a_missing_seed_are_left_out() -> None:
     b = np.array([0.3, math.nan, 0.4, 0.31, 0.3])
     assert paired_difference(SEEDS, b).pairs == 4
@@ -72,16 +91,25 @@ def test_pairs_with_a_missing_seed_are_left_out() -> None:
 def test_a_comparison_of_one_pair_or_of_equals_claims_nothing() -> None:
     assert math.isnan(paired_difference([0.1], [0.2]).p_value)
     assert paired_difference(SEEDS, SEEDS).p_value == 1
-    assert paired_difference(SEEDS, SEEDS - 0.5).p_value == 0  # no spread at all
+
+
+def test_seeds_that_agree_by_chance_are_no_certainty() -> None:
+    """Of 5 differences of the same size, all have the same sign with probability 2/2^5."""
+    assert paired_difference(SEEDS, SEEDS - 0.5).p_value == 2 / 2**5
+    assert paired_difference([0.1, 0.2], [0.2, 0.3]).p_value == 0.5
 
 
 def test_the_bootstrap_of_a_mean_is_students_interval() -> None:
-    interval = bootstrap(lambda seeds: SEEDS[seeds].mean(axis=-1), 5, resamples=20_000)
     expected = mean_interval(SEEDS)
-    assert interval.value == expected.value
-    # 20,000 draws know a standard deviation to half a percent.
-    assert interval.standard_error == pytest.approx(expected.standard_error, rel=0.02)
-    assert interval.low == pytest.approx(expected.low, rel=0.01)
+    every = bootstrap(_mean, 5)  # 126 resamples, each with its probability: exact
+    assert (every.value, every.standard_error) == pytest.approx(
+        (expected.value, expected.standard_error)
+    )
+    assert (every.low, every.high) == pytest.approx((expected.low, expected.high))
+    drawn = bootstrap(_mean, 5, resamples=120)
+    # 120 draws know a standard deviation to 1/√240 of it.
+    assert drawn.standard_error == pytest.approx(expected.standard_error, rel=0.2)
+    assert drawn.standard_error != every.standard_error
 
 
 def test_the_bootstrap_gives_the_same_every_time_and_knows_when_it_does_not_know() -> None:

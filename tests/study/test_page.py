@@ -1,17 +1,23 @@
-"""The page in a browser: headless Chromium, no console message, hover shows a cell's figures."""
+"""The page in a browser: headless Chromium opens it, and a script uses it as a reader would."""
 
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from unyoke.study.landscape import Cell, Landscape
+from unyoke.study.ledger import Ledger
+from unyoke.study.outcome import Outcome
 from unyoke.study.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -20,25 +26,33 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]
 
-# Appended to the page: hovers over one cell, then writes down what is shown.
-HOVER = """
-<script>
-const square = document.querySelector('.cell[data-row="1"][data-column="1"]');
-const box = square.getBoundingClientRect();
-square.dispatchEvent(new PointerEvent("pointermove", { clientX: box.x, clientY: box.y }));
-document.body.append(Object.assign(document.createElement("output"),
-  { textContent: document.getElementById("tip").innerText }));
-</script>
+# Stands before the scripts that the tests append; `report` writes down what they saw.
+HELPERS = """
+const at = (column, row, map = 0) => document.querySelectorAll(".map svg")[map]
+  .querySelector(`.cell[data-column="${column}"][data-row="${row}"]`);
+const tip = () => document.getElementById("tip");
+const press = (key, target = document.activeElement) => target.dispatchEvent(
+  new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+const point = (type, target, pointerType = "mouse") => {
+  const box = target.getBoundingClientRect();
+  target.dispatchEvent(new PointerEvent(type, { bubbles: true, pointerType,
+    clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 }));
+};
+const place = (cell) => [Number(cell.dataset.column), Number(cell.dataset.row)];
+const keys = () => [...document.querySelectorAll("#chosen li span")].map((key) => key.innerText);
+const titles = (id) => [...document.querySelectorAll(`#${id} tbody th`)].map((th) => th.innerText);
+const report = (seen) => document.body.append(Object.assign(document.createElement("output"),
+  { textContent: JSON.stringify(seen) }));
 """
 
 
-def open_page(page: Path, profile: Path, *flags: str) -> tuple[str, str]:
+def open_page(page: Path, *flags: str) -> tuple[str, str]:
     """The page's document after its scripts ran, and what Chromium wrote about it."""
     assert CHROMIUM is not None
     run = subprocess.run(
         [
             *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
-            *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}"),
+            *("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={page.parent}/profile"),
             *flags,
             *("--dump-dom", page.as_uri()),
         ],
@@ -49,38 +63,267 @@ def open_page(page: Path, profile: Path, *flags: str) -> tuple[str, str]:
     return run.stdout, run.stderr
 
 
-def test_the_page_opens_without_a_console_message_and_hover_tells_the_figures(
-    tmp_path: Path, landscape: Landscape, fill: Fill
-) -> None:
-    fill(
-        tmp_path,
-        landscape,
-        lambda cell: None if cell.lr == 1 else 0.1 + 0.02 * cell.seed + abs(cell.lr - 0.5),
-    )
-    page = write_report(tmp_path).page
-    watched = tmp_path / "watched.html"
-    watched.write_text(page.read_text().replace("</body>", f"{HOVER}</body>"))
-    document, messages = open_page(watched, tmp_path / "profile")
+def use(page: Path, script: str, *flags: str) -> Any:
+    """What `script` reports after the page was opened; a console message is a failure."""
+    used = page.with_name("used.html")
+    appended = f"<script>{{{HELPERS}{script}}}</script></body>"
+    used.write_text(page.read_text().replace("</body>", appended))
+    document, messages = open_page(used, *flags)
     assert "CONSOLE" not in messages, messages
-    assert document.count('class="cell"') + document.count('class="cell shown"') == 12
-    assert document.count('class="cell empty"') == 6
-    assert document.count('class="cross"') == 6
-    assert document.count('class="mark"') == 2 * 12  # two rings for each circled cell
     found = re.search(r"<output>(.*?)</output>", document, re.DOTALL)
-    assert found is not None
-    tip = html.unescape(found.group(1).replace("<br>", "\n"))
-    assert "AdamW" in tip
-    assert "α = 2⁻¹, λ = 2⁻²" in tip
-    assert "test error 11.0 ± 1.0 %" in tip
-    assert "validation error 11.0 ± 1.0 %" in tip
-    assert "2 seeds" in tip
-    assert "<td>11.0 ± 1.0 %</td>" in document
+    assert found is not None, messages
+    return json.loads(html.unescape(found.group(1)))
 
 
-def test_a_page_with_a_fault_is_noticed(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:
-    """The test above can fail: a script that throws is a console message."""
-    fill(tmp_path, landscape, lambda cell: 0.1)
+def bowl(cell: Cell) -> float | None:
+    """Best at α = 1/2 and λ = 1/4; diverges at α = 1."""
+    if cell.lr == 1:
+        return None
+    return 0.1 + 0.02 * cell.seed + abs(cell.lr - 0.5) + abs(cell.weight_decay - 0.25)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page alone; test_report.py looks at the pictures."""
+    monkeypatch.setattr("unyoke.study.report.write_figures", lambda *_: [])
+
+
+@pytest.fixture
+def page(tmp_path: Path, landscape: Landscape, fill: Fill) -> Path:
+    fill(tmp_path, landscape, bowl)
+    return write_report(tmp_path).page
+
+
+@pytest.fixture
+def large(tmp_path: Path, landscape: Landscape, fill: Fill) -> Path:
+    """Two schedules, two budgets, two batch sizes."""
+    several = replace(
+        landscape, schedules=("cosine", "constant"), updates=(10, 20), batch_sizes=(8, 16)
+    )
+    fill(tmp_path, several, lambda cell: 0.1 + abs(cell.lr - 0.5) + cell.updates / 1000)
+    return write_report(tmp_path).page
+
+
+def test_hover_and_touch_tell_a_cells_figures(page: Path) -> None:
+    seen = use(
+        page,
+        """
+        const count = (kind) => document.querySelectorAll(kind).length;
+        const drawn = [count(".cell"), count(".cell.lost"), count(".cross"), count(".mark")];
+        point("pointermove", at(1, 1));
+        const hover = tip().innerText;
+        document.querySelector(".map svg").dispatchEvent(new PointerEvent("pointerleave"));
+        const left = tip().hidden;
+        point("pointermove", at(1, 1), "touch");
+        const moved = tip().hidden;
+        at(1, 0).dispatchEvent(new MouseEvent("click", { bubbles: true }));
+        const touched = tip().innerText;
+        point("pointerdown", document.body, "touch");
+        report({ drawn, hover, left, moved, touched, elsewhere: tip().hidden });
+        """,
+    )
+    assert seen["drawn"] == [18, 6, 6, 2 * 12]  # two rings for each circled cell
+    assert seen["hover"].splitlines() == [
+        "AdamW",
+        "α = 2⁻¹, λ = 2⁻²",
+        "test error 11.0 ± 1.0 %",
+        "validation error 11.0 %",
+        "training error 11.0 %, loss 0.110",
+        "2 seeds",
+    ]
+    assert "α = 2⁻², λ = 2⁻²" in seen["touched"]
+    assert (seen["left"], seen["moved"], seen["elsewhere"]) == (True, True, True)
+
+
+def test_the_maps_are_used_by_keyboard(page: Path) -> None:
+    seen = use(
+        page,
+        """
+        const map = document.querySelector(".map svg");
+        const stops = [...map.querySelectorAll('[tabindex="0"]')].map(place);
+        at(...stops[0]).focus();
+        const walk = [];
+        for (const key of ["ArrowLeft", "ArrowLeft", "ArrowUp", "ArrowUp", "End", "ArrowDown"]) {
+          press(key);
+          walk.push(place(document.activeElement));
+        }
+        const label = document.activeElement.getAttribute("aria-label");
+        const inOrder = map.querySelectorAll('[tabindex="0"]').length;
+        press("Enter");
+        const chosen = keys(), selected = document.activeElement.getAttribute("aria-selected");
+        press("Enter");
+        report({ stops, walk, label, inOrder, chosen, selected, after: keys(),
+          roles: [map.getAttribute("role"), map.querySelector(".cell").getAttribute("role")] });
+        """,
+    )
+    assert seen["roles"] == ["grid", "gridcell"]
+    assert seen["stops"] == [[1, 1]]  # the best cell
+    # Twice to the left and once upwards stops at the edges of the 3 × 3 grid.
+    assert seen["walk"] == [[0, 1], [0, 1], [0, 2], [0, 2], [2, 2], [2, 1]]
+    assert seen["label"].startswith("α = 2⁻¹, λ = 2⁻¹; test error 36.0 ± 1.0 %")
+    assert seen["inOrder"] == 1
+    assert seen["chosen"] == ["AdamW, α = 2⁻¹, λ = 2⁻¹"]
+    assert seen["selected"] == "true"
+    assert seen["after"] == []
+
+
+def test_curves_of_chosen_cells_are_drawn_side_by_side(page: Path) -> None:
+    seen = use(
+        page,
+        """
+        const click = (cell) => cell.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+        const lines = () => document.querySelectorAll("#chart .curve").length;
+        const first = [keys(), lines()];
+        click(at(0, 0)); click(at(1, 1, 1)); click(at(0, 2));
+        const chosen = [keys(), lines(), document.querySelectorAll(".pin").length];
+        const colours = new Set([...document.querySelectorAll("#chart .curve")]
+          .map((line) => line.getAttribute("stroke") + line.getAttribute("stroke-dasharray")));
+        document.getElementById("quantity").value = 2;
+        document.getElementById("quantity").dispatchEvent(new Event("change"));
+        const name = document.querySelector("#chart svg").getAttribute("aria-label");
+        document.querySelector("#chosen button").click();
+        const less = keys().length;
+        document.getElementById("clear").click();
+        report({ first, chosen, colours: colours.size, name, less, none: [keys(), lines()] });
+        """,
+    )
+    best = ["AdamW, α = 2⁻¹, λ = 2⁻²", "SGD + L2, α = 2⁻¹, λ′ = 2⁻²"]
+    assert seen["first"] == [best, 2]
+    assert seen["chosen"][0] == ["AdamW, α = 2⁻², λ = 0", best[1], "AdamW, α = 2⁰, λ = 0"]
+    assert seen["chosen"][1:] == [3, 2 * 3]  # a pin has a rim
+    assert seen["colours"] == 3
+    assert seen["name"] == "Learning curves: training loss"
+    assert (seen["less"], seen["none"]) == (2, [[], 0])
+
+
+def test_tabs_choose_the_setting(large: Path) -> None:
+    seen = use(
+        large,
+        """
+        const chosen = () => [...document.querySelectorAll('[role="tab"][aria-selected="true"]')]
+          .map((tab) => tab.innerText);
+        const lists = [...document.querySelectorAll('[role="tablist"]')]
+          .map((list) => list.getAttribute("aria-label"));
+        const first = chosen();
+        const best = document.querySelector("#verdicts td").innerText;
+        const tabs = document.querySelectorAll('[role="tab"]');
+        tabs[2].focus();
+        press("ArrowRight");
+        const second = chosen(), focus = document.activeElement.innerText;
+        tabs[1].click();
+        const panel = document.getElementById("maps");
+        report({ lists, first, second, focus, third: chosen(), role: panel.getAttribute("role"),
+          named: panel.getAttribute("aria-labelledby").split(" ")
+            .map((id) => document.getElementById(id).innerText),
+          stops: document.querySelectorAll('[role="tab"][tabindex="0"]').length,
+          maps: document.querySelectorAll(".map").length, best,
+          then: document.querySelector("#verdicts td").innerText,
+          settings: titles("settings").length, rows: titles("comparisons").length });
+        """,
+    )
+    assert seen["lists"] == ["Schedule", "Updates", "Batch size"]
+    assert seen["first"] == ["cosine", "10", "8"]
+    assert seen["second"] == ["cosine", "20", "8"]
+    assert seen["focus"] == "20"
+    assert seen["third"] == seen["named"] == ["constant", "20", "8"]
+    assert (seen["role"], seen["stops"], seen["maps"]) == ("tabpanel", 3, 2)
+    assert seen["best"].startswith("11.0 %")
+    assert seen["then"].startswith("12.0 %")
+    assert seen["settings"] == 8
+    assert seen["rows"] == 1
+
+
+def test_figures_are_saved_as_files_of_their_own(page: Path) -> None:
+    saved = use(
+        page,
+        """
+        const files = [];
+        URL.createObjectURL = (blob) => { files.push(blob); return "blob:none"; };
+        HTMLAnchorElement.prototype.click = function () { this.dataset.name = this.download; };
+        for (const button of document.querySelectorAll("button.save")) button.click();
+        report({ sizes: files.map((file) => file.size), types: files.map((file) => file.type),
+          map: standalone(document.querySelector(".map svg"), "AdamW", true),
+          chart: standalone(document.querySelector("#chart svg"), "Learning curves", false) });
+        """,
+    )
+    assert len(saved["sizes"]) == 2 + 1 + 4  # maps, curves, knobs
+    assert set(saved["types"]) == {"image/svg+xml"}
+    for name in ("map", "chart"):
+        figure = ElementTree.fromstring(saved[name])
+        assert figure.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "var(--" not in saved[name]
+        assert "system-ui" in saved[name]
+    assert len(re.findall(r'class="cell[" ]', saved["map"])) == 9
+    assert ">AdamW<" in saved["map"]
+    assert "11.0 %" in saved["map"]  # the low end of its scale
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_is_never_wider_than_its_window(large: Path, width: int) -> None:
+    """In a frame, because a window of Chromium is at least 500 pixels wide."""
+    frame = large.with_name("frame.html")
+    frame.write_text(
+        f'<body><iframe width="{width}" height="800" style="border: 0" '
+        f'srcdoc="{html.escape(large.read_text())}"></iframe><script>onload = () => {{'
+        "const { document: inside, innerWidth } = frames[0];"
+        "document.body.append(Object.assign(document.createElement('output'), { textContent: "
+        "JSON.stringify([innerWidth, inside.documentElement.scrollWidth]) }));"
+        "};</script></body>"
+    )
+    document, messages = open_page(frame, "--hide-scrollbars")
+    assert "CONSOLE" not in messages
+    assert f"<output>[{width},{width}]</output>" in document
+
+
+@pytest.mark.parametrize(("scheme", "darker"), [(0, True), (1, False)])
+def test_the_page_follows_light_and_dark(page: Path, scheme: int, darker: bool) -> None:
+    paper, ink = use(
+        page,
+        """
+        const style = getComputedStyle(document.body);
+        const light = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0);
+        report([light(style.backgroundColor), light(style.color)]);
+        """,
+        f"--blink-settings=preferredColorScheme={scheme}",
+    )
+    assert (paper < ink) is darker
+    assert abs(paper - ink) > 3 * 128
+
+
+def test_a_run_that_goes_on_has_hatched_cells_and_says_how_far_it_is(
+    tmp_path: Path, landscape: Landscape
+) -> None:
+    with Ledger.open_to_write(tmp_path, landscape) as ledger:
+        for _ in range(13):
+            cell = ledger.claim()
+            assert cell is not None
+            figures = (0.2, 0.2, 0.2, 0.1 + cell.lr, 0.01)
+            ledger.record(cell, Outcome("finished", 1, *figures, 9, "%", 0, ()), "{}")
+    seen = use(
+        write_report(tmp_path).page,
+        """
+        const fill = getComputedStyle(document.querySelector(".cell.empty")).fill;
+        report({ empty: document.querySelectorAll(".cell.empty").length, fill,
+          label: document.querySelector(".cell.empty").getAttribute("aria-label"),
+          notice: document.getElementById("unfinished").innerText.trim(),
+          progress: document.querySelector("progress").value });
+        """,
+    )
+    assert seen["empty"] == 2 * 9 - 13
+    assert "#hatch" in seen["fill"]
+    assert seen["label"].endswith("has not run")
+    assert seen["notice"].startswith("13 of 36 cells have run.")
+    assert seen["progress"] == 13
+
+
+def test_a_page_where_all_diverged_opens(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:
+    fill(tmp_path, landscape, lambda cell: None)
     page = write_report(tmp_path).page
+    assert use(page, "report(titles('verdicts'));") == ["AdamW", "SGD + L2"]
+
+
+def test_a_page_with_a_fault_is_noticed(page: Path) -> None:
+    """The tests above can fail: a script that throws is a console message."""
     page.write_text(page.read_text().replace("drawLegend();", "drawLegends();"))
-    _, messages = open_page(page, tmp_path / "profile")
+    _, messages = open_page(page)
     assert "CONSOLE" in messages

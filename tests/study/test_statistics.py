@@ -14,7 +14,6 @@ from unyoke.study.statistics import (
     best_cells,
     edges,
     error_of_the_best,
-    jackknife,
     one_knob_regret,
     sensitivity,
     tilt,
@@ -171,14 +170,3 @@ def test_sensitivity_at_an_edge_uses_the_side_that_is_there() -> None:
     assert math.isnan(sensitivity(lr, error, error, 4).decay_kept)
     nothing = np.full((1, 3), np.nan)
     assert math.isnan(sensitivity(lr, nothing, nothing, 2).decay_kept)
-
-
-def test_jackknife_of_a_mean_is_its_standard_error() -> None:
-    values = np.array([0.3, 0.1, 0.4, 0.15])
-    estimate = jackknife(lambda seeds: float(values[seeds].mean()), 4)
-    assert estimate.value == pytest.approx(values.mean())
-    assert estimate.standard_error == pytest.approx(values.std(ddof=1) / 2)
-
-
-def test_jackknife_of_one_seed_knows_no_error() -> None:
-    assert math.isnan(jackknife(lambda seeds: 1.0, 1).standard_error)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unyoke.study.axes import label
-from unyoke.study.findings import Finding, colour_range
+from unyoke.study.findings import OFF, Finding, colour_range
+from unyoke.study.statistics import Interval
 from unyoke.study.survey import Panel, Survey
+from unyoke.study.wording import difference_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
     from matplotlib.figure import Figure
 
 COLOURS = "viridis_r"
+ACCENT = "#3b528b"
+COLUMNS = 6
+LABELS = 10
+"""Labels that fit along an axis."""
+MOST = 24
+"""Panels that fit on one picture."""
 FORMATS = ("png", "svg")
 
 
 def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list[Path]:
     """Draw landscape and knobs, each as PNG and SVG, into `folder`.
+
+    Of more than `MOST` panels, those beside the best one, which has the lowest validation error.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -29,32 +41,46 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
     from matplotlib.figure import Figure
 
     written = []
+    shown = drawn(findings)
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}):
         for name, draw in (("landscape", _draw_landscape), ("knobs", _draw_knobs)):
             figure = Figure(layout="constrained")
-            draw(figure, survey, findings)
+            draw(figure, survey, shown)
             for kind in FORMATS:
                 path = folder / f"{name}.{kind}"
                 metadata = {"Date": None} if kind == "svg" else {}
                 figure.savefig(path, dpi=160, metadata=metadata)
+                figure.set_layout_engine("none")  # what the first file found, the second keeps
                 written.append(path)
     return written
 
 
+def drawn(findings: list[Finding]) -> list[Finding]:
+    """Those of which `write_figures` makes pictures."""
+    if len(findings) <= MOST:
+        return findings
+    known = [finding for finding in findings if finding.best is not None]
+    best = min(known, key=lambda finding: float(np.nanmin(finding.panel.choice)), default=None)
+    setting = (best or findings[0]).panel.setting
+    return [finding for finding in findings if finding.panel.setting == setting][:MOST]
+
+
 def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
-    columns = max(1, len(survey.landscape.axes))
-    lines = max(1, len(findings) // columns)
+    columns = min(len(survey.landscape.axes), COLUMNS)
+    lines = math.ceil(len(findings) / columns)
     figure.set_size_inches(3.1 * columns + 0.8, 2.9 * lines + 0.2)
     plots = figure.subplots(lines, columns, squeeze=False)
     low, high = colour_range(survey)
     scale = 100 if survey.error_unit == "%" else 1
     image = None
-    for finding, plot in zip(findings, plots.flat, strict=True):
+    several = len({finding.panel.setting for finding in findings}) > 1
+    for finding, plot in zip_longest(findings, plots.flat):
+        if finding is None:
+            plot.set_axis_off()
+            continue
         image = _draw_panel(plot, finding, low * scale, high * scale, scale)
-        if lines > 1:
-            plot.set_title(
-                f"{finding.panel.title}\n{finding.panel.schedule}, {finding.panel.updates} updates"
-            )
+        if several:
+            plot.set_title(f"{finding.panel.title}\n{finding.panel.setting}")
     if image is not None:
         unit = f", {survey.error_unit}" if survey.error_unit else ""
         bar = figure.colorbar(image, ax=plots, extend="max", shrink=0.8, pad=0.01)
@@ -64,6 +90,8 @@ def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> 
 
 
 def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: float) -> Any:
+    from matplotlib.patches import Rectangle
+
     panel = finding.panel
     errors = panel.mean("test_error").T * scale
     positions = _column_positions(panel)
@@ -80,13 +108,19 @@ def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: fl
         edgecolors="white",
         linewidth=0.4,
     )
+    for row, column in np.argwhere(~panel.done.any(axis=0)):
+        corner = (positions[row] - 0.5, column - 0.5)
+        plot.add_patch(Rectangle(corner, 1, 1, hatch="////", fill=False, edgecolor="0.8", lw=0))
     for row, column in np.argwhere(panel.diverged.any(axis=0)):
         plot.plot(positions[row], column, "x", color="0.55", markersize=4)
     for position in finding.circled:
         _draw_circle(plot, positions[position[0]], position[1], best=position == finding.best)
     plot.set_xlim(boundaries[0] - 0.05, boundaries[-1] + 0.05)
-    plot.set_xticks(positions, [_tick(value) for value in panel.axes.weight_decay], fontsize=7)
-    plot.set_yticks(range(len(panel.axes.lr)), [_tick(v) for v in panel.axes.lr], fontsize=7)
+    rows = range(0, len(positions), math.ceil(len(positions) / LABELS))
+    columns = range(0, len(panel.axes.lr), math.ceil(len(panel.axes.lr) / LABELS))
+    decays, rates = panel.axes.weight_decay, panel.axes.lr
+    plot.set_xticks([positions[row] for row in rows], [_tick(decays[r]) for r in rows], fontsize=7)
+    plot.set_yticks(columns, [_tick(rates[column]) for column in columns], fontsize=7)
     plot.tick_params(length=0)
     plot.spines[:].set_visible(False)
     plot.set_xlabel(f"weight decay {panel.decay_symbol}")
@@ -125,31 +159,42 @@ def _tick(value: float) -> str:
 
 
 def _draw_knobs(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
-    figure.set_size_inches(7.5, 0.7 + 0.38 * max(2, len(findings)))
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure.set_size_inches(10, 0.9 + 0.38 * max(2, len(findings)))
+    plots = figure.subplots(1, 3, sharey=True)
     scale = 100 if survey.error_unit == "%" else 1
-    unit = "points" if survey.error_unit == "%" else survey.error_unit
-    for plot, knob, factor, name in (
-        (left, "tilt", 1.0, "basin tilt (0: the knobs are independent)"),
-        (right, "regret", scale, f"one-knob regret, {unit} (0: tune them one by one)"),
+    unit = difference_unit(survey.error_unit)
+    suffix = f", {unit}" if unit else ""
+    for line, finding in enumerate(findings):
+        _draw_interval(plots[0], finding.tilt, line, 1.0)
+        _draw_interval(plots[1], finding.regret, line, scale)
+        off = finding.off[0]
+        _draw_interval(plots[2], off.decay_kept, line - 0.15, scale, fill="white")
+        _draw_interval(plots[2], off.decay_retuned, line + 0.15, scale)
+    for plot, name in zip(
+        plots,
+        (
+            "basin tilt\n(0: the knobs are independent)",
+            f"one-knob regret{suffix}\n(0: tune them one by one)",
+            f"α off by {OFF[0]:g}{suffix}\n(○ λ kept, ● λ tuned anew)",
+        ),
+        strict=True,
     ):
-        for line, finding in enumerate(findings):
-            estimate = getattr(finding, knob)
-            if np.isfinite(estimate.value):
-                error = estimate.standard_error if np.isfinite(estimate.standard_error) else 0.0
-                plot.errorbar(
-                    factor * estimate.value, line, xerr=factor * error, fmt="o", color="#3b528b"
-                )
         plot.axvline(0, color="0.6", linewidth=0.8, zorder=0)
         plot.set_xlabel(name)
         plot.spines[["top", "right", "left"]].set_visible(False)
         plot.tick_params(axis="y", length=0)
-    left.set_yticks(range(len(findings)), [_panel_name(survey, finding) for finding in findings])
-    left.set_ylim(len(findings) - 0.5, -0.5)
+    several = len({finding.panel.setting for finding in findings}) > 1
+    names = [f"{f.panel.title}, {f.panel.setting}" if several else f.panel.title for f in findings]
+    plots[0].set_yticks(range(len(findings)), names)
+    plots[0].set_ylim(len(findings) - 0.5, -0.5)
 
 
-def _panel_name(survey: Survey, finding: Finding) -> str:
-    panel = finding.panel
-    if len(survey.landscape.schedules) * len(survey.landscape.updates) == 1:
-        return panel.title
-    return f"{panel.title}, {panel.schedule}, {panel.updates}"
+def _draw_interval(
+    plot: Plot, interval: Interval, line: float, scale: float, *, fill: str = ACCENT
+) -> None:
+    if not np.isfinite(interval.value):
+        return
+    if np.isfinite(interval.low):
+        ends = (scale * interval.low, scale * interval.high)
+        plot.plot(ends, (line, line), color=ACCENT, linewidth=1.5)
+    plot.plot(scale * interval.value, line, "o", color=ACCENT, markerfacecolor=fill)

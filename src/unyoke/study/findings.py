@@ -7,13 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unyoke.study import statistics
 from unyoke.study.axes import label
 from unyoke.study.commands import beyond, map_command
-from unyoke.study.statistics import Edge, Estimate, Position
-from unyoke.study.survey import Array, Panel, Survey
+from unyoke.study.statistics import (
+    Comparison,
+    Edge,
+    Interval,
+    Position,
+    bootstrap_all,
+    mean_interval,
+    paired_difference,
+)
+from unyoke.study.survey import Array, Panel, Seeds, Survey
+
+OFF = (2.0, 4.0)
+"""Factors by which α is off in the sensitivity to it."""
+
+
+@dataclass(frozen=True)
+class OffBest:
+    """How much the error rises where α is off by `factor`: with λ kept, and tuned anew."""
+
+    factor: float
+    decay_kept: Interval
+    decay_retuned: Interval
 
 
 @dataclass(frozen=True)
@@ -22,57 +41,105 @@ class Finding:
 
     Attributes:
         best, circled: the best cell and the ten best.
-        error: of the best cell, mean and standard error over seeds.
+        seeds: how many have run in the best cell.
+        error: of the best cell, with an interval over seeds.
+        any_samples: the same, with an interval for other test samples as well.
         without_decay: of the best cell with λ = 0, where that was tried.
+        gain: `error` − `without_decay`, paired over seeds; None where λ = 0 is the best or missing.
         edges: ends of the grid at which the best cell lies.
-        tilt, regret: as `statistics` defines them, with standard errors over seeds.
+        tilt, regret, off: as `statistics` defines them, with intervals over seeds.
     """
 
     panel: Panel
     best: Position | None
     circled: list[Position]
-    error: Estimate | None
-    without_decay: Estimate | None
+    seeds: int
+    error: Interval | None
+    any_samples: Interval | None
+    without_decay: Interval | None
+    gain: Comparison | None
     edges: list[Edge]
-    tilt: Estimate
-    regret: Estimate
+    tilt: Interval
+    regret: Interval
+    off: tuple[OffBest, ...]
 
 
 def find(panel: Panel) -> Finding:
     """The verdicts on one panel."""
     choice = panel.choice
     best = statistics.best_cell(choice)
-    free = panel.axes.weight_decay[0] == 0
-    plain = statistics.best_cell(choice[:1]) if free else None
-    lr, weight_decay = np.array(panel.axes.lr), np.array(panel.axes.weight_decay)
-
-    def tilt(seeds: NDArray[np.bool_]) -> float:
-        return float(statistics.tilt(lr, weight_decay, panel.mean("validation_error", seeds)))
-
-    def regret(seeds: NDArray[np.bool_]) -> float:
-        validation, test = panel.mean("validation_error", seeds), panel.mean("test_error", seeds)
-        return float(statistics.one_knob_regret(validation, test))
-
-    seeds = panel.done.shape[0]
+    plain = statistics.best_cell(choice[:1]) if panel.axes.weight_decay[0] == 0 else None
+    gain = None if best is None or plain in (None, best) else compare(panel, best, panel, plain)
+    tilt, regret, *off = _knobs(panel)
     return Finding(
         panel=panel,
         best=best,
         circled=statistics.best_cells(choice),
+        seeds=0 if best is None else int(panel.done[(slice(None), *best)].sum()),
         error=_error_at(panel, best),
+        any_samples=_error_at(panel, best, sampling_error=_sampling_error(panel, best)),
         without_decay=_error_at(panel, plain),
+        gain=gain,
         edges=statistics.edges(choice, panel.axes.weight_decay),
-        tilt=statistics.jackknife(tilt, seeds),
-        regret=statistics.jackknife(regret, seeds),
+        tilt=tilt,
+        regret=regret,
+        off=tuple(
+            OffBest(factor, kept, retuned)
+            for factor, kept, retuned in zip(OFF, off[::2], off[1::2], strict=True)
+        ),
     )
 
 
-def _error_at(panel: Panel, position: Position | None) -> Estimate | None:
+def compare(first: Panel, at: Position | None, second: Panel, there: Position | None) -> Comparison:
+    """The test error of one cell less that of another, paired over seeds."""
+    return paired_difference(
+        _at(first, "test_error", at),
+        _at(second, "test_error", there),
+        sampling_error=math.hypot(_sampling_error(first, at), _sampling_error(second, there)),
+    )
+
+
+def _at(panel: Panel, figure: str, position: Position | None) -> Array:
+    """One figure of one cell for each seed, NaN where it has not run; all NaN for no cell."""
+    if position is None:
+        return np.full(len(panel.done), np.nan)
+    return np.asarray(panel.figures[figure][(slice(None), *position)])
+
+
+def _sampling_error(panel: Panel, position: Position | None) -> float:
+    """One standard error of a cell's test error that the test set's finite size leaves."""
+    known = _finite(_at(panel, "test_standard_error", position))
+    return float(known.mean()) if known.size else 0.0
+
+
+def _error_at(
+    panel: Panel, position: Position | None, *, sampling_error: float = 0.0
+) -> Interval | None:
     if position is None:
         return None
-    return Estimate(
-        float(panel.mean("test_error")[position]),
-        float(panel.standard_error("test_error")[position]),
-    )
+    return mean_interval(_at(panel, "test_error", position), sampling_error=sampling_error)
+
+
+def _knobs(panel: Panel) -> list[Interval]:
+    """Tilt, regret, and for each factor of `OFF` the sensitivity with λ kept and tuned anew."""
+    lr, weight_decay = np.array(panel.axes.lr), np.array(panel.axes.weight_decay)
+    errors = _finite(panel.figures["test_error"])
+    worst = float(errors.max()) if errors.size else math.nan
+
+    def all_at_once(seeds: Seeds) -> Array:
+        choice = panel.resampled("validation_error", seeds)
+        report = panel.resampled("test_error", seeds)
+        penalised = panel.resampled("test_error", seeds, diverged=worst)
+        offs = [statistics.sensitivity(lr, choice, penalised, factor) for factor in OFF]
+        return np.stack(
+            [
+                statistics.tilt(lr, weight_decay, choice),
+                statistics.one_knob_regret(choice, report),
+                *(part for off in offs for part in (off.decay_kept, off.decay_retuned)),
+            ]
+        )
+
+    return bootstrap_all(all_at_once, len(panel.done))
 
 
 def edge_text(edge: Edge, panel: Panel) -> str:
@@ -102,13 +169,9 @@ def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | No
     return map_command(beyond(survey.landscape, edges), folder, extend=True)
 
 
-def sampling_error(survey: Survey, findings: list[Finding]) -> float:
-    """One standard error of a best cell's test error that the test set's finite size leaves."""
-    errors = [
-        float(finding.panel.mean("test_standard_error")[finding.best])
-        for finding in findings
-        if finding.best is not None
-    ]
+def sampling_error(findings: list[Finding]) -> float:
+    """The largest standard error that the test set's finite size leaves to a best cell's error."""
+    errors = [_sampling_error(f.panel, f.best) for f in findings if f.best is not None]
     return max(errors, default=math.nan)
 
 
@@ -129,24 +192,3 @@ def colour_range(survey: Survey) -> tuple[float, float]:
 
 def _finite(values: Array) -> Array:
     return np.asarray(values[np.isfinite(values)], dtype=np.float64)
-
-
-def error_text(value: float, unit: str, digits: int = 1) -> str:
-    """An error as people read it: 12.3 % for a share, else the number and its unit."""
-    if not math.isfinite(value):
-        return "–"
-    if unit == "%":
-        return f"{100 * value:.{digits}f} %"
-    return f"{value:.{digits + 2}g} {unit}".rstrip()
-
-
-def estimate_text(estimate: Estimate | None, unit: str) -> str:
-    """An error with its standard error over seeds."""
-    if estimate is None:
-        return "–"
-    value = error_text(estimate.value, unit)
-    if not math.isfinite(estimate.standard_error) or not math.isfinite(estimate.value):
-        return value
-    if unit == "%":
-        return f"{100 * estimate.value:.1f} ± {100 * estimate.standard_error:.1f} %"
-    return f"{estimate.value:.3g} ± {estimate.standard_error:.1g} {unit}".rstrip()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from unyoke.study.axes import label
-from unyoke.study.findings import error_text
 from unyoke.study.landscape import Cell
 from unyoke.study.ledger import Count
 from unyoke.study.outcome import Outcome
+from unyoke.study.wording import error_text
 
 
 class ProgressBar:

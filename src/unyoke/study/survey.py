@@ -5,17 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unyoke.study.landscape import Axes, Budget, Landscape
+from unyoke.study.landscape import Axes, Budget, Cell, Landscape
 from unyoke.study.ledger import Record
 from unyoke.study.optimizers import decay
 
 Array = NDArray[np.float64]
+Seeds = NDArray[np.intp]
 
 _FIGURES = ("validation_error", "test_error", "test_standard_error", "train_error", "train_loss")
+
+
+class Setting(NamedTuple):
+    """What the panels that stand side by side have in common."""
+
+    schedule: str
+    updates: int
+    batch_size: int | None
+
+    def __str__(self) -> str:
+        batches = "" if self.batch_size is None else f", batches of {self.batch_size}"
+        return f"{self.schedule}, {self.updates} updates{batches}"
 
 
 @dataclass(frozen=True)
@@ -45,18 +59,54 @@ class Panel:
         """λ′ for an L2 penalty, λ for decoupled decay, as the paper writes them."""
         return "λ′" if decay(self.optimizer).startswith("l2") else "λ"
 
-    def mean(self, figure: str, seeds: NDArray[np.bool_] | None = None) -> Array:
+    @property
+    def setting(self) -> Setting:
+        """What all panels beside this one share."""
+        return Setting(self.schedule, self.updates, self.batch_size)
+
+    def cell(self, landscape: Landscape, seed: int, position: tuple[int, int]) -> Cell:
+        """The training at a position [weight decay, learning rate] of the seed of this number."""
+        row, column = position
+        return Cell(
+            task=landscape.task.name,
+            task_digest=landscape.task.version,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            updates=self.updates,
+            lr=self.axes.lr[column],
+            weight_decay=self.axes.weight_decay[row],
+            seed=landscape.seeds[seed],
+            batch_size=self.batch_size,
+        )
+
+    def mean(self, figure: str) -> Array:
         """Mean over seeds [weight decays, learning rates]; NaN where a seed diverged or none ran.
 
-        Over the seeds that `seeds` marks, all by default, and of these over what has run.
+        Over those seeds that have run.
         """
-        done = self.done if seeds is None else self.done & seeds[:, None, None]
-        values = np.where(done, self.figures[figure], 0.0)
-        runs = done.sum(axis=0)
-        return np.where(runs > 0, values.sum(axis=0) / np.maximum(runs, 1), np.nan)
+        everyone = np.arange(len(self.done))[None, :]
+        return np.asarray(self.resampled(figure, everyone)[0])
+
+    def resampled(self, figure: str, seeds: Seeds, *, diverged: float = np.nan) -> Array:
+        """`mean` over each row of seed positions, [rows, weight decays, learning rates].
+
+        Args:
+            seeds: positions [rows, any number]; one that is there twice counts twice.
+            diverged: what a diverged training counts as.
+        """
+        times = (seeds[..., None] == np.arange(len(self.done))).sum(axis=1).astype(np.float64)
+        known = self.done & np.isfinite(self.figures[figure])
+        values = np.where(known, self.figures[figure], 0.0)
+        if not np.isnan(diverged):
+            values, known = np.where(self.diverged, diverged, values), self.done
+        runs = np.tensordot(times, known.astype(np.float64), 1)
+        lost = np.tensordot(times, (self.done & ~known).astype(np.float64), 1) > 0
+        there = (runs > 0) & ~lost
+        total = np.tensordot(times, values, 1)
+        return np.asarray(np.where(there, total, np.nan) / np.where(there, runs, 1.0))
 
     def standard_error(self, figure: str) -> Array:
-        """Standard error over seeds of `mean`; NaN with fewer than two seeds."""
+        """Standard error over seeds of `mean`; NaN with fewer than two seeds or a diverged one."""
         runs = self.done.sum(axis=0)
         deviations = np.where(self.done, self.figures[figure] - self.mean(figure), 0.0)
         variance = (deviations**2).sum(axis=0) / np.maximum(runs - 1, 1)
@@ -81,6 +131,13 @@ class Survey:
     error_unit: str
     seconds: float
     versions: tuple[str, ...] = field(default=())
+
+    def settings(self) -> dict[Setting, list[Panel]]:
+        """The panels of each setting, in the landscape's order."""
+        found: dict[Setting, list[Panel]] = {}
+        for panel in self.panels:
+            found.setdefault(panel.setting, []).append(panel)
+        return found
 
 
 def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:

@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unyoke.study.findings import Finding, edge_text
+from unyoke.study.comparisons import Row
+from unyoke.study.findings import Finding, OffBest, edge_text
 from unyoke.study.ledger import Record
-from unyoke.study.statistics import Estimate
+from unyoke.study.statistics import Comparison, Interval
 from unyoke.study.survey import Survey
 
 COLUMNS = (
@@ -39,9 +40,9 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """One plain row per finished cell; figures of a diverged cell are None."""
     table = []
     for record in records:
-        figures = asdict(record.cell) | record.outcome.figures()
         # Both have `updates`: what was asked for, and what was made before it diverged.
-        figures |= {"updates": record.cell.updates, "updates_made": record.outcome.updates}
+        figures = vars(record.outcome) | vars(record.cell)
+        figures["updates_made"] = record.outcome.updates
         table.append({column: figures[column] for column in COLUMNS})
     return table
 
@@ -55,16 +56,26 @@ def write_csv(table: list[dict[str, Any]], path: Path) -> None:
 
 
 def write_json(
-    table: list[dict[str, Any]], survey: Survey, findings: list[Finding], path: Path
+    table: list[dict[str, Any]],
+    survey: Survey,
+    findings: list[Finding],
+    compared: list[Row],
+    path: Path,
 ) -> None:
-    """Write the configuration, the verdicts and `rows` as JSON; what is not known is null."""
+    """Write the configuration, the verdicts and `rows` as JSON; what is not known is null.
+
+    One line for each training, so that large tables stay readable and are written fast.
+    """
     document = {
         "landscape": json.loads(survey.landscape.to_json()),
         "versions": survey.versions,
         "findings": [_finding(finding) for finding in findings],
-        "cells": table,
+        "comparisons": [_row(row) for row in compared],
+        "cells": [],
     }
-    path.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    head, tail = json.dumps(document, indent=1, allow_nan=False).split('"cells": []')
+    lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in table)
+    path.write_text(f'{head}"cells": [\n  {lines}\n ]{tail}\n', encoding="utf-8")
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -75,7 +86,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
         best = {
             "lr": panel.axes.lr[column],
             "weight_decay": panel.axes.weight_decay[row],
-            "test_error": _estimate(finding.error),
+            "seeds": finding.seeds,
+            "test_error": _plain(finding.error),
+            "test_error_any_samples": _plain(finding.any_samples),
         }
     return {
         "optimizer": panel.optimizer,
@@ -83,17 +96,37 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "updates": panel.updates,
         "batch_size": panel.batch_size,
         "best": best,
-        "without_decay": _estimate(finding.without_decay),
+        "without_decay": _plain(finding.without_decay),
+        "gain_of_decay": _plain(finding.gain),
         "edges": [edge_text(edge, panel) for edge in finding.edges],
-        "tilt": _estimate(finding.tilt),
-        "one_knob_regret": _estimate(finding.regret),
+        "tilt": _plain(finding.tilt),
+        "one_knob_regret": _plain(finding.regret),
+        "lr_off": [_plain(off) for off in finding.off],
     }
 
 
-def _estimate(estimate: Estimate | None) -> dict[str, float | None] | None:
-    if estimate is None:
-        return None
-    return {name: number(value) for name, value in asdict(estimate).items()}
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        **row.setting._asdict(),
+        "first": row.first,
+        "second": row.second,
+        "holm_p_value": number(row.p_value),
+        "verdict": row.verdict,
+        "better": row.better,
+        "comparison": _plain(row.comparison),
+    }
+
+
+def _plain(value: Interval | Comparison | OffBest | None) -> dict[str, Any] | None:
+    """A dataclass of numbers as JSON knows it."""
+    return None if value is None else _without_nan(asdict(value))
+
+
+def _without_nan(plain: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_nan(value) if isinstance(value, dict) else number(value)
+        for name, value in plain.items()
+    }
 
 
 def number(value: float) -> float | None:

@@ -7,10 +7,12 @@ and grid, not what another task would. scipy and statsmodels do the computing.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,8 @@ Array = NDArray[np.float64]
 Seeds = NDArray[np.intp]
 
 CONFIDENCE = 0.95
-RESAMPLES = 999
+RESAMPLES = 499
+"""Draws of a bootstrap; they know its standard error to 3 %."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Comparison:
     """A paired difference a − b over seeds.
 
     Attributes:
-        difference: mean of a_s − b_s, with Student's interval.
+        difference: mean of a_s − b_s, with Student's interval over seeds.
+        any_samples: the same, with an interval for other test samples as well.
         p_value: two-sided, of "the mean difference is 0"; NaN with fewer than two pairs.
         pairs: how many seeds both have.
         detectable: the smallest true difference that this many pairs with this spread find at
@@ -57,19 +61,10 @@ class Comparison:
     """
 
     difference: Interval
+    any_samples: Interval
     p_value: float
     pairs: int
     detectable: float
-
-
-def student(
-    value: float, standard_error: float, degrees: float, *, confidence: float = CONFIDENCE
-) -> Interval:
-    """value ± t·s.e., t the quantile of Student's distribution with `degrees` of freedom."""
-    if not math.isfinite(standard_error) or not degrees > 0:
-        return Interval(value, standard_error, math.nan, math.nan, confidence)
-    reach = float(_library("scipy.stats").t.ppf((1 + confidence) / 2, degrees)) * standard_error
-    return Interval(value, standard_error, value - reach, value + reach, confidence)
 
 
 def mean_interval(
@@ -80,11 +75,12 @@ def mean_interval(
 ) -> Interval:
     """Mean over seeds with Student's interval.
 
-        s.e.² = s²/n + u² ;  degrees of freedom (s²/n + u²)² / ((s²/n)²/(n − 1))
+        reach = √( (t_(n−1)·s/√n)² + (z·u)² ) ;  s.e. = √(s²/n + u²)
 
-    s² is the variance over n seeds and u `sampling_error`: a standard error that all seeds share
-    and more seeds do not remove, as that of a finite test set is. The degrees of freedom are
-    Satterthwaite's, with u known exactly; for u = 0 they are n − 1. NaN ends with one seed.
+    s is the standard deviation over n seeds and u `sampling_error`: a standard error, known by
+    other means, that all seeds share and more seeds do not remove, as that of a finite test set
+    is. The two reaches are joined as Zou and Donner (2008) do; u = 0 leaves Student's. With one
+    seed the ends are NaN, and seeds without an error are left out.
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[np.isfinite(known)]
@@ -93,25 +89,32 @@ def mean_interval(
     value = float(known.mean())
     if known.size < 2:
         return Interval(value, math.nan, math.nan, math.nan, confidence)
-    over_seeds = float(known.var(ddof=1)) / known.size
-    total = over_seeds + sampling_error**2
-    degrees = (total / over_seeds) ** 2 * (known.size - 1) if over_seeds > 0 else math.inf
-    return student(value, math.sqrt(total), degrees, confidence=confidence)
+    over_seeds = float(known.std(ddof=1)) / math.sqrt(known.size)
+    reach = math.hypot(
+        _quantile(known.size - 1, confidence) * over_seeds,
+        _quantile(math.inf, confidence) * sampling_error,
+    )
+    standard_error = math.hypot(over_seeds, sampling_error)
+    return Interval(value, standard_error, value - reach, value + reach, confidence)
 
 
 def paired_difference(
     a: Sequence[float] | Array,
     b: Sequence[float] | Array,
     *,
+    sampling_error: float = 0.0,
     confidence: float = CONFIDENCE,
 ) -> Comparison:
     """a − b, paired by seed: the same seed drew the same weights and batches for both.
 
+    The p-value is the paired t-test's (two-sided). It covers other seeds at these cells and these test
+    samples, not the choice of the cells; `any_samples` covers other test samples too.
+
     Args:
         a, b: one error per seed, in the same order; pairs with a NaN are left out.
-
-    The test is the paired t-test (`scipy.stats.ttest_rel`). It covers other seeds, at these
-    cells: not other test samples, which `mean_interval` can add, and not the choice of the cells.
+        sampling_error: standard error of the difference that the finite test set leaves. For two
+            networks on the same samples √(u_a² + u_b²) is an upper bound, as long as they do not
+            tend to err on opposite samples.
 
     Raises:
         ValueError: a and b have not the same length.
@@ -122,15 +125,29 @@ def paired_difference(
     differences = first - second
     differences = differences[np.isfinite(differences)]
     difference = mean_interval(differences, confidence=confidence)
+    any_samples = mean_interval(differences, sampling_error=sampling_error, confidence=confidence)
     pairs = int(differences.size)
     if pairs < 2:
-        return Comparison(difference, math.nan, pairs, math.nan)
-    spread = difference.standard_error * math.sqrt(pairs)
-    if spread == 0:
-        p_value = 1.0 if difference.value == 0 else 0.0
-    else:
-        p_value = float(_library("scipy.stats").ttest_1samp(differences, 0.0).pvalue)
-    return Comparison(difference, p_value, pairs, spread * detectable_effect(pairs))
+        return Comparison(difference, any_samples, math.nan, pairs, math.nan)
+    return Comparison(
+        difference,
+        any_samples,
+        _paired_p_value(difference.value, difference.standard_error, pairs),
+        pairs,
+        difference.standard_error * math.sqrt(pairs) * detectable_effect(pairs),
+    )
+
+
+def _paired_p_value(value: float, standard_error: float, pairs: int) -> float:
+    """Of the paired t-test; where all pairs differ by the same, of the exact sign-flip test.
+
+    Errors are counts over a finite test set, so that few seeds can agree by chance; without any
+    spread the t-test would call that certain.
+    """
+    if standard_error <= 1e-9 * abs(value):
+        return 1.0 if value == 0 else 2.0 ** (1 - pairs)
+    t = abs(value) / standard_error
+    return float(2 * _library("scipy.stats").t.sf(t, pairs - 1))
 
 
 def bootstrap(
@@ -153,22 +170,60 @@ def bootstrap(
         statistic: seed positions [resamples, n] to one value for each resample; NaN where a
             resample has none, which leaves the interval unknown.
         seeds: n. With fewer than two the interval is unknown.
-        resamples: how many draws; they are the same for the same n and number.
+        resamples: every resample is used where there are no more than these (n ≤ 6 by default),
+            each with its probability; else this many are drawn, always the same ones.
     """
-    value = float(statistic(np.arange(seeds)[None, :])[0])
-    if seeds < 2:
-        return Interval(value, math.nan, math.nan, math.nan, confidence)
-    values = statistic(draws(seeds, resamples))
-    spread = math.sqrt(seeds / (seeds - 1)) * float(values.std(ddof=1))
-    return student(value, spread, seeds - 1, confidence=confidence)
+    (interval,) = bootstrap_all(
+        lambda positions: statistic(positions)[None, :],
+        seeds,
+        confidence=confidence,
+        resamples=resamples,
+    )
+    return interval
+
+
+def bootstrap_all(
+    statistics: Callable[[Seeds], Array],
+    seeds: int,
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+) -> list[Interval]:
+    """`bootstrap` of several statistics that are computed together, as [statistics, resamples]."""
+    values = statistics(np.arange(seeds)[None, :])[:, 0]
+    errors = np.full(len(values), np.nan)
+    if seeds > 1:
+        positions, probability = resampled(seeds, resamples)
+        drawn = statistics(positions)
+        variance = (drawn - (drawn @ probability)[:, None]) ** 2 @ probability
+        errors = np.sqrt(seeds / (seeds - 1) * variance)
+    reaches = _quantile(seeds - 1, confidence) * errors
+    return [
+        Interval(value, error, value - reach, value + reach, confidence)
+        for value, error, reach in zip(
+            values.tolist(), errors.tolist(), reaches.tolist(), strict=True
+        )
+    ]
 
 
 @cache
-def draws(seeds: int, resamples: int) -> Seeds:
-    """Positions drawn with replacement, [resamples, seeds]; always the same ones."""
-    drawn = np.random.default_rng(0).integers(seeds, size=(resamples, seeds))
-    drawn.flags.writeable = False
-    return drawn
+def _quantile(degrees: float, confidence: float) -> float:
+    """How many standard errors Student's interval reaches; NaN without degrees of freedom."""
+    return float(_library("scipy.stats").t.ppf((1 + confidence) / 2, degrees))
+
+
+@cache
+def resampled(seeds: int, resamples: int = RESAMPLES) -> tuple[Seeds, Array]:
+    """Positions drawn with replacement [resamples, seeds], and the probability of each row."""
+    if math.comb(2 * seeds - 1, seeds) > resamples:
+        drawn = np.random.default_rng(0).integers(seeds, size=(resamples, seeds))
+        return drawn, np.full(resamples, 1 / resamples)
+    every = list(combinations_with_replacement(range(seeds), seeds))
+    ways = [
+        math.factorial(seeds) / math.prod(map(math.factorial, Counter(row).values()))
+        for row in every
+    ]
+    return np.array(every), np.array(ways) / seeds**seeds
 
 
 def holm(p_values: Sequence[float] | Array) -> Array:
@@ -204,27 +259,3 @@ def _library(name: str) -> Any:
             f"intervals and comparisons need {name.partition('.')[0]}, which cannot be imported "
             f"({error}); install it with: pip install 'unyoke[study]'"
         ) from error
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its standard error over seeds; NaN where it cannot be known."""
-
-    value: float
-    standard_error: float
-
-
-def jackknife(statistic: Callable[[NDArray[np.bool_]], float], seeds: int) -> Estimate:
-    """A statistic of all seeds, with its standard error from leaving one seed out at a time.
-
-        s.e.² = (n − 1)/n · Σ_i (θ_(−i) − θ_(·))²
-
-    `statistic` receives which seeds to use. With one seed the standard error is NaN.
-    """
-    everything = np.ones(seeds, dtype=bool)
-    value = float(statistic(everything))
-    if seeds < 2:
-        return Estimate(value, math.nan)
-    without = np.array([statistic(~np.eye(seeds, dtype=bool)[seed]) for seed in range(seeds)])
-    variance = (seeds - 1) / seeds * np.sum((without - without.mean()) ** 2)
-    return Estimate(value, math.sqrt(variance))

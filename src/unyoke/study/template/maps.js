@@ -1,0 +1,194 @@
+// Heat maps: drawing, pointer, touch and keyboard.
+
+const MAP_WIDTH = 340; // in the units of a map's own coordinates
+
+function cellAt(panel, column, row) {
+  const index = column * panel.lr.length + row;
+  const read = (figure) => panel[figure][index];
+  return { test: read("test"), testSpread: read("testSpread"), validation: read("validation"),
+    trainError: read("trainError"), trainLoss: read("trainLoss"), ran: read("ran"),
+    lost: read("lost") };
+}
+
+function mapLayout(panel) {
+  const rows = panel.lr.length, columns = panel.weightDecay.length;
+  const left = 46, top = 8, bottom = 40;
+  const gap = panel.weightDecay[0] === "0" ? 9 : 0;
+  const side = Math.min(50, (MAP_WIDTH - left - gap - 4) / columns);
+  return { rows, columns, left, top, side, height: top + rows * side + bottom,
+    x: (column) => left + column * side + (column > 0 ? gap : 0),
+    y: (row) => top + (rows - 1 - row) * side };
+}
+
+function drawMap(panel) {
+  const at = mapLayout(panel);
+  const svg = figure(MAP_WIDTH, at.height,
+    `${panel.title}: test error over learning rate and weight decay`, "grid");
+  svg.panel = panel;
+  const crosses = [];
+  for (let row = at.rows - 1; row >= 0; row--) {
+    const line = shape("g", { role: "row" });
+    for (let column = 0; column < at.columns; column++) {
+      const cell = cellAt(panel, column, row);
+      line.append(drawCell(panel, cell, column, row, at));
+      if (cell.lost) crosses.push(cross(at.x(column) + at.side / 2, at.y(row) + at.side / 2));
+    }
+    svg.append(line);
+  }
+  svg.append(...crosses);
+  panel.circled.forEach(([column, row], place) => {
+    const centre = { cx: at.x(column) + at.side / 2, cy: at.y(row) + at.side / 2, class: "mark" };
+    const r = Math.min(place === 0 ? 10 : 7, 0.34 * at.side), width = place === 0 ? 3 : 1.5;
+    svg.append(shape("circle", { ...centre, r, stroke: "#fff", "stroke-width": width + 1.6 }),
+      shape("circle", { ...centre, r, stroke: "#000", "stroke-width": width }));
+  });
+  drawAxes(svg, panel, at);
+  const [column, row] = panel.best || [0, 0];
+  square(svg, column, row).setAttribute("tabindex", 0);
+  listen(svg);
+  return svg;
+}
+
+function drawCell(panel, cell, column, row, at) {
+  const kind = cell.ran === 0 ? "cell empty" : cell.test === null ? "cell lost" : "cell";
+  const node = shape("rect", { x: at.x(column), y: at.y(row), width: at.side, height: at.side,
+    rx: Math.min(2, at.side / 8), class: kind, role: "gridcell", tabindex: -1,
+    "aria-label": tipLines(panel, column, row).slice(1).join("; ") });
+  if (cell.test !== null) node.setAttribute("fill", colour(cell.test));
+  node.dataset.row = row;
+  node.dataset.column = column;
+  return node;
+}
+
+function drawAxes(svg, panel, at) {
+  const bottom = at.top + at.rows * at.side, middle = (at.top + bottom) / 2;
+  const every = Math.ceil(26 / at.side), everyRow = Math.ceil(13 / at.side);
+  panel.weightDecay.forEach((text, column) => { // labels must not run into each other
+    if (column % every === 0 || text === "0") {
+      svg.append(axisLabel(text, at.x(column) + at.side / 2, bottom + 16, "middle"));
+    }
+  });
+  panel.lr.forEach((text, row) => {
+    if (row % everyRow === 0) {
+      svg.append(axisLabel(text, at.left - 6, at.y(row) + at.side / 2 + 4, "end"));
+    }
+  });
+  svg.append(
+    shape("text", { x: (at.left + at.x(at.columns)) / 2, y: at.height - 6, class: "quiet",
+      "text-anchor": "middle" }, `weight decay ${panel.decay}`),
+    shape("text", { x: 10, y: middle, "text-anchor": "middle", class: "quiet",
+      transform: `rotate(-90 10 ${middle})` }, "learning rate α"));
+}
+
+function cross(x, y) {
+  const reach = 4;
+  return shape("path", { class: "cross", d: `M${x - reach} ${y - reach}l${2 * reach} ${2 * reach}`
+    + `M${x - reach} ${y + reach}l${2 * reach} ${-2 * reach}` });
+}
+
+function place(panel, column, row) {
+  return `α = ${plainPower(panel.lr[row])}, `
+    + `${panel.decay} = ${plainPower(panel.weightDecay[column])}`;
+}
+
+function tipLines(panel, column, row) {
+  const cell = cellAt(panel, column, row);
+  const lines = [panel.title, place(panel, column, row)];
+  if (cell.ran === 0) return [...lines, "has not run"];
+  if (cell.test !== null) {
+    lines.push(`test error ${shownError(cell.test, cell.testSpread)}`,
+      `validation error ${shownError(cell.validation)}`,
+      `training error ${shownError(cell.trainError)}, loss ${cell.trainLoss.toPrecision(3)}`);
+  }
+  const runs = `${cell.ran} ${cell.ran === 1 ? "seed" : "seeds"}`;
+  lines.push(cell.lost ? `${runs}, ${cell.lost} diverged` : runs);
+  return lines;
+}
+
+function square(svg, column, row) {
+  return svg.querySelector(`.cell[data-column="${column}"][data-row="${row}"]`);
+}
+
+function listen(svg) {
+  const on = (type, action) => svg.addEventListener(type, (event) => {
+    const cell = event.target.closest(".cell");
+    if (cell) action(cell, event);
+  });
+  on("pointermove", (cell, event) => {
+    if (event.pointerType !== "touch") showTip(cell, event.clientX, event.clientY);
+  });
+  svg.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch") hideTip();
+  });
+  on("focusin", (cell) => {
+    if (cell.matches(":focus-visible")) showTip(cell);
+  });
+  on("click", (cell, event) => {
+    moveTo(cell, false);
+    toggleCurve(svg.panel, Number(cell.dataset.column), Number(cell.dataset.row));
+    showTip(cell, event.clientX, event.clientY);
+  });
+  on("keydown", (cell, event) => {
+    if (event.key === "Enter" || event.key === " ") {
+      toggleCurve(svg.panel, Number(cell.dataset.column), Number(cell.dataset.row));
+    } else if (event.key === "Escape") {
+      hideTip();
+    } else if (!step(svg, cell, event)) {
+      return;
+    }
+    event.preventDefault();
+  });
+}
+
+// Arrow keys move by one cell, Home and End to the ends of a row, with Ctrl to the corners.
+function step(svg, cell, event) {
+  const { rows, columns } = mapLayout(svg.panel);
+  let column = Number(cell.dataset.column), row = Number(cell.dataset.row);
+  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+    Home: [-columns, event.ctrlKey ? rows : 0], End: [columns, event.ctrlKey ? -rows : 0] };
+  if (!(event.key in moves)) return false;
+  const [right, up] = moves[event.key];
+  column = Math.max(0, Math.min(columns - 1, column + right));
+  row = Math.max(0, Math.min(rows - 1, row + up));
+  moveTo(square(svg, column, row), true);
+  return true;
+}
+
+// One cell of each map is in the tab order: the one that had the focus last.
+function moveTo(cell, focus) {
+  for (const other of cell.ownerSVGElement.querySelectorAll('[tabindex="0"]')) {
+    other.setAttribute("tabindex", -1);
+  }
+  cell.setAttribute("tabindex", 0);
+  if (focus) cell.focus();
+}
+
+let shown = null;
+
+function showTip(cell, x, y) {
+  const tip = document.getElementById("tip");
+  hideTip();
+  shown = cell;
+  cell.classList.add("shown");
+  const [name, ...lines] = tipLines(cell.ownerSVGElement.panel, Number(cell.dataset.column),
+    Number(cell.dataset.row));
+  tip.replaceChildren(element("b", {}, name), ...lines.flatMap((line) => [element("br"), line]));
+  tip.hidden = false;
+  const edge = cell.getBoundingClientRect();
+  const fromX = x === undefined ? edge.right : x, fromY = y === undefined ? edge.bottom : y;
+  const box = tip.getBoundingClientRect();
+  const right = fromX + 16, left = fromX - box.width - 16;
+  tip.style.left = `${Math.max(4, right + box.width < innerWidth ? right : left)}px`;
+  tip.style.top = `${Math.max(4, Math.min(fromY + 12, innerHeight - box.height - 8))}px`;
+}
+
+function hideTip() {
+  document.getElementById("tip").hidden = true;
+  if (shown) shown.classList.remove("shown");
+  shown = null;
+}
+
+document.addEventListener("pointerdown", (event) => {
+  if (!event.target.closest(".cell")) hideTip();
+});
+document.addEventListener("focusout", hideTip);

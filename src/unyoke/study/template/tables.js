@@ -1,0 +1,96 @@
+// Tables of findings and comparisons, and the intervals of the knobs.
+
+function table(id, head, rows) {
+  const header = head.map((text) => element("th", { scope: "col" }, text));
+  const body = rows.map(([name, ...cells]) => element("tr", {},
+    element("th", { scope: "row" }, name), ...cells.map((cell) => element("td", {}, cell))));
+  document.getElementById(id).replaceChildren(
+    element("thead", {}, element("tr", {}, ...header)), element("tbody", {}, ...body));
+}
+
+function drawVerdicts(panels) {
+  const head = ["", "test error", "on any test samples", "at α", "at λ", "with λ = 0",
+    "one-knob regret", "basin tilt"];
+  table("verdicts", head, panels.map((panel) => {
+    const [column, row] = panel.best || [null, null];
+    const mark = panel.edges.length ? " (edge)" : "";
+    const known = panel.best && panel.seedsOfBest < DATA.seeds
+      ? ` (${panel.seedsOfBest} of ${DATA.seeds} seeds)` : "";
+    return [panel.title, panel.error + known, panel.anySamples,
+      column === null ? "–" : plainPower(panel.lr[row]),
+      column === null ? "–" : plainPower(panel.weightDecay[column]) + mark,
+      panel.withoutDecay, panel.knobs.regret.text, panel.knobs.tilt.text];
+  }));
+}
+
+function drawComparisons(setting) {
+  const rows = DATA.comparisons.filter((row) => row.setting === setting);
+  document.getElementById("compared").hidden = rows.length === 0;
+  table("comparisons", ["", "difference", "on any test samples", "p (Holm)", "verdict",
+    "could be seen"], rows.map((row) => [`${row.first} − ${row.second}`, row.difference,
+    row.anySamples, row.probability, row.verdict, row.detectable]));
+}
+
+function drawOverview(show) {
+  if (DATA.settings.length < 2) return;
+  document.getElementById("overview").hidden = false;
+  const titles = [...new Set(DATA.panels.map((panel) => panel.title))];
+  const by = new Map(DATA.panels.map((panel) => [`${panel.setting} ${panel.title}`, panel]));
+  table("settings", ["", ...titles], DATA.settings.map((setting, index) => {
+    const go = element("button", { type: "button", class: "link" }, setting.text);
+    go.addEventListener("click", () => {
+      show(index);
+      document.getElementById("maps").scrollIntoView();
+    });
+    return [go, ...titles.map((title) => shownError(by.get(`${index} ${title}`).bestError))];
+  }));
+}
+
+function drawKnobs(panels) {
+  const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
+  const scale = DATA.unit === "%" ? 100 : 1;
+  const titles = [["Basin tilt", ["tilt"], 1], [`One-knob regret${unit}`, ["regret"], scale],
+    [`α off by 2${unit}: ○ λ kept, ● λ tuned anew`, ["kept2", "retuned2"], scale],
+    [`α off by 4${unit}: ○ λ kept, ● λ tuned anew`, ["kept4", "retuned4"], scale]];
+  document.getElementById("knobs").replaceChildren(...titles.map(([title, knobs, factor]) => {
+    const svg = drawIntervals(panels, title, knobs, factor);
+    return element("figure", {}, svg, saveButton(() => svg, title));
+  }));
+}
+
+// One line for each panel: a dot with its interval, on an axis with 0 marked.
+function drawIntervals(panels, title, knobs, scale) {
+  const all = panels.flatMap((panel) => knobs.map((knob) => panel.knobs[knob]));
+  const known = all.filter(({ value }) => value !== null);
+  const values = known.map(({ value }) => scale * value);
+  // Long intervals are cut at three times the span of the values, so that these stay apart.
+  const reach = 3 * Math.max(Math.max(0, ...values) - Math.min(0, ...values), 1e-9);
+  const ends = known.flatMap(({ value, low, high }) => [low ?? value, high ?? value])
+    .map((end) => Math.max(-reach, Math.min(reach, scale * end)));
+  const low = Math.min(0, ...ends), high = Math.max(0, ...ends), span = high - low || 1;
+  const left = 150, right = 150, width = 480, line = 26, height = 30 + panels.length * line;
+  const at = (value) =>
+    left + (Math.max(low, Math.min(high, value)) - low) / span * (width - left - right);
+  const svg = figure(width, height, title);
+  svg.append(shape("text", { x: 0, y: 12, class: "quiet" }, title),
+    shape("line", { x1: at(0), x2: at(0), y1: 20, y2: height, class: "axis" }));
+  panels.forEach((panel, index) => {
+    const y = 34 + index * line;
+    svg.append(shape("text", { x: 0, y: y + 4 }, panel.title));
+    knobs.forEach((knob, which) => {
+      const { value, low: from, high: to, text } = panel.knobs[knob];
+      const shift = knobs.length > 1 ? (which ? 5.5 : -5.5) : 0;
+      svg.append(shape("text", { x: width, y: y + 4 + shift, "text-anchor": "end",
+        class: "quiet", style: shift ? "font-size: 9.5px" : "" }, text));
+      if (value === null) return;
+      if (from !== null) {
+        svg.append(shape("line", { x1: at(scale * from), x2: at(scale * to), y1: y + shift,
+          y2: y + shift, class: "bar" }));
+      }
+      const open = knobs.length > 1 && which === 0;
+      svg.append(shape("circle", { cx: at(scale * value), cy: y + shift, r: 3.5,
+        class: open ? "dot open" : "dot" }));
+    });
+  });
+  return svg;
+}
