@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from unyoke.study import request
-from unyoke.study.batches import FIRST, LARGEST, SMALLEST, batches
+from unyoke.study.batches import ENOUGH, FIRST, LARGEST, SMALLEST, batches
 from unyoke.study.landscape import Cell, Landscape
 
 
@@ -28,9 +28,18 @@ def test_no_cells_are_no_batches() -> None:
 def test_the_first_are_small_the_next_large_and_the_last_small() -> None:
     sizes = [len(part) for part in batches(list(request.landscape().cells()), workers=2)]
     assert sizes[:2] == [FIRST, FIRST]
-    assert max(sizes) == sizes[2] == LARGEST
+    assert sizes[2] > 4 * SMALLEST
+    assert max(sizes) <= LARGEST
     assert sizes[-1] < 2 * SMALLEST
     assert min(sizes[2:]) >= SMALLEST / 2
+
+
+def test_many_cells_of_one_seed_are_not_joined_by_others() -> None:
+    cells = list(request.landscape().cells())  # 81 of each seed
+    for part in batches(cells, workers=2):
+        seeds = [cell.seed for cell in part]
+        assert seeds.count(seeds[0]) <= 81
+        assert len(set(seeds)) == 1 or seeds.count(seeds[0]) < ENOUGH
 
 
 def test_the_longest_come_first_then_the_ledgers_order(landscape: Landscape) -> None:

@@ -123,11 +123,15 @@ def test_a_learning_rate_of_zero_finishes_where_it_began() -> None:
 def test_outputs_that_are_not_finite_are_divergence_though_the_loss_is() -> None:
     class Fails(nn.Linear):
         def forward(self, inputs: Tensor) -> Tensor:
-            outputs = super().forward(inputs)
-            return outputs if self.training else outputs + inputs[:, :1] * math.inf
+            far = torch.where(inputs[:, :1] > 100, math.inf, 0.0)
+            return super().forward(inputs) - far
 
-    cells = grid()
-    for outcome in together(cells, lambda seed: replace(line(seed), model=Fails(3, 2))):
+    def build(seed: int) -> Task:
+        task = line(seed)
+        far = (task.validation[0] + 1000, task.validation[1])
+        return replace(task, model=Fails(3, 2), validation=far)
+
+    for outcome in together(grid(), build):
         assert (outcome.status, outcome.updates, outcome.curve) == ("diverged", 3, ())
 
 

@@ -17,6 +17,9 @@ LARGEST = 128
 SMALLEST = 16
 """Cells in the last batches: below that, stacks of small networks lose more than idle workers."""
 
+ENOUGH = 48
+"""Cells of one seed that are a batch, rather than to be joined by cells of another seed."""
+
 FIRST = 8
 """Cells in the first batch of each worker, so that there is soon something to see."""
 
@@ -52,10 +55,14 @@ def batches(
         if rest - size < min(size, SMALLEST) / 2:
             size = rest
         end = begun + size
+        for other in range(begun + ENOUGH, end):
+            if group[other][1].seed != group[other - 1][1].seed:
+                end = other  # models that share their batches of samples train faster
+                break
         result.append(tuple(cell for _, cell in group[begun:end]))
-        if size < rest:
+        if end < len(group):
             heapq.heappush(waiting, (updates, group[end][0], end, group))
-        left -= size
+        left -= end - begun
     return result
 
 
