@@ -85,7 +85,8 @@ def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> 
         unit = f", {survey.error_unit}" if survey.error_unit else ""
         bar = figure.colorbar(image, ax=plots, extend="max", shrink=0.8, pad=0.01)
         seeds = len(survey.landscape.seeds)
-        mean = f", mean of {seeds} seeds" if seeds > 1 else ""
+        upto = "up to " if survey.done < survey.total else ""
+        mean = f", mean of {upto}{seeds} seeds" if seeds > 1 else ""
         bar.set_label(f"test error{unit}{mean}")
 
 

@@ -101,7 +101,7 @@ function drawPins() {
 }
 
 function drawChart(curves, name) {
-  const width = 640, height = 300, left = 62, right = 14, top = 12, bottom = 44;
+  const width = room("chart", 640), height = Math.min(300, 0.75 * width), left = 62, right = 14, top = 12, bottom = 44;
   const svg = figure(width, height, `Learning curves: ${name}`);
   const points = curves.flatMap((curve) => curve.points || []);
   if (points.length === 0) {

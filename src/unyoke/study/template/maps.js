@@ -121,7 +121,9 @@ function listen(svg) {
     if (event.pointerType !== "touch") hideTip();
   });
   on("focusin", (cell) => {
-    if (cell.matches(":focus-visible")) showTip(cell);
+    if (!cell.matches(":focus-visible")) return;
+    showTip(cell);
+    frame(cell, "focus");
   });
   on("click", (cell, event) => {
     moveTo(cell, false);
@@ -163,13 +165,23 @@ function moveTo(cell, focus) {
   if (focus) cell.focus();
 }
 
-let shown = null;
+// A frame around one cell, above all others: `kind` is "hover" or "focus".
+function frame(cell, kind) {
+  unframe(kind);
+  const box = Object.fromEntries(["x", "y", "width", "height"]
+    .map((side) => [side, cell.getAttribute(side)]));
+  cell.ownerSVGElement.append(shape("rect", { ...box, class: `frame rim ${kind}`, rx: 2 }),
+    shape("rect", { ...box, class: `frame ${kind}`, rx: 2 }));
+}
+
+function unframe(kind) {
+  for (const old of document.querySelectorAll(`.frame.${kind}`)) old.remove();
+}
 
 function showTip(cell, x, y) {
   const tip = document.getElementById("tip");
   hideTip();
-  shown = cell;
-  cell.classList.add("shown");
+  frame(cell, "hover");
   const [name, ...lines] = tipLines(cell.ownerSVGElement.panel, Number(cell.dataset.column),
     Number(cell.dataset.row));
   tip.replaceChildren(element("b", {}, name), ...lines.flatMap((line) => [element("br"), line]));
@@ -184,11 +196,13 @@ function showTip(cell, x, y) {
 
 function hideTip() {
   document.getElementById("tip").hidden = true;
-  if (shown) shown.classList.remove("shown");
-  shown = null;
+  unframe("hover");
 }
 
 document.addEventListener("pointerdown", (event) => {
   if (!event.target.closest(".cell")) hideTip();
 });
-document.addEventListener("focusout", hideTip);
+document.addEventListener("focusout", () => {
+  hideTip();
+  unframe("focus");
+});

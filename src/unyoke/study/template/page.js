@@ -126,3 +126,7 @@ drawLegend();
 startCurves();
 drawOverview(show);
 show(0);
+addEventListener("resize", () => {
+  drawCurves();
+  drawKnobs(DATA.panels.filter((panel) => panel.setting === current));
+});

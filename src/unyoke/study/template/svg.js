@@ -11,11 +11,16 @@ const COLOURS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c",
 const FIGURE_STYLE = `
   text { fill: var(--ink); font: 11px system-ui, "Segoe UI", Arial, sans-serif; }
   text.quiet { fill: var(--quiet); }
+  text.small { font-size: 10px; }
   text.name { font-size: 14px; font-weight: 600; }
   .cell { stroke: var(--page); stroke-width: 1; }
   .cell.empty { fill: url(#hatch); }
   .cell.lost { fill: var(--raised); }
-  .mark, .pin { fill: none; pointer-events: none; }
+  .mark, .pin, .frame { fill: none; pointer-events: none; }
+  .frame { stroke: var(--ink); stroke-width: 1.5; }
+  .frame.focus { stroke-width: 3; }
+  .frame.rim { stroke: var(--page); stroke-width: 4; }
+  .frame.rim.focus { stroke-width: 7; }
   .cross { stroke: var(--quiet); stroke-width: 1.3; fill: none; pointer-events: none; }
   .axis { stroke: var(--line); }
   .bar { stroke: var(--accent); stroke-width: 2; }
@@ -40,6 +45,11 @@ function shape(name, attributes, ...children) {
 
 function figure(width, height, label, role = "img") {
   return shape("svg", { viewBox: `0 0 ${width} ${height}`, role, "aria-label": label });
+}
+
+// How wide a figure in this element is drawn, in pixels, so that its text keeps its size.
+function room(id, most) {
+  return Math.max(280, Math.min(most, document.getElementById(id).clientWidth));
 }
 
 function hatching() {
@@ -116,6 +126,7 @@ function standalone(svg, name, scale) {
     width: "100%", height: "100%", style: `fill: ${page.getPropertyValue("--page")}` }));
   copy.append(shape("text", { x: 10, y: -9, class: "name" }, name));
   if (scale) copy.append(ramp(46, height + 6, width - 60));
+  for (const node of copy.querySelectorAll(".frame")) node.remove();
   for (const node of copy.querySelectorAll("[tabindex]")) node.removeAttribute("tabindex");
   for (const node of copy.querySelectorAll("pattern [style]")) {
     node.setAttribute("style", node.getAttribute("style")

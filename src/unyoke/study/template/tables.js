@@ -26,9 +26,16 @@ function drawVerdicts(panels) {
 function drawComparisons(setting) {
   const rows = DATA.comparisons.filter((row) => row.setting === setting);
   document.getElementById("compared").hidden = rows.length === 0;
-  table("comparisons", ["", "difference", "on any test samples", "p (Holm)", "verdict",
-    "could be seen"], rows.map((row) => [`${row.first} − ${row.second}`, row.difference,
-    row.anySamples, row.probability, row.verdict, row.detectable]));
+  const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
+  table("comparisons", ["", `difference${unit}`, `on any test samples${unit}`, "p (Holm)",
+    "verdict", `could be seen${unit}`], rows.map((row) => [`${row.first} − ${row.second}`,
+    ...[row.difference, row.anySamples].map(bare), row.probability, row.verdict,
+    bare(row.detectable)]));
+}
+
+// A difference without its unit, which stands in the heading.
+function bare(text) {
+  return text.replace(` ${DATA.differenceUnit}`, "");
 }
 
 function drawOverview(show) {
@@ -54,43 +61,52 @@ function drawKnobs(panels) {
     [`α off by 4${unit}: ○ λ kept, ● λ tuned anew`, ["kept4", "retuned4"], scale]];
   document.getElementById("knobs").replaceChildren(...titles.map(([title, knobs, factor]) => {
     const svg = drawIntervals(panels, title, knobs, factor);
-    return element("figure", {}, svg, saveButton(() => svg, title));
+    return element("figure", {}, element("div", { class: "heading" }, element("h3", {}, title),
+      saveButton(() => svg, title)), svg);
   }));
 }
 
 // One line for each panel: a dot with its interval, on an axis with 0 marked.
 function drawIntervals(panels, title, knobs, scale) {
   const all = panels.flatMap((panel) => knobs.map((knob) => panel.knobs[knob]));
-  const known = all.filter(({ value }) => value !== null);
-  const values = known.map(({ value }) => scale * value);
-  // Long intervals are cut at three times the span of the values, so that these stay apart.
-  const reach = 3 * Math.max(Math.max(0, ...values) - Math.min(0, ...values), 1e-9);
-  const ends = known.flatMap(({ value, low, high }) => [low ?? value, high ?? value])
-    .map((end) => Math.max(-reach, Math.min(reach, scale * end)));
-  const low = Math.min(0, ...ends), high = Math.max(0, ...ends), span = high - low || 1;
-  const left = 150, right = 150, width = 480, line = 26, height = 30 + panels.length * line;
+  const { low, high } = endsOf(all, scale);
+  const longest = Math.max(...panels.map((panel) => panel.title.length));
+  const width = room("knobs", 480), line = 26, height = 14 + panels.length * line;
+  const left = Math.min(7 * longest + 12, 0.4 * width), right = 122;
   const at = (value) =>
-    left + (Math.max(low, Math.min(high, value)) - low) / span * (width - left - right);
+    left + (Math.max(low, Math.min(high, value)) - low) / (high - low) * (width - left - right);
   const svg = figure(width, height, title);
-  svg.append(shape("text", { x: 0, y: 12, class: "quiet" }, title),
-    shape("line", { x1: at(0), x2: at(0), y1: 20, y2: height, class: "axis" }));
+  svg.append(shape("line", { x1: at(0), x2: at(0), y1: 4, y2: height, class: "axis" }));
   panels.forEach((panel, index) => {
-    const y = 34 + index * line;
+    const y = 18 + index * line;
     svg.append(shape("text", { x: 0, y: y + 4 }, panel.title));
     knobs.forEach((knob, which) => {
-      const { value, low: from, high: to, text } = panel.knobs[knob];
       const shift = knobs.length > 1 ? (which ? 5.5 : -5.5) : 0;
-      svg.append(shape("text", { x: width, y: y + 4 + shift, "text-anchor": "end",
-        class: "quiet", style: shift ? "font-size: 9.5px" : "" }, text));
-      if (value === null) return;
-      if (from !== null) {
-        svg.append(shape("line", { x1: at(scale * from), x2: at(scale * to), y1: y + shift,
-          y2: y + shift, class: "bar" }));
-      }
       const open = knobs.length > 1 && which === 0;
-      svg.append(shape("circle", { cx: at(scale * value), cy: y + shift, r: 3.5,
-        class: open ? "dot open" : "dot" }));
+      svg.append(...intervalShapes(panel.knobs[knob], at, scale, y + shift, width, open));
     });
   });
   return svg;
+}
+
+// The ends of the axis. Long intervals are cut at three times the span of the values.
+function endsOf(intervals, scale) {
+  const known = intervals.filter(({ value }) => value !== null);
+  const values = known.map(({ value }) => scale * value);
+  const reach = 3 * (Math.max(0, ...values) - Math.min(0, ...values) || 1);
+  const ends = known.flatMap(({ value, low, high }) => [low ?? value, high ?? value])
+    .map((end) => Math.max(-reach, Math.min(reach, scale * end)));
+  const low = Math.min(0, ...ends), high = Math.max(0, ...ends);
+  return { low, high: high > low ? high : low + 1 };
+}
+
+function intervalShapes({ value, low, high, text }, at, scale, y, width, open) {
+  const label = shape("text", { x: width, y: y + 4, "text-anchor": "end", class: "quiet small" },
+    bare(text));
+  if (value === null) return [label];
+  const dot = shape("circle", { cx: at(scale * value), cy: y, r: 3.5,
+    class: open ? "dot open" : "dot" });
+  if (low === null) return [label, dot];
+  return [label, shape("line", { x1: at(scale * low), x2: at(scale * high), y1: y, y2: y,
+    class: "bar" }), dot];
 }
