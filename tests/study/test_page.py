@@ -255,7 +255,7 @@ def test_figures_are_saved_as_files_of_their_own(page: Path) -> None:
         assert "system-ui" in saved[name]
     assert len(re.findall(r'class="cell[" ]', saved["map"])) == 9
     assert ">AdamW<" in saved["map"]
-    assert "11.0 %" in saved["map"]  # the low end of its scale
+    assert ">11.0 %</text>" in saved["map"]  # the low end of its scale
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -314,6 +314,25 @@ def test_a_run_that_goes_on_has_hatched_cells_and_says_how_far_it_is(
     assert seen["label"].endswith("has not run")
     assert seen["notice"].startswith("13 of 36 cells have run.")
     assert seen["progress"] == 13
+
+
+def test_a_map_of_many_small_cells_opens(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:
+    """Cells of 2 pixels: frames and circles fit, labels do not run into each other."""
+    fine = tuple(2.0 ** (step / 16) for step in range(-150, 0))
+    axes = replace(landscape.axes["AdamW"], weight_decay=fine)
+    fill(tmp_path, replace(landscape, axes={"AdamW": axes}, seeds=(0,)), bowl)
+    seen = use(
+        write_report(tmp_path).page,
+        """
+        press("ArrowRight", at(20, 1));
+        const tops = [...document.querySelectorAll('.map svg text[text-anchor="middle"]')]
+          .filter((text) => text.querySelector("tspan") || /^[0-9.e-]+$/.test(text.textContent))
+          .map((text) => text.getBoundingClientRect());
+        const apart = tops.every((box, n) => n === 0 || box.left > tops[n - 1].right);
+        report([tops.length > 2, apart, place(document.activeElement)]);
+        """,
+    )
+    assert seen == [True, True, [21, 1]]
 
 
 def test_a_page_where_all_diverged_opens(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from unyoke.study import curves
-from unyoke.study.comparisons import comparisons
+from unyoke.study.comparisons import Row, comparisons
 from unyoke.study.curves import read_curves
 from unyoke.study.errors import StudyError
 from unyoke.study.figures import drawn
@@ -24,7 +24,7 @@ from unyoke.study.landscape import Cell, Landscape
 from unyoke.study.ledger import Ledger
 from unyoke.study.page import page_data
 from unyoke.study.report import write_report
-from unyoke.study.statistics import Interval
+from unyoke.study.statistics import Interval, paired_difference
 from unyoke.study.survey import Setting, Survey, survey
 from unyoke.study.wording import difference_text, error_text, estimate_text, interval_text
 
@@ -310,6 +310,28 @@ def test_comparisons_are_paired_and_can_come_out_either_way(
     ]
     assert (rows[0].verdict, rows[0].better) == (verdict, better)
     assert rows[0].p_value >= rows[0].comparison.p_value  # corrected for three questions
+
+
+def test_a_verdict_counts_how_many_questions_were_asked() -> None:
+    comparison = paired_difference([0.1, 0.2, 0.3], [0.2, 0.31, 0.4])
+    assert comparison.p_value < 0.01
+    question = Row(Setting("cosine", 10, None), "A", "B", comparison, p_value=0.04)
+    assert question.better == "A"
+    assert replace(question, p_value=0.06).better is None
+    assert replace(question, p_value=math.nan).verdict == "undecided"
+
+
+def test_a_learning_rate_at_which_all_diverges_costs_the_worst_error(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    def error(cell: Cell) -> float | None:
+        place = abs(cell.lr - 0.5) + abs(cell.weight_decay - 0.25)
+        return None if cell.lr == 1 else 0.1 + place
+
+    fill(tmp_path, landscape, error)
+    off = find(surveyed(tmp_path).panels[0]).off[0]
+    worst = 0.25 + 0.25  # above the best
+    assert off.decay_kept.value == pytest.approx((0.25 + worst) / 2)
 
 
 def test_many_optimizers_are_compared_with_the_best_one(

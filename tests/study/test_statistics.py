@@ -49,6 +49,17 @@ def test_tilt_knows_no_scale_origin_or_zero_row() -> None:
     assert tilt(LR, DECAY[1:], error[1:]) == pytest.approx(expected, rel=1e-12)
 
 
+def test_tilt_weighs_cells_by_their_height_in_the_basin() -> None:
+    """Against the definition, on a map that no quadratic fits."""
+    lr = decay = np.array([1.0, 2.0, 4.0, 8.0])
+    error = np.random.default_rng(5).uniform(0.1, 0.3, (4, 4))
+    a, l = np.meshgrid(range(4), range(4))  # noqa: E741
+    spread = np.sort(error.ravel())[9] - error.min()
+    weights = np.exp(-(error - error.min()) / spread)
+    covariance = np.cov(a.ravel(), l.ravel(), aweights=weights.ravel())
+    assert tilt(lr, decay, error) == pytest.approx(covariance[0, 1] / covariance[0, 0])
+
+
 def test_tilt_leaves_diverged_cells_out() -> None:
     error = basin(-0.5)
     expected = tilt(LR, DECAY, error)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unyoke.study.axes import label
 from unyoke.study.findings import OFF, Finding, colour_range
@@ -24,6 +26,8 @@ ACCENT = "#3b528b"
 COLUMNS = 6
 LABELS = 10
 """Labels that fit along an axis."""
+DENSE = 2_500
+"""Cells of one map above which it is stored as an image, without lines between them."""
 MOST = 24
 """Panels that fit on one picture."""
 FORMATS = ("png", "svg")
@@ -91,10 +95,12 @@ def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> 
 
 
 def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: float) -> Any:
+    from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
     panel = finding.panel
     errors = panel.mean("test_error").T * scale
+    dense = errors.size > DENSE
     positions = _column_positions(panel)
     boundaries = np.array([[x - 0.5, x + 0.5] for x in positions]).ravel()
     with_gaps = np.full((len(errors), 2 * len(positions) - 1), np.nan)
@@ -106,14 +112,16 @@ def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: fl
         cmap=COLOURS,
         vmin=low,
         vmax=high,
-        edgecolors="white",
+        rasterized=dense,
+        edgecolors="none" if dense else "white",
         linewidth=0.4,
     )
-    for row, column in np.argwhere(~panel.done.any(axis=0)):
-        corner = (positions[row] - 0.5, column - 0.5)
-        plot.add_patch(Rectangle(corner, 1, 1, hatch="////", fill=False, edgecolor="0.8", lw=0))
-    for row, column in np.argwhere(panel.diverged.any(axis=0)):
-        plot.plot(positions[row], column, "x", color="0.55", markersize=4)
+    unrun = [Rectangle(*place) for place in _stretches(panel.done.sum(axis=0) == 0, positions)]
+    plot.add_collection(
+        PatchCollection(unrun, hatch="////", facecolor="none", edgecolor="0.8", linewidth=0)
+    )
+    lost = np.argwhere(panel.diverged.any(axis=0))
+    plot.plot([positions[row] for row in lost[:, 0]], lost[:, 1], "x", color="0.55", markersize=4)
     for position in finding.circled:
         _draw_circle(plot, positions[position[0]], position[1], best=position == finding.best)
     plot.set_xlim(boundaries[0] - 0.05, boundaries[-1] + 0.05)
@@ -129,6 +137,16 @@ def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: fl
     plot.set_title(panel.title)
     plot.set_aspect("equal")
     return image
+
+
+def _stretches(
+    marked: NDArray[np.bool_], positions: list[float]
+) -> Iterator[tuple[tuple[float, float], float, float]]:
+    """Corner, width and height of every stretch of marked cells along a column of the map."""
+    for position, column in zip(positions, marked, strict=True):
+        ends = np.flatnonzero(np.diff(column, prepend=False, append=False))
+        for start, stop in zip(ends[::2], ends[1::2], strict=True):
+            yield (position - 0.5, start - 0.5), 1.0, stop - start
 
 
 def _draw_circle(plot: Plot, x: float, y: float, *, best: bool) -> None:

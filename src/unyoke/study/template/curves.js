@@ -90,7 +90,7 @@ function drawPins() {
   }
   for (const svg of document.querySelectorAll(".map svg")) {
     for (const { panel, column, row, line } of chosen.filter(({ panel }) => panel === svg.panel)) {
-      const at = mapLayout(panel), inset = 1.5;
+      const at = mapLayout(panel), inset = Math.min(1.5, at.side / 8);
       const box = { x: at.x(column) + inset, y: at.y(row) + inset, class: "pin", rx: 2,
         width: at.side - 2 * inset, height: at.side - 2 * inset };
       svg.append(shape("rect", { ...box, stroke: "#fff", "stroke-width": 4 }),

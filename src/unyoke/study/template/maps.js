@@ -25,6 +25,7 @@ function drawMap(panel) {
   const svg = figure(MAP_WIDTH, at.height,
     `${panel.title}: test error over learning rate and weight decay`, "grid");
   svg.panel = panel;
+  if (at.side < 6) svg.classList.add("dense");
   const crosses = [];
   for (let row = at.rows - 1; row >= 0; row--) {
     const line = shape("g", { role: "row" });
@@ -62,9 +63,10 @@ function drawCell(panel, cell, column, row, at) {
 
 function drawAxes(svg, panel, at) {
   const bottom = at.top + at.rows * at.side, middle = (at.top + bottom) / 2;
-  const every = Math.ceil(26 / at.side), everyRow = Math.ceil(13 / at.side);
+  const wide = panel.weightDecay.every((text) => text === "0" || text.startsWith("2^")) ? 26 : 46;
+  const every = Math.ceil(wide / at.side), everyRow = Math.ceil(13 / at.side);
   panel.weightDecay.forEach((text, column) => { // labels must not run into each other
-    if (column % every === 0 || text === "0") {
+    if (column % every === 0) {
       svg.append(axisLabel(text, at.x(column) + at.side / 2, bottom + 16, "middle"));
     }
   });

@@ -14,6 +14,7 @@ const FIGURE_STYLE = `
   text.small { font-size: 10px; }
   text.name { font-size: 14px; font-weight: 600; }
   .cell { stroke: var(--page); stroke-width: 1; }
+  .dense .cell { stroke: none; }
   .cell.empty { fill: url(#hatch); }
   .cell.lost { fill: var(--raised); }
   .mark, .pin, .frame { fill: none; pointer-events: none; }
@@ -66,9 +67,14 @@ function axisLabel(text, x, y, anchor) {
     node.append("2",
       shape("tspan", { dy: -4, style: "font-size: 8px" }, text.slice(2).replace("-", "−")));
   } else {
-    node.append(text);
+    node.append(shortNumber(text));
   }
   return node;
+}
+
+function shortNumber(text) {
+  const value = Number(text);
+  return value !== 0 && value < 1e-3 ? value.toExponential(1) : `${Number(value.toPrecision(3))}`;
 }
 
 function plainPower(text) {
