@@ -22,6 +22,7 @@ from unyoke.study.figures import drawn
 from unyoke.study.findings import Finding, colour_range, edge_text, extension, find
 from unyoke.study.landscape import Cell, Landscape
 from unyoke.study.ledger import Ledger
+from unyoke.study.outcome import CurvePoint, Outcome
 from unyoke.study.page import page_data
 from unyoke.study.report import write_report
 from unyoke.study.statistics import Interval, paired_difference
@@ -65,8 +66,6 @@ def test_a_panel_holds_what_was_recorded(folder: Path) -> None:
 
 
 def test_seeds_that_have_not_run_are_left_out(tmp_path: Path, landscape: Landscape) -> None:
-    from unyoke.study.outcome import Outcome
-
     with Ledger.open_to_write(tmp_path, landscape) as ledger:
         for _ in range(20):  # the first seed's 18 cells and two of the second's
             cell = ledger.claim()
@@ -107,6 +106,30 @@ def test_findings(folder: Path) -> None:
     ]
     assert "largest α tried, 2^0" in edge_text(sgd.edges[0], sgd.panel)
     assert "largest λ′ tried, 2^-1" in edge_text(sgd.edges[1], sgd.panel)
+
+
+def test_knobs_of_an_unfinished_run_are_those_of_its_whole_maps(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 0.05, (10, 3, 3))
+
+    def error(cell: Cell) -> float:
+        row, column = (0.0, 0.25, 0.5).index(cell.weight_decay), (0.25, 0.5, 1).index(cell.lr)
+        return float(0.5 + abs(row - 1) + abs(column - 1) + noise[cell.seed, row, column])
+
+    fill(tmp_path / "three", replace(landscape, seeds=(0, 1, 2)), error)
+    three = find(surveyed(tmp_path / "three").panels[0])
+    with Ledger.open_to_write(tmp_path / "ten", replace(landscape, seeds=tuple(range(10)))) as some:
+        for _ in range(3 * 18 + 4):  # three seeds, and a part of the fourth's first map
+            cell = some.claim()
+            assert cell is not None
+            figures = (*(4 * [error(cell)]), 0.01)
+            some.record(cell, Outcome("finished", 1, *figures, 9, "%", 0, ()), "{}")
+    ten = find(surveyed(tmp_path / "ten").panels[0])
+    assert math.isfinite(three.tilt.low)
+    assert ten.tilt == three.tilt
+    assert ten.regret == three.regret
 
 
 def test_an_edge_winner_comes_with_the_command_that_extends_its_grid(folder: Path) -> None:
@@ -358,8 +381,6 @@ def test_curves_of_the_best_cells_come_first(folder: Path, monkeypatch: pytest.M
 def test_a_curve_is_a_mean_and_ends_where_a_seed_diverged(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
-    from unyoke.study.outcome import CurvePoint
-
     fill(tmp_path, landscape, bowl)
     result = surveyed(tmp_path)
 

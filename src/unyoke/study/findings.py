@@ -125,8 +125,10 @@ def _knobs(panel: Panel) -> list[Interval]:
     lr, weight_decay = np.array(panel.axes.lr), np.array(panel.axes.weight_decay)
     errors = _finite(panel.figures["test_error"])
     worst = float(errors.max()) if errors.size else math.nan
+    whole = _whole_maps(panel)
 
-    def all_at_once(seeds: Seeds) -> Array:
+    def all_at_once(drawn: Seeds) -> Array:
+        seeds = whole[drawn]
         choice = panel.resampled("validation_error", seeds)
         report = panel.resampled("test_error", seeds)
         penalised = panel.resampled("test_error", seeds, diverged=worst)
@@ -139,7 +141,20 @@ def _knobs(panel: Panel) -> list[Interval]:
             ]
         )
 
-    return bootstrap_all(all_at_once, len(panel.done))
+    return bootstrap_all(all_at_once, len(whole))
+
+
+def _whole_maps(panel: Panel) -> Seeds:
+    """The seeds from which knobs are known: all that ran each cell that any seed ran.
+
+    Where fewer than two did, as in a map that was refined, all that ran anything; of a map that
+    has not begun, all.
+    """
+    anywhere = panel.done.any(axis=0)
+    whole = np.flatnonzero((panel.done | ~anywhere).all(axis=(1, 2)))
+    if len(whole) < 2:
+        whole = np.flatnonzero(panel.done.any(axis=(1, 2)))
+    return whole if len(whole) else np.arange(len(panel.done))
 
 
 def edge_text(edge: Edge, panel: Panel) -> str:

@@ -107,8 +107,8 @@ def paired_difference(
 ) -> Comparison:
     """a − b, paired by seed: the same seed drew the same weights and batches for both.
 
-    The p-value is the paired t-test's (two-sided). It covers other seeds at these cells and these test
-    samples, not the choice of the cells; `any_samples` covers other test samples too.
+    The p-value is the paired t-test's (two-sided). It covers other seeds, at these cells and on
+    these test samples, not the choice of the cells; `any_samples` covers other samples too.
 
     Args:
         a, b: one error per seed, in the same order; pairs with a NaN are left out.
