@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unyoke import optimizers
+from unyoke.population import Population, UnstackableError, choice
 from unyoke.study import stacks
 from unyoke.study.digits import digits
 from unyoke.study.errors import StudyError
@@ -259,3 +260,25 @@ def test_seconds_are_shared_by_updates() -> None:
     cells = [replace(CELL, updates=updates) for updates in (10, 20)]
     outcomes = train_together(cells, line, lambda: next(times), "stacked")
     assert [outcome.seconds for outcome in outcomes] == [10.0, 20.0]
+
+
+def test_what_turns_out_not_to_be_stackable_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = grid()
+    expected = [train(cell, line, lambda: 0.0) for cell in cells]
+    original = Population.step
+
+    def step(self: Population, *arguments: Tensor) -> Tensor:
+        if self.engine == "stacked" and int(self.updates.max()) == 7:
+            raise UnstackableError("it has become another")
+        return original(self, *arguments)
+
+    monkeypatch.setattr(Population, "step", step)
+    monkeypatch.setattr(choice, "_seconds", lambda trials: [0.0, 1.0])  # stacking is faster
+    for outcome, theirs in zip(together(cells, engine="auto"), expected, strict=True):
+        assert (outcome.engine, outcome.reason) == (
+            "one_by_one",
+            "one_by_one: it has become another",
+        )
+        assert_alike(outcome, theirs)
+    with pytest.raises(StudyError, match="it has become another"):
+        together(cells, engine="stacked")

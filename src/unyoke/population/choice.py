@@ -21,7 +21,7 @@ from unyoke.population.stacked import Stacked
 ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Stacked, OneByOne)}
 
 _PROBED = 2
-_TIMED_ONE_BY_ONE = 8
+_TIMED_ONE_BY_ONE = 4
 _TIMED_UPDATES = 3
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vmap
 
 from unyoke.optimizer import Optimizer
 from unyoke.population.engine import (
@@ -22,6 +22,7 @@ from unyoke.population.engine import (
     rng_devices,
 )
 from unyoke.population.models import Models, Named
+from unyoke.population.program import Program
 from unyoke.population.settings import Rates
 
 _TOGETHER = 16
@@ -40,6 +41,11 @@ class Stacked(Engine):
         super().__init__(blueprint, models, rows)
         self._all = models
         self._before: Named = {}
+        self._programs = {
+            each: Program(self._loss, each, blueprint.pattern, blueprint.loss)
+            for each in (False, True)
+        }
+        self._longest = max(budget or 0 for budget in blueprint.settings.budgets)
         if not models.state:
             self._build(range(len(models)))
             self._all.state = self._active().map(Tensor.clone).state
@@ -66,22 +72,20 @@ class Stacked(Engine):
 
     def gradients(self, batch: Batch) -> Tensor:
         self._before = {name: stack.clone() for name, stack in self._fixed.items()}
-        axis = 0 if batch.per_model else None
-        program = vmap(
-            grad_and_value(self._loss), in_dims=(0, 0, axis, axis, 0), randomness="different"
-        )
         self.blueprint.pattern.train()
+        program = self._programs[batch.per_model]
+        # What is drawn for the whole stack is not the same at two calls.
+        left = 0 if batch.random else self._longest - batch.update
         devices = rng_devices(batch.targets)
         with torch.random.fork_rng(devices=devices, enabled=batch.random), torch.no_grad():
             if batch.random:
                 torch.manual_seed(int(batch.keys[0]))
             grads, losses = program(
-                self._stacks, self._fixed, batch.inputs, batch.targets, batch.keys
+                self._stacks, self._fixed, batch.inputs, batch.targets, batch.keys, left
             )
-        result: Tensor = losses
         for name, weight in self._weights.items():
             weight.grad = grads[name]
-        return result
+        return losses
 
     def _loss(
         self, weights: Named, fixed: Named, inputs: Inputs, targets: Tensor, key: Tensor

@@ -14,7 +14,7 @@ from unyoke.study.landscape import Cell
 LARGEST = 128
 """Cells in a batch: beyond that, stacks of small networks gain nothing."""
 
-SMALLEST = 16
+SMALLEST = 32
 """Cells in the last batches: below that, stacks of small networks lose more than idle workers."""
 
 ENOUGH = 48
@@ -50,9 +50,9 @@ def batches(
     while waiting:
         updates, _, begun, group = heapq.heappop(waiting)
         rest = len(group) - begun
-        wanted = FIRST if len(result) < workers else max(SMALLEST, left // (3 * workers))
+        wanted = FIRST if len(result) < workers else max(SMALLEST, left // (2 * workers))
         size = min(wanted, LARGEST, _affordable(group[0][1], seconds_per_update))
-        if rest - size < min(size, SMALLEST) / 2:
+        if rest - size < min(size, SMALLEST) * 2 / 3:
             size = rest
         end = begun + size
         for other in range(begun + ENOUGH, end):

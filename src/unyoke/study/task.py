@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy of class scores [n, classes] and class numbers [n]."""
-    from torch.nn import functional
+    """Mean cross entropy of class scores [n, classes] and class numbers [n].
 
-    return functional.cross_entropy(outputs, targets)
+    log Σ exp(o) − o_target: torch's log_softmax takes three times as long for a few classes.
+    """
+    scores = outputs.gather(1, targets.unsqueeze(1)).squeeze(1)
+    return (outputs.logsumexp(dim=1) - scores).mean()
 
 
 def misclassified(outputs: Tensor, targets: Tensor) -> Tensor:

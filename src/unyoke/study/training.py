@@ -96,16 +96,26 @@ class _Training:
         self._engine = "one_by_one" if alone else engine
         self._reason = "nothing to share a stack with" if alone else ""
         self._samples = Samples(stack)
-        self._curves: list[list[CurvePoint]] = [[] for _ in stack.cells]
-        self._diverged: dict[int, int] = {}  # model → update
         self._begin()
 
     def _begin(self) -> None:
         self._population = _population(self._stack, self._engine)
         self._evaluation = Evaluation(self._population, self._stack.task)
+        self._curves: list[list[CurvePoint]] = [[] for _ in self._stack.cells]
+        self._diverged: dict[int, int] = {}  # model → update
 
     def run(self) -> list[Outcome]:
-        """Train to the end of every budget."""
+        """Train to the end of every budget; what turns out not to be stackable, one by one."""
+        try:
+            return self._train()
+        except UnstackableError as error:
+            if self._engine != "auto":
+                raise StudyError(f"the task {self._stack.cells[0].task}: {error}") from error
+            self._engine, self._reason = "one_by_one", f"one_by_one: {error}"
+            self._begin()
+            return self._train()
+
+    def _train(self) -> list[Outcome]:
         cells = self._stack.cells
         looks = [look_updates(cell, self._stack.task) for cell in cells]
         last: list[tuple[Figures, Figures]] = [(_NOTHING, _NOTHING)] * len(cells)
@@ -126,23 +136,12 @@ class _Training:
 
     def _step(self, update: int) -> None:
         population, samples = self._population, self._samples
-        try:
-            population.step(samples.inputs, samples.targets, samples.batch(update))
-        except UnstackableError as error:
-            raise StudyError(f"the task {self._stack.cells[0].task}: {error}") from error
+        population.step(samples.inputs, samples.targets, samples.batch(update))
         if update == 1 and population.engine == "stacked" and population.draws:
-            self._alone("its models draw random numbers, which in a stack depend on the company")
-            self._step(update)
-
-    def _alone(self, reason: str) -> None:
-        """Begin again, one by one."""
-        if self._engine == "stacked":
-            raise StudyError(
-                f"the task {self._stack.cells[0].task} cannot be trained with engine 'stacked': "
-                f"{reason}; take 'auto' or 'one_by_one'"
+            raise UnstackableError(
+                "the models draw random numbers, which in a stack depend on the company: "
+                "use engine='one_by_one'"
             )
-        self._engine, self._reason = "one_by_one", f"one_by_one: {reason}"
-        self._begin()
 
     def _look(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
         """Add a point to the models' curves; their figures over training and test samples.

@@ -1,0 +1,104 @@
+"""A resumed population goes on bit for bit; another's checkpoint is refused."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from population_examples import (
+    BATCH,
+    ENGINES,
+    Noisy,
+    assert_equal,
+    convolution,
+    cubic,
+    data,
+    dropped,
+    favour,
+    mlp,
+    normed,
+)
+from torch import nn
+
+import unyoke
+from unyoke import schedules
+from unyoke.population import Population
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("factory", [normed, dropped, Noisy])
+def test_resumed_is_uninterrupted_bit_for_bit(
+    engine: str, factory: Callable[[], nn.Module]
+) -> None:
+    def make() -> Population:
+        return Population(
+            factory,
+            lr=[0.0, 0.01, 0.03, 1e200, 0.05],
+            seeds=[0, 1, 2, 0, 1],
+            weight_decay=[1e-3, 1e-3, unyoke.normalized(0.01), 1e-3, 1e-3],
+            schedule=schedules.cosine(20),
+            updates=[20, 5, 20, 20, 20],
+            optimizer=unyoke.SGDW,
+            engine=engine,
+            loss=cubic,
+            clip_norm=1e300,
+        )
+
+    whole, first, second = make(), make(), make()
+    inputs, targets = data()
+    whole.train(inputs, targets, batch_size=BATCH)
+    first.train(inputs, targets, batch_size=BATCH, updates=9)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    assert second.updates.tolist() == first.updates.tolist()
+    first.train(inputs, targets, batch_size=BATCH)
+    second.train(inputs, targets, batch_size=BATCH)
+    assert set(whole.diverged) == {3}
+    for other in (first, second):
+        assert_equal(whole.state_dict(), other.state_dict())
+
+
+def test_a_checkpoint_keeps_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run must not choose anew, and end elsewhere in the last digits."""
+    options = {"lr": [0.1, 0.2], "updates": 6}
+    first, second = Population(mlp, **options), Population(mlp, **options)
+    favour(monkeypatch, "one_by_one")
+    first.train(*data(), batch_size=BATCH, updates=3)
+    favour(monkeypatch, "stacked")
+    second.load_state_dict(first.state_dict())
+    second.train(*data(), batch_size=BATCH)
+    assert (second.engine, second.reason) == ("one_by_one", first.reason)
+
+
+def test_a_checkpoint_before_the_first_update() -> None:
+    first, second = (Population(mlp, lr=[0.1, 0.2], updates=2, engine=e) for e in ENGINES)
+    second.load_state_dict(first.state_dict())
+    second.train(*data(), batch_size=BATCH)
+    assert second.engine == "one_by_one"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"lr": [0.1, 0.3]}, r"lr is \[0.1, 0.2\], this population's \[0.1, 0.3\]"),
+        ({"lr": [0.1]}, "lr is"),
+        ({"seeds": 1}, "seeds is"),
+        ({"optimizer": unyoke.SGDW}, "state 0.bias exp_avg has shape"),
+        ({"model_factory": convolution}, "weights 0.bias has shape"),
+    ],
+)
+def test_another_populations_checkpoint_is_refused(other: dict[str, Any], message: str) -> None:
+    options = {"model_factory": mlp, "lr": [0.1, 0.2], "updates": 6, "engine": "stacked"}
+    first, second = Population(**options), Population(**{**options, **other})
+    first.train(*data(), batch_size=BATCH, updates=2)
+    before = second.state_dict()
+    with pytest.raises(ValueError, match=message):
+        second.load_state_dict(first.state_dict())
+    assert_equal(second.state_dict(), before)
+    with pytest.raises(ValueError, match="not a population's checkpoint"):
+        second.load_state_dict({})
