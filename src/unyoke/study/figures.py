@@ -122,8 +122,9 @@ def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: fl
     )
     lost = np.argwhere(panel.diverged.any(axis=0))
     plot.plot([positions[row] for row in lost[:, 0]], lost[:, 1], "x", color="0.55", markersize=4)
-    for position in finding.circled:
-        _draw_circle(plot, positions[position[0]], position[1], best=position == finding.best)
+    centres = [(positions[row], column) for row, column in finding.circled]
+    _draw_circles(plot, centres[1:], size=6.5, width=1.0)
+    _draw_circles(plot, centres[:1], size=8.5, width=2.2)
     plot.set_xlim(boundaries[0] - 0.05, boundaries[-1] + 0.05)
     rows = range(0, len(positions), math.ceil(len(positions) / LABELS))
     columns = range(0, len(panel.axes.lr), math.ceil(len(panel.axes.lr) / LABELS))
@@ -149,9 +150,11 @@ def _stretches(
             yield (position - 0.5, start - 0.5), 1.0, stop - start
 
 
-def _draw_circle(plot: Plot, x: float, y: float, *, best: bool) -> None:
-    """A black ring with a white rim, so that it is seen on every colour."""
-    size, width = (8.5, 2.2) if best else (6.5, 1.0)
+def _draw_circles(
+    plot: Plot, centres: list[tuple[float, int]], *, size: float, width: float
+) -> None:
+    """Black rings with a white rim, so that they are seen on every colour."""
+    x, y = [centre[0] for centre in centres], [centre[1] for centre in centres]
     for colour, extra in (("white", 1.2), ("black", 0.0)):
         plot.plot(
             x,

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 def write_csv(table: list[dict[str, Any]], path: Path) -> None:
     """Write `rows` as CSV; None is an empty field."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(table)
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(map(itemgetter(*COLUMNS), table))
 
 
 def write_json(
@@ -74,7 +75,8 @@ def write_json(
         "cells": [],
     }
     head, tail = json.dumps(document, indent=1, allow_nan=False).split('"cells": []')
-    lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in table)
+    encode = json.JSONEncoder(allow_nan=False).encode
+    lines = ",\n  ".join(map(encode, table))
     path.write_text(f'{head}"cells": [\n  {lines}\n ]{tail}\n', encoding="utf-8")
 
 
