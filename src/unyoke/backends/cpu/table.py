@@ -36,8 +36,7 @@ Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 # What the compiled functions are told of a table, by address: numbers and addresses in this order.
 JOB = (
     *("addresses", "tensors", "chunks", "coefficients", "numbers"),  # for kernels
-    *("buffers", "handles", "different", "functions", "descriptions", "width"),
-    *("known", "gradient"),
+    *("buffers", "handles", "different", "functions", "descriptions", "width", "gradient"),
 )
 COEFFICIENTS = JOB.index("coefficients")
 
@@ -59,12 +58,10 @@ def run(job):
                 if buffer == 1:
                     nearby = word_at(invoke1(gradient, nearby), 0)
                     handle = invoke1(gradient, word_at(handle, 0))
-            if buffer == 0 and word_at(handle, 0) != word_at(known, tensor):
-                return 0
             for offset in (0, 64, 128):
                 prefetch(nearby + offset)
             entry = addresses + 8 * (buffer * tensors + tensor)
-            if ask(device, handle) != 0 or (buffer == 1 and ask(layout, handle) != 0):
+            if ask(device, handle) != 0 or (buffer <= 1 and ask(layout, handle) != 0):
                 return 0
             place = ask(data_ptr, handle)
             if buffer > 1 and place == word_at(entry, 0):
@@ -154,7 +151,6 @@ class Table:
         self._not_swapped = [weakref.ref(state) for column in states for state in column]
         places = objects.places()
         self._python_finds_tensors = places is None
-        self._known = np.array(_handles(weights), dtype=np.int64)
         self._singles = [k for k, weight in enumerate(weights) if weight.numel() == 1]
         self._sets: Sequence[int] | None = None
         self._models = models or 1
@@ -178,7 +174,6 @@ class Table:
             "functions": questions().ctypes.data,
             "descriptions": self._described.ctypes.data,
             "width": self._described.shape[2],
-            "known": self._known.ctypes.data,
             "gradient": 0 if places is None else places.gradient,
         }
         self._job = array("q", [facts.get(name, 0) for name in JOB])
