@@ -122,7 +122,7 @@ def _error_at(
 
 def _knobs(panel: Panel) -> list[Interval]:
     """Tilt, regret, and for each factor of `OFF` the sensitivity with λ kept and tuned anew."""
-    lr, weight_decay = np.array(panel.axes.lr), np.array(panel.axes.weight_decay)
+    lr, weight_decay = panel.axes.lr, panel.axes.weight_decay
     errors = _finite(panel.figures["test_error"])
     worst = float(errors.max()) if errors.size else math.nan
     whole = _whole_maps(panel)

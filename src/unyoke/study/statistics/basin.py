@@ -8,6 +8,7 @@ chosen nor counted. Formulas stand here and, with pictures, in docs/study.md.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Axis = Sequence[float] | NDArray[np.float64]
 Position = tuple[int, int]
 
 BEST = 10
@@ -63,7 +65,7 @@ def edges(choice: Array, weight_decay: tuple[float, ...]) -> list[Edge]:
     return found
 
 
-def tilt(lr: Array, weight_decay: Array, error: Array) -> Array:
+def tilt(lr: Axis, weight_decay: Axis, error: Array) -> Array:
     """By how many powers of two the best λ moves when α doubles; shape [...].
 
         w_ij = exp(−(E_ij − E_min)/s) ;  s = E_(10) − E_min, the spread of the ten best cells
@@ -74,9 +76,10 @@ def tilt(lr: Array, weight_decay: Array, error: Array) -> Array:
     only the product α·λ matters. It is the same for any scale and origin of the error. NaN where
     fewer than two learning rates have a share in the basin.
     """
-    rows = weight_decay > 0
+    decays = np.asarray(weight_decay)
+    rows = decays > 0
     known = error[..., rows, :]
-    a, l = np.broadcast_arrays(np.log2(lr)[None, :], np.log2(weight_decay[rows])[:, None])  # noqa: E741
+    a, l = np.broadcast_arrays(np.log2(lr)[None, :], np.log2(decays[rows])[:, None])  # noqa: E741
     weights = _share_in_basin(known.reshape(*known.shape[:-2], -1))
     a_centred = a.ravel() - (weights @ a.ravel())[..., None]
     l_centred = l.ravel() - (weights @ l.ravel())[..., None]
@@ -151,7 +154,7 @@ class Sensitivity:
     decay_retuned: Array
 
 
-def sensitivity(lr: Array, choice: Array, report: Array, factor: float) -> Sensitivity:
+def sensitivity(lr: Axis, choice: Array, report: Array, factor: float) -> Sensitivity:
     """What it costs to have α wrong by `factor`, with λ kept and with λ tuned anew; shape [...].
 
         (i*, j*) = argmin C ;  j± the columns of α_j*·factor and α_j*/factor
@@ -162,7 +165,8 @@ def sensitivity(lr: Array, choice: Array, report: Array, factor: float) -> Sensi
     where it has neither. A cell that diverged should be given the worst error of its map, or a
     learning rate at which nothing works would count for nothing.
     """
-    steps = [_columns_at(lr, factor), _columns_at(lr, 1 / factor)]
+    rates = np.asarray(lr)
+    steps = [_columns_at(rates, factor), _columns_at(rates, 1 / factor)]
     filled = _or_infinite(choice)
     flat = filled.reshape(*filled.shape[:-2], -1)
     best_row, best_column = np.divmod(flat.argmin(axis=-1), choice.shape[-1])
