@@ -54,6 +54,7 @@ def main() -> None:
 @click.option("--weight-decay", multiple=True, help="Weight decays λ, e.g. 0,2^-10:2^-3.")
 @click.option("--schedule", default="cosine", show_default=True, help="Names, by commas.")
 @click.option("--updates", help="Updates per training, or several budgets.  [default: the task's]")
+@click.option("--epochs", help="The same in passes over the training data.")
 @click.option("--batch-size", help="Samples per update, or several.  [default: the task's]")
 @click.option("--seeds", help="How many seeds.  [default: the task's]")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")

@@ -9,7 +9,7 @@ import pytest
 from unyoke.study import defaults, request
 from unyoke.study.commands import beyond, map_command
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes
+from unyoke.study.landscape import Axes, Landscape
 from unyoke.study.statistics import Edge
 
 
@@ -56,6 +56,22 @@ def test_any_optimizer_with_any_decay_rule() -> None:
     assert lion.axes == {"Lion": Axes((0.1,), (0.0,))}
 
 
+def test_epochs_are_counted_in_updates() -> None:
+    """The digits have 200 training samples and batches of 50."""
+    assert request.landscape(epochs="10,30").budgets() == ((40, None), (120, None))
+    assert request.landscape(epochs="10", batch_size="60").budgets() == ((30, 60),)
+    several = request.landscape(epochs="10,20", batch_size="25,60,200")
+    assert several.budgets() == ((80, 25), (30, 60), (10, 200), (160, 25), (60, 60), (20, 200))
+    assert several.updates == (10, 20, 30, 60, 80, 160)
+    assert {cell.budget for cell in several.cells()} == set(several.budgets())
+    assert Landscape.from_json(several.to_json()) == several
+    assert "10,20 epochs of 25,60,200 samples" in several.summary()
+    larger = request.landscape(epochs="10,20,40", batch_size="25,60,200")
+    assert several.is_part_of(larger)
+    assert not larger.is_part_of(several)
+    assert several.difference(larger) == "epochs 10,20, not 10,20,40"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -68,6 +84,9 @@ def test_any_optimizer_with_any_decay_rule() -> None:
         ({"optimizers": "Lion"}, "Lion has no usual axes"),
         ({"optimizers": "NDAdam", "weight_decay": ["0.1"]}, "NDAdam has no weight decay"),
         ({"batch_size": "0"}, "batch size '0'"),
+        ({"epochs": "0"}, "epochs '0'"),
+        ({"epochs": "5", "updates": "5"}, "both budgets; give one of the two"),
+        ({"epochs": "5", "batch_size": "50,201"}, "more than the 200 for training"),
         ({"lr": ["-1"]}, "learning rate '-1'"),
         ({"lr": ["nan"]}, "learning rate 'nan'"),
         ({"lr": ["fast"]}, "learning rate 'fast' is not a number"),
@@ -119,6 +138,8 @@ def words_of(command: str) -> dict[str, object]:
         {"preset": defaults.quick("digits")},
         {"optimizers": "SGDW", "lr": ["1e-3,0.3"], "schedule": "constant", "seeds": "5"},
         {"updates": "10,20", "weight_decay": ["Adam=0,2^-5:2^-1"]},
+        {"epochs": "3,5"},
+        {"epochs": "3,5", "batch_size": "20,50"},
         {"batch_size": "20,40", "optimizers": "Adam+l2_first_moment,NDAdam,AMSGradW"},
     ],
 )

@@ -30,7 +30,9 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
     preset = defaults.full(landscape.task.name)
     if tuple(landscape.axes) != defaults.OPTIMIZERS:
         words += ["--optimizers", ",".join(landscape.axes)]
-    if landscape.updates != (preset.updates,):
+    if landscape.epochs:
+        words += ["--epochs", ",".join(map(str, landscape.epochs))]
+    elif landscape.updates != (preset.updates,):
         words += ["--updates", ",".join(map(str, landscape.updates))]
     sizes = [str(size) for size in landscape.batch_sizes if size is not None]
     if sizes:

@@ -112,6 +112,9 @@ class Landscape:
         axes: of each optimizer, by its name.
         updates: of one training.
         batch_sizes: samples per update; None is the task's own.
+        epochs: where given, budgets are so many passes over the training samples, which are
+            another number of updates for each batch size; `updates` then lists them all.
+        samples: how many training samples the task has, where `epochs` are given.
     """
 
     task: TaskReference
@@ -120,9 +123,17 @@ class Landscape:
     updates: tuple[int, ...]
     seeds: tuple[int, ...]
     batch_sizes: tuple[int | None, ...] = (None,)
+    epochs: tuple[int, ...] = ()
+    samples: int | None = None
 
     def budgets(self) -> tuple[Budget, ...]:
-        """Every number of updates with every batch size."""
+        """Every number of updates, or of epochs, with every batch size."""
+        if self.samples is not None:
+            return tuple(
+                Budget(updates_of(epochs, self.samples, size), size)
+                for epochs, size in product(self.epochs, self.batch_sizes)
+                if size is not None
+            )
         return tuple(Budget(*pair) for pair in product(self.updates, self.batch_sizes))
 
     def cells(self) -> Iterator[Cell]:
@@ -152,10 +163,12 @@ class Landscape:
         batches = ""
         if self.batch_sizes != (None,):
             batches = f" of {_listed(self.batch_sizes)} samples"
+        length = (
+            f"{_listed(self.epochs)} epochs" if self.epochs else f"{_listed(self.updates)} updates"
+        )
         return (
             f"{self.task.name}: {', '.join(self.axes)}; {_listed(self.schedules)} schedule, "
-            f"{_listed(self.updates)} updates{batches}, seeds: {len(self.seeds)}; "
-            f"{trainings} trainings"
+            f"{length}{batches}, seeds: {len(self.seeds)}; {trainings} trainings"
         )
 
     def to_json(self) -> str:
@@ -176,6 +189,8 @@ class Landscape:
             updates=tuple(plain["updates"]),
             seeds=tuple(plain["seeds"]),
             batch_sizes=tuple(plain.get("batch_sizes", (None,))),
+            epochs=tuple(plain.get("epochs", ())),
+            samples=plain.get("samples"),
         )
 
     def difference(self, other: Landscape) -> str | None:
@@ -189,7 +204,7 @@ class Landscape:
             return f"the code of the task {self.task.name} has changed since"
         if self.task.data_digest != other.task.data_digest:
             return f"other data of the task {self.task.name}"
-        for name in ("schedules", "updates", "batch_sizes", "seeds"):
+        for name in ("schedules", "epochs", "updates", "batch_sizes", "seeds"):
             mine, yours = getattr(self, name), getattr(other, name)
             if set(mine) != set(yours):
                 return f"{name.replace('_', ' ')} {_listed(mine)}, not {_listed(yours)}"
@@ -219,6 +234,11 @@ class Landscape:
                 for name, axes in self.axes.items()
             )
         )
+
+
+def updates_of(epochs: int, samples: int, batch_size: int) -> int:
+    """Updates in so many passes over the samples; what does not fill a batch is left out."""
+    return epochs * max(1, samples // batch_size)
 
 
 def _listed(values: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from unyoke.study import defaults, tasks
 from unyoke.study.axes import parse_axis
 from unyoke.study.defaults import Preset
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes, Landscape
+from unyoke.study.landscape import Axes, Landscape, updates_of
 from unyoke.study.optimizers import canonical, decay
 from unyoke.study.training import SCHEDULES
 
@@ -23,6 +24,7 @@ def landscape(
     weight_decay: Sequence[str] = (),
     schedule: str = defaults.SCHEDULE,
     updates: str | None = None,
+    epochs: str | None = None,
     batch_size: str | None = None,
     seeds: str | None = None,
 ) -> Landscape:
@@ -37,6 +39,7 @@ def landscape(
         lr, weight_decay: axes as `parse_axis` reads them, for all optimizers, or for one as
             OPTIMIZER=AXIS; a later one replaces an earlier one.
         updates: numbers of updates per training, separated by commas.
+        epochs: the same in passes over the training samples; builds the task to count them.
         batch_size: samples per update, separated by commas; by default the task's own.
         seeds: how many seeds; they are 0, 1, 2, …
 
@@ -56,14 +59,38 @@ def landscape(
             axes[name] = Axes(rates.get(name, usual.lr), decays.get(name, usual.weight_decay))
         if decay(name) == "none" and any(axes[name].weight_decay):
             raise StudyError(f"{name} has no weight decay; give it --weight-decay {name}=0")
-    return Landscape(
+    if updates is not None and epochs is not None:
+        raise StudyError(
+            f"--updates {updates} and --epochs {epochs} are both budgets; give one of the two"
+        )
+    asked = Landscape(
         task=tasks.refer(task, data),
         axes=axes,
         schedules=_schedules(schedule),
         updates=_counts(updates, "updates") or (preset.updates,),
         seeds=tuple(range(_count(seeds, "seeds") if seeds is not None else preset.seeds)),
         batch_sizes=_counts(batch_size, "batch size") or (None,),
+        epochs=_counts(epochs, "epochs"),
     )
+    return _in_updates(asked) if asked.epochs else asked
+
+
+def _in_updates(asked: Landscape) -> Landscape:
+    """The landscape with its epochs counted in updates.
+
+    One batch size needs no more than that; several make another number of updates each.
+    """
+    samples, own = tasks.training_size(asked.task)
+    sizes = tuple(own if size is None else size for size in asked.batch_sizes)
+    if max(sizes) > samples:
+        raise StudyError(
+            f"a batch of {max(sizes)} samples is more than the {samples} for training of the task "
+            f"{asked.task.name}; give a smaller --batch-size"
+        )
+    updates = {updates_of(epochs, samples, size) for epochs in asked.epochs for size in sizes}
+    if len(sizes) == 1:
+        return replace(asked, updates=tuple(sorted(updates)), epochs=())
+    return replace(asked, updates=tuple(sorted(updates)), samples=samples)
 
 
 def _optimizers(text: str) -> tuple[str, ...]:

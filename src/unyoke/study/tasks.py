@@ -81,6 +81,20 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
     return build
 
 
+def training_size(reference: TaskReference) -> tuple[int, int]:
+    """How many training samples the task has, and its own batch size. Builds it once.
+
+    Raises:
+        StudyError: it cannot be built.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    task = load(reference)(0)
+    samples = len(task.train[1])
+    return samples, min(task.batch_size, samples)
+
+
 def _refer_with_data(name: str, data: str | None) -> TaskReference:
     source = BUILT_IN[name].source
     assert source is not None
