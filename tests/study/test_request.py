@@ -137,6 +137,7 @@ def words_of(command: str) -> dict[str, object]:
         {},
         {"preset": defaults.quick("digits")},
         {"optimizers": "SGDW", "lr": ["1e-3,0.3"], "schedule": "constant", "seeds": "5"},
+        {"optimizers": "AdamW,SGD", "lr": ["1e-3,0.3"], "weight_decay": ["0.1", "SGD=0.2"]},
         {"updates": "10,20", "weight_decay": ["Adam=0,2^-5:2^-1"]},
         {"epochs": "3,5"},
         {"epochs": "3,5", "batch_size": "20,50"},
@@ -147,6 +148,17 @@ def test_the_command_of_a_landscape_asks_for_it_again(words: dict[str, object]) 
     landscape = request.landscape(**words)  # type: ignore[arg-type]
     command = map_command(landscape, Path("some folder"))
     assert request.landscape(**words_of(command)) == landscape  # type: ignore[arg-type]
+
+
+def test_an_axis_that_all_optimizers_have_is_named_once() -> None:
+    landscape = request.landscape(optimizers="AdamW,SGD", lr=["1e-3,1e-2"], weight_decay=["0,0.1"])
+    command = map_command(landscape, Path("out"))
+    assert command.endswith("--lr 0.001,0.01 --weight-decay 0,0.1")
+    larger = beyond(landscape, {"SGD": [Edge("lr", "high")]})
+    assert larger.axes["SGD"].lr == (0.001, 0.01, 0.1, 1.0, 10.0)
+    assert "--lr AdamW=0.001,0.01 --lr 'SGD=0.001,0.01,0.1,2^0,10.0'" in map_command(
+        larger, Path("out")
+    )
 
 
 def test_the_command_of_a_file_task_names_the_file(line_file: Path) -> None:

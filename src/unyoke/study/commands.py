@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from unyoke.study import defaults
-from unyoke.study.axes import describe_axis
+from unyoke.study.axes import describe_axis, is_power_of_two
+from unyoke.study.defaults import Preset
 from unyoke.study.landscape import Axes, Landscape
 from unyoke.study.statistics import Edge
 
@@ -41,13 +42,23 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
         words += ["--schedule", ",".join(landscape.schedules)]
     if len(landscape.seeds) != preset.seeds:
         words += ["--seeds", str(len(landscape.seeds))]
-    for optimizer, axes in landscape.axes.items():
-        usual = preset.usual(optimizer)
-        if usual is None or axes.lr != usual.lr:
-            words += ["--lr", f"{optimizer}={describe_axis(axes.lr)}"]
-        if usual is None or axes.weight_decay != usual.weight_decay:
-            words += ["--weight-decay", f"{optimizer}={describe_axis(axes.weight_decay)}"]
+    for flag, name in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
+        words += _axis_words(flag, name, landscape, preset)
     return shlex.join(words)
+
+
+def _axis_words(flag: str, name: str, landscape: Landscape, preset: Preset) -> list[str]:
+    """The axis of every optimizer that has not its usual one; once, if all have the same."""
+    axes = {optimizer: getattr(both, name) for optimizer, both in landscape.axes.items()}
+    unusual = {
+        optimizer: axis
+        for optimizer, axis in axes.items()
+        if (usual := preset.usual(optimizer)) is None or axis != getattr(usual, name)
+    }
+    if len(unusual) > 1 and len(set(axes.values())) == 1:
+        return [flag, describe_axis(next(iter(axes.values())))]
+    pairs = (f"{optimizer}={describe_axis(axis)}" for optimizer, axis in unusual.items())
+    return [word for pair in pairs for word in (flag, pair)]
 
 
 def beyond(landscape: Landscape, edges: Mapping[str, Sequence[Edge]]) -> Landscape:
@@ -73,7 +84,12 @@ def _longer(values: tuple[float, ...], ends: set[str]) -> tuple[float, ...]:
     high_factor = positive[-1] / positive[-2] if len(positive) > 1 else 2.0
     more: list[float] = []
     if ends & {"low", "zero"}:
-        more += [positive[0] / low_factor**step for step in range(1, STEPS_BEYOND + 1)]
+        more += [_round(positive[0] / low_factor**step) for step in range(1, STEPS_BEYOND + 1)]
     if "high" in ends:
-        more += [positive[-1] * high_factor**step for step in range(1, STEPS_BEYOND + 1)]
+        more += [_round(positive[-1] * high_factor**step) for step in range(1, STEPS_BEYOND + 1)]
     return tuple(sorted({*values, *more}))
+
+
+def _round(value: float) -> float:
+    """Three digits, but for powers of two."""
+    return value if is_power_of_two(value) else float(f"{value:.3g}")

@@ -10,9 +10,13 @@ function cellAt(panel, column, row) {
     lost: read("lost") };
 }
 
+function isPowers(axis) {
+  return axis.every((text) => text === "0" || text.startsWith("2^"));
+}
+
 function mapLayout(panel) {
   const rows = panel.lr.length, columns = panel.weightDecay.length;
-  const left = 46, top = 8, bottom = 40;
+  const left = isPowers(panel.lr) ? 46 : 56, top = 8, bottom = 40;
   const gap = panel.weightDecay[0] === "0" ? 9 : 0;
   const side = Math.min(50, (MAP_WIDTH - left - gap - 4) / columns);
   return { rows, columns, left, top, side, height: top + rows * side + bottom,
@@ -63,8 +67,8 @@ function drawCell(panel, cell, column, row, at) {
 
 function drawAxes(svg, panel, at) {
   const bottom = at.top + at.rows * at.side, middle = (at.top + bottom) / 2;
-  const wide = panel.weightDecay.every((text) => text === "0" || text.startsWith("2^")) ? 26 : 46;
-  const every = Math.ceil(wide / at.side), everyRow = Math.ceil(13 / at.side);
+  const every = Math.ceil((isPowers(panel.weightDecay) ? 26 : 46) / at.side);
+  const everyRow = Math.ceil(13 / at.side);
   panel.weightDecay.forEach((text, column) => { // labels must not run into each other
     if (column % every === 0) {
       svg.append(axisLabel(text, at.x(column) + at.side / 2, bottom + 16, "middle"));

@@ -24,13 +24,17 @@ function describe() {
     edge.hidden = false;
     const found = DATA.panels.filter((panel) => panel.edges.length);
     const several = DATA.settings.length > 1;
-    const names = found.slice(0, 6).map((panel) =>
+    const names = found.map((panel) =>
       `${panel.title}${several ? `, ${DATA.settings[panel.setting].text}` : ""}: `
       + `${panel.edges.join("; ")}.`);
-    if (found.length > 6) names.push(`And ${found.length - 6} more maps.`);
-    edge.append(...names.map((name) => element("p", {}, name)),
-      element("p", {}, "A best cell on an edge is not a result yet. This extends the grid and "
-        + "keeps what is done:"), element("pre", {}, element("code", {}, DATA.extension)));
+    const details = element("details", {},
+      element("summary", {}, `${count(found.length, "best cell")} on an edge of the grid, which is `
+        + "not a result yet: a better one may lie beyond."),
+      ...names.map((name) => element("p", {}, name)),
+      element("p", {}, "This extends the grid and keeps what is done:"),
+      element("pre", {}, element("code", {}, DATA.extension)));
+    details.open = found.length <= 3;
+    edge.append(details);
   }
   document.getElementById("significance").textContent =
     `Errors are those of the cell with the lowest validation error, with 95 % intervals over `
