@@ -73,7 +73,9 @@ def map_command(
     from unyoke.study import defaults, driver, request
     from unyoke.study import workers as worker_processes
     from unyoke.study.progress import ProgressBar
+    from unyoke.study.statistics import require_libraries
 
+    require_libraries()
     preset = defaults.quick(words["task"]) if quick else defaults.full(words["task"])
     landscape = request.landscape(preset=preset, **words)
     folder = out or Path(preset.folder)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
+from unyoke.cli import main
 from unyoke.study.statistics import (
     bootstrap,
     detectable_effect,
@@ -150,3 +154,20 @@ def test_a_detectable_effect_is_detected_with_that_power() -> None:
     differences = generator.normal(detectable_effect(5), 1, (4000, 5))
     power = np.mean(stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05)
     assert power == pytest.approx(0.8, abs=0.02)  # its standard error is 0.006
+
+
+def test_what_a_report_needs_is_missed_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "unyoke.study.statistics.intervals.find_spec",
+        lambda name: None if name == "statsmodels" else find(name),
+    )
+    run = CliRunner().invoke(main, ["map", "--out", str(tmp_path / "out")])
+    assert run.exit_code == 2
+    assert run.stderr.splitlines() == [
+        "unyoke: intervals and comparisons need statsmodels, which cannot be imported "
+        "(not installed); install it with: pip install 'unyoke[study]'"
+    ]
+    assert not (tmp_path / "out").exists()

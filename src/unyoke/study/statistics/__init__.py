@@ -25,6 +25,7 @@ from unyoke.study.statistics.intervals import (
     holm,
     mean_interval,
     paired_difference,
+    require_libraries,
 )
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "mean_interval",
     "one_knob_regret",
     "paired_difference",
+    "require_libraries",
     "sensitivity",
     "tilt",
 ]

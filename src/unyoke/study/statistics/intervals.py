@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -251,11 +252,26 @@ def detectable_effect(pairs: int, *, level: float = 0.05, power: float = 0.8) ->
     return float(tests.solve_power(nobs=pairs, alpha=level, power=power))
 
 
+def require_libraries() -> None:
+    """Before a long run: what its report will need is installed. Imports nothing.
+
+    Raises:
+        StudyError: it is not.
+    """
+    for name in ("scipy", "statsmodels"):
+        if find_spec(name) is None:
+            raise StudyError(_missing(name, "not installed"))
+
+
 def _library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise StudyError(
-            f"intervals and comparisons need {name.partition('.')[0]}, which cannot be imported "
-            f"({error}); install it with: pip install 'unyoke[study]'"
-        ) from error
+        raise StudyError(_missing(name.partition(".")[0], str(error))) from error
+
+
+def _missing(name: str, why: str) -> str:
+    return (
+        f"intervals and comparisons need {name}, which cannot be imported ({why}); "
+        "install it with: pip install 'unyoke[study]'"
+    )
