@@ -164,7 +164,7 @@ def test_what_a_report_needs_is_missed_before_a_run(
         "unyoke.study.statistics.intervals.find_spec",
         lambda name: None if name == "statsmodels" else find(name),
     )
-    run = CliRunner().invoke(main, ["map", "--out", str(tmp_path / "out")])
+    run = CliRunner().invoke(main, ["map", "--task", "no such", "--out", str(tmp_path / "out")])
     assert run.exit_code == 2
     assert run.stderr.splitlines() == [
         "unyoke: intervals and comparisons need statsmodels, which cannot be imported "
