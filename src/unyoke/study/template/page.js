@@ -15,8 +15,8 @@ function describe() {
   if (DATA.done < DATA.total) {
     const notice = document.getElementById("unfinished");
     notice.hidden = false;
-    notice.append(`${DATA.done} of ${DATA.total} cells have run. Hatched cells have not; the same `
-      + "command goes on where it stopped. ",
+    notice.append(`${DATA.done} of ${DATA.total} cells have run. Hatched cells have not: the run `
+      + "goes on, or was stopped (the same command goes on), or --refine left them out. ",
     element("progress", { value: DATA.done, max: DATA.total, "aria-label": "Cells that have run" }));
   }
   if (DATA.extension) {
