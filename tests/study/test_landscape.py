@@ -22,6 +22,13 @@ def test_every_number_of_updates_comes_with_every_batch_size(landscape: Landscap
     assert Landscape.from_json(larger.to_json()) == larger
 
 
+def test_a_cell_of_the_tasks_own_batch_size_has_the_key_of_old(landscape: Landscape) -> None:
+    """Ledgers made before there were batch sizes keep their keys."""
+    cell = next(landscape.cells())
+    assert "batch_size" not in cell.to_json()
+    assert cell.key == "47c4acfe2d8748fee6f8ea7fec9d93fa"
+
+
 def test_landscape_and_cell_survive_json(landscape: Landscape) -> None:
     assert Landscape.from_json(landscape.to_json()) == landscape
     for cell in landscape.cells():

@@ -90,8 +90,12 @@ class Cell:
         return Budget(self.updates, self.batch_size)
 
     def to_json(self) -> str:
-        """The cell as JSON, the same text for the same cell."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The cell as JSON, the same text for the same cell; the task's own batch size is left out.
+
+        So a cell has the key that it had before there were batch sizes.
+        """
+        plain = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(plain, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Cell:

@@ -15,7 +15,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +151,22 @@ class Ledger:
             " coalesce(sum(json_extract(outcome, '$.status') = 'diverged'), 0) FROM cells"
         ).fetchone()
         return Count(total, done, diverged)
+
+    def open_cells(self) -> list[Cell]:
+        """Every open cell, in the landscape's order."""
+        query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position"
+        return [Cell.from_json(row[0]) for row in self._connection.execute(query)]
+
+    def claim_cells(self, cells: Sequence[Cell]) -> None:
+        """Claim these open cells for this process, all or none."""
+        with self._connection:
+            claimed = self._connection.executemany(
+                "UPDATE cells SET state = 'claimed', claimed_at = ?"
+                " WHERE key = ? AND state = 'open'",
+                [(time.time(), cell.key) for cell in cells],
+            ).rowcount
+            if claimed != len(cells):
+                raise RuntimeError(f"of {len(cells)} cells only {claimed} were open")
 
     def claim(self) -> Cell | None:
         """The next open cell, now claimed by this process; None when none is open."""

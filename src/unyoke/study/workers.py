@@ -14,7 +14,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -29,9 +29,9 @@ from unyoke.study.tasks import load, preload
 
 
 class Finished(NamedTuple):
-    """What a worker hands back for one cell."""
+    """What a worker hands back for a batch of cells."""
 
-    outcome: Outcome
+    outcomes: list[Outcome]
     versions: str
 
 
@@ -71,8 +71,11 @@ def worker_pool(workers: int, task: str) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def probe(reference: TaskReference, seed: int) -> None:
+def probe(reference: TaskReference, seed: int) -> float:
     """Build the task once and try its model, loss and error; run in a worker.
+
+    Returns:
+        Seconds that the gradient of one batch takes.
 
     Raises:
         StudyError: the task cannot be used, and why.
@@ -92,6 +95,7 @@ def probe(reference: TaskReference, seed: int) -> None:
                 f"samples; it must be one number per sample, of shape ({len(targets)},)"
             )
         evaluate(task, task.test)
+        return min(_seconds_per_gradient(task) for _ in range(2))
     except StudyError:
         raise
     except Exception as error:
@@ -101,11 +105,19 @@ def probe(reference: TaskReference, seed: int) -> None:
         ) from error
 
 
-def run_cell(reference: TaskReference, cell: Cell) -> Finished:
-    """Train one cell; run in a worker."""
-    from unyoke.study.training import train
+def _seconds_per_gradient(task: Task) -> float:
+    inputs, targets = (part[: task.batch_size] for part in task.train)
+    started = time.perf_counter()
+    task.loss(task.model.train()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+    return time.perf_counter() - started
 
-    return Finished(train(cell, _builder(reference), time.perf_counter), _versions())
+
+def run_cells(reference: TaskReference, cells: Sequence[Cell], engine: str) -> Finished:
+    """Train a batch of cells; run in a worker."""
+    from unyoke.study.training import train_together
+
+    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine)
+    return Finished(outcomes, _versions())
 
 
 def _begin() -> None:
