@@ -1,0 +1,161 @@
+"""What the claims are answered from: the ledgers of a task's studies, as maps.
+
+A map that lacks a training raises `Incomplete`, so that its claims say what is missing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape import Cell, Landscape
+from unyoke.study.ledger import Ledger
+from unyoke.study.outcome import CurvePoint
+from unyoke.study.statistics import Edge, edges
+from unyoke.study.survey import Panel, Survey, survey
+
+
+class Incomplete(Exception):
+    """What is missing for an answer, in words."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One study's ledger, read."""
+
+    folder: Path
+    survey: Survey
+    curves: Mapping[str, tuple[CurvePoint, ...]]
+
+
+class Maps:
+    """The maps of one task, by study.
+
+    Attributes:
+        missing: studies that cannot be read, each with why.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        missing: Mapping[str, str],
+        exact: Mapping[str, tuple[float, ...]],
+    ) -> None:
+        self.sources = sources
+        self.missing = missing
+        self._exact = exact
+
+    @classmethod
+    def read(
+        cls,
+        folders: Mapping[str, Path],
+        plans: Mapping[str, Landscape],
+        exact: Mapping[str, tuple[float, ...]],
+    ) -> Self:
+        """The maps in `folders`, of those ledgers that ask at least what their plan asks."""
+        sources: dict[str, Source] = {}
+        missing: dict[str, str] = {}
+        for study, folder in folders.items():
+            try:
+                sources[study] = _read(folder, plans[study], with_curves=study == "long")
+            except (StudyError, sqlite3.Error, ValueError, TypeError, KeyError) as error:
+                text = " ".join(str(error).split())
+                missing[study] = f"the study {study} cannot be read: {text}"
+        return cls(sources, missing, exact)
+
+    def exact(self, name: str) -> tuple[float, ...]:
+        """The recorded figures of an exact claim, one for each problem."""
+        if name not in self._exact:
+            raise Incomplete(f"the figures of {name} have not been computed")
+        return self._exact[name]
+
+    @property
+    def unit(self) -> str:
+        """Of the task's error."""
+        return next((source.survey.error_unit for source in self.sources.values()), "")
+
+    def landscape(self, study: str) -> Landscape:
+        """What the study's ledger asks, extensions included."""
+        return self._source(study).survey.landscape
+
+    def panel(
+        self,
+        study: str,
+        optimizer: str,
+        *,
+        schedule: str | None = None,
+        updates: int | None = None,
+        batch_size: int | None = None,
+    ) -> Panel:
+        """One whole map.
+
+        Raises:
+            Incomplete: trainings of it are missing.
+        """
+        source = self._source(study)
+        for panel in source.survey.panels:
+            asked = (schedule, updates, batch_size)
+            has = (panel.schedule, panel.updates, panel.batch_size)
+            if panel.optimizer == optimizer and all(
+                want in (None, here) for want, here in zip(asked, has, strict=True)
+            ):
+                lacking = int((~panel.done).sum())
+                if lacking:
+                    raise Incomplete(
+                        f"{lacking} of {panel.done.size} trainings of {optimizer}, "
+                        f"{panel.setting}, in the study {study}"
+                    )
+                return panel
+        raise Incomplete(f"the study {study} has no map of {optimizer}")
+
+    def curve(self, study: str, cell: Cell) -> tuple[CurvePoint, ...]:
+        """The learning curve of a training that has run."""
+        return self._source(study).curves[cell.key]
+
+    def on_edge(self, study: str) -> list[str]:
+        """The best cells of a study that lie on an edge of their grid, in words."""
+        if study not in self.sources:
+            return []
+        return [
+            f"{panel.title}, {panel.setting}: {edge.axis.replace('_', ' ')} {edge.end}"
+            for panel in self.sources[study].survey.panels
+            if np.isfinite(panel.choice).any()
+            for edge in inner_edges(panel)
+        ]
+
+    def _source(self, study: str) -> Source:
+        if study in self.missing:
+            raise Incomplete(self.missing[study])
+        if study not in self.sources:
+            raise Incomplete(f"the study {study} has not been run")
+        return self.sources[study]
+
+
+def inner_edges(panel: Panel) -> list[Edge]:
+    """The ends of its grid at which the best cell lies, but for axes that have only one value."""
+    return [
+        edge
+        for edge in edges(panel.choice, panel.axes.weight_decay)
+        if len(getattr(panel.axes, edge.axis)) > 1
+    ]
+
+
+def _read(folder: Path, plan: Landscape, *, with_curves: bool) -> Source:
+    with Ledger.open_to_read(folder) as ledger:
+        landscape = ledger.landscape
+        if not plan.is_part_of(landscape):
+            difference = landscape.difference(plan)
+            raise StudyError(f"{ledger.path} answers another question ({difference})")
+        records = list(ledger.records())
+        curves = _curves(ledger, (record.cell for record in records)) if with_curves else {}
+    return Source(folder, survey(landscape, records), curves)
+
+
+def _curves(ledger: Ledger, cells: Iterable[Cell]) -> dict[str, tuple[CurvePoint, ...]]:
+    return {cell.key: ledger.curve(cell) for cell in cells}

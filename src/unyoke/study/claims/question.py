@@ -1,0 +1,88 @@
+"""What a claim is here: a question with a number as its answer, and where that number must lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from unyoke.study.statistics import Interval
+
+if TYPE_CHECKING:
+    from unyoke.study.claims.maps import Maps
+
+Verdict = Literal["held", "did not hold", "undecided at this scale", "incomplete"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the number must lie for the claim to hold: between two ends."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.low < value < self.high
+
+    def distance(self, value: float) -> float:
+        """From `value` to the nearest end."""
+        return min(abs(value - self.low), abs(value - self.high))
+
+    def text(self, scale: float = 1.0) -> str:
+        """As it is read: > 5, < 5, or −2 … 2."""
+        low, high = (f"{scale * end:g}".replace("-", "−") for end in (self.low, self.high))
+        if math.isinf(self.high):
+            return f"> {low}"
+        return f"< {high}" if math.isinf(self.low) else f"{low} … {high}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The answer to a question.
+
+    Attributes:
+        number: with its interval over seeds; of an exact question, the range over problems.
+        samples: seeds, or problems.
+        drawn: whether the samples are drawn, so that a p-value has a meaning.
+        sampling_error: standard error that the finite test set leaves, in the number's unit.
+        details: what stands behind the number, in words.
+    """
+
+    number: Interval
+    samples: int
+    drawn: bool = True
+    sampling_error: float = 0.0
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row of the page.
+
+    Attributes:
+        name: `claim/part`; the part before the stroke is what the command line selects.
+        sentence: the claim.
+        place: in the paper, or the paper that makes it.
+        statistic: what the number is, in words.
+        region: where it must lie. Written before any run that decides it.
+        reason: why the region's ends are where they are.
+        percent: whether the number is a share that is shown in per cent.
+        studies: of `plan.STUDIES`, from which it is answered.
+        measure: computes the number from records alone.
+    """
+
+    name: str
+    sentence: str
+    place: str
+    statistic: str
+    region: Region
+    reason: str
+    studies: tuple[str, ...]
+    measure: Callable[[Maps], Measurement] = field(repr=False)
+    percent: bool = False
+
+    @property
+    def claim(self) -> str:
+        """The name by which the command line asks for it."""
+        return self.name.partition("/")[0]

@@ -1,0 +1,112 @@
+"""How the best λ moves with the budget, and how errors compare along the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from unyoke.study import statistics
+from unyoke.study.axes import label
+from unyoke.study.claims.maps import Incomplete, Maps
+from unyoke.study.claims.measures import Seeds, advantage
+from unyoke.study.claims.question import Measurement
+from unyoke.study.survey import Array, Panel
+
+NEAR = 3
+"""The third best λ of a profile is one spread above the best."""
+
+
+def best_decay(panel: Panel, seeds: Seeds) -> Array:
+    """log2 of the best λ > 0, with α tuned for each λ, for each draw.
+
+        E_i = min_j C_ij ;  w_i = exp(−(E_i − E_min)/s) ;  s = E_(3) − E_min ;  Σ w·log2 λ / Σ w
+
+    A weighted mean, because the best one of a grid jumps where the profile is flat.
+    """
+    decays = np.array(panel.axes.weight_decay)
+    choice = panel.resampled("validation_error", seeds)[:, decays > 0]
+    profile = np.where(np.isfinite(choice), choice, np.inf).min(axis=-1)
+    ranked = np.sort(profile, axis=-1)
+    spread = np.maximum(ranked[:, min(NEAR, ranked.shape[-1]) - 1] - ranked[:, 0], 1e-12)
+    weights = np.exp(-(profile - ranked[:, :1]) / spread[:, None])
+    return np.asarray((weights * np.log2(decays[decays > 0])).sum(axis=-1) / weights.sum(axis=-1))
+
+
+def slope(
+    panels: Sequence[Panel], of: Literal["updates", "batch_size"], against: float
+) -> Measurement:
+    """By how many powers of two the best λ moves when `of` doubles, less `against`.
+
+    The least-squares plane of log2 λ over log2 updates and log2 batch size.
+    """
+    about = np.log2([[panel.updates, panel.batch_size or 1] for panel in panels])
+    design = np.column_stack([np.ones(len(panels)), about])
+    row = np.linalg.pinv(design)[1 if of == "updates" else 2]
+
+    def moved(seeds: Seeds) -> Array:
+        return np.asarray(row @ np.stack([best_decay(panel, seeds) for panel in panels])) - against
+
+    seeds = len(panels[0].done)
+    everyone = np.arange(seeds)[None, :]
+    places = "; ".join(
+        f"{panel.updates} updates of {panel.batch_size}: λ = "
+        f"{label(float(2 ** best_decay(panel, everyone)[0]))}"
+        for panel in panels
+    )
+    return Measurement(statistics.bootstrap(moved, seeds), seeds, details=places)
+
+
+def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
+    """The map whose errors are means over the looks of each training's learning curve.
+
+    Raises:
+        Incomplete: a curve has not been recorded.
+    """
+    figures = {name: values.copy() for name, values in panel.figures.items()}
+    for seed, *position in np.argwhere(panel.done & ~panel.diverged):
+        cell = panel.cell(maps.landscape(study), int(seed), (int(position[0]), int(position[1])))
+        curve = maps.curve(study, cell)
+        if not curve:
+            raise Incomplete(f"the curve of {cell.optimizer}, {panel.setting}")
+        at = (seed, *position)
+        figures["validation_error"][at] = np.mean([point.validation_error for point in curve])
+        figures["test_error"][at] = np.mean([point.test_error for point in curve])
+    return replace(panel, figures=figures)
+
+
+def restarts_anytime(maps: Maps, optimizer: str) -> Measurement:
+    """By which share the anytime error with restarts is below that without, each at its best."""
+    with_restarts, without = (
+        maps.panel("long", optimizer, schedule=name) for name in ("warm_restarts", "cosine")
+    )
+    measured = advantage(
+        anytime(maps, "long", with_restarts), anytime(maps, "long", without), maps.unit
+    )
+    ahead = _ahead(maps, with_restarts, without)
+    return replace(measured, details=f"{measured.details}; restarts are ahead {ahead}")
+
+
+def mean_curve(maps: Maps, study: str, panel: Panel) -> tuple[Array, Array]:
+    """Updates, and mean test errors over seeds, of the best cell by final validation error."""
+    best = statistics.best_cell(panel.choice)
+    if best is None:
+        raise Incomplete(f"no training of {panel.title}, {panel.setting}, finished")
+    curves = [
+        maps.curve(study, panel.cell(maps.landscape(study), seed, best))
+        for seed in range(len(panel.done))
+    ]
+    updates = np.array([point.update for point in curves[0]], dtype=np.float64)
+    errors = np.array([[point.test_error for point in curve] for curve in curves])
+    return updates, errors.mean(axis=0)
+
+
+def _ahead(maps: Maps, with_restarts: Panel, without: Panel) -> str:
+    updates, error = mean_curve(maps, "long", with_restarts)
+    _, other = mean_curve(maps, "long", without)
+    there = [f"{update:g}" for update, a, b in zip(updates, error, other, strict=True) if a < b]
+    if not there:
+        return "at no look"
+    return f"at the looks after {', '.join(there)} of {updates[-1]:g} updates (best final cells)"
