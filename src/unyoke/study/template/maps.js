@@ -1,6 +1,7 @@
 // Heat maps: drawing, pointer, touch and keyboard.
 
 const MAP_WIDTH = 340; // in the units of a map's own coordinates
+const DENSE = 6; // smaller cells have no lines between them, and get their names with the focus
 
 function cellAt(panel, column, row) {
   const index = column * panel.lr.length + row;
@@ -29,7 +30,7 @@ function drawMap(panel) {
   const svg = figure(MAP_WIDTH, at.height,
     `${panel.title}: test error over learning rate and weight decay`, "grid");
   svg.panel = panel;
-  if (at.side < 6) svg.classList.add("dense");
+  if (at.side < DENSE) svg.classList.add("dense");
   const crosses = [];
   for (let row = at.rows - 1; row >= 0; row--) {
     const line = shape("g", { role: "row" });
@@ -49,7 +50,7 @@ function drawMap(panel) {
   });
   drawAxes(svg, panel, at);
   const [column, row] = panel.best || [0, 0];
-  square(svg, column, row).setAttribute("tabindex", 0);
+  moveTo(square(svg, column, row), false);
   listen(svg);
   return svg;
 }
@@ -57,12 +58,17 @@ function drawMap(panel) {
 function drawCell(panel, cell, column, row, at) {
   const kind = cell.ran === 0 ? "cell empty" : cell.test === null ? "cell lost" : "cell";
   const node = shape("rect", { x: at.x(column), y: at.y(row), width: at.side, height: at.side,
-    rx: Math.min(2, at.side / 8), class: kind, role: "gridcell", tabindex: -1,
-    "aria-label": tipLines(panel, column, row).slice(1).join("; ") });
+    rx: Math.min(2, at.side / 8), class: kind, role: "gridcell", tabindex: -1 });
   if (cell.test !== null) node.setAttribute("fill", colour(cell.test));
   node.dataset.row = row;
   node.dataset.column = column;
+  if (at.side >= DENSE) name(node, panel);
   return node;
+}
+
+function name(cell, panel) {
+  const lines = tipLines(panel, Number(cell.dataset.column), Number(cell.dataset.row));
+  cell.setAttribute("aria-label", lines.slice(1).join("; "));
 }
 
 function drawAxes(svg, panel, at) {
@@ -168,6 +174,7 @@ function moveTo(cell, focus) {
     other.setAttribute("tabindex", -1);
   }
   cell.setAttribute("tabindex", 0);
+  name(cell, cell.ownerSVGElement.panel);
   if (focus) cell.focus();
 }
 
