@@ -49,9 +49,20 @@ def difference_unit(unit: str) -> str:
 
 def difference_text(interval: Interval | None, unit: str) -> str:
     """A difference of errors with its interval: −1.2 [−2.0, −0.4] points."""
-    scale, digits = (100.0, 1) if unit == "%" else (1.0, 3)
-    text = number_text(interval, scale=scale, digits=digits)
+    if unit == "%":
+        text = number_text(interval, scale=100.0, digits=1)
+    else:
+        text = number_text(interval, digits=_digits(interval))
     return text if text == "–" else f"{text} {difference_unit(unit)}".rstrip()
+
+
+def _digits(interval: Interval | None) -> int:
+    """Decimals that show two digits of the interval's reach, or of the value without one."""
+    if interval is None:
+        return 0
+    reach = (interval.high - interval.low) / 2
+    size = abs(reach if math.isfinite(reach) and reach > 0 else interval.value)
+    return max(0, 1 - math.floor(math.log10(size))) if 0 < size < math.inf else 0
 
 
 def number_text(interval: Interval | None, *, scale: float = 1.0, digits: int = 2) -> str:
