@@ -46,6 +46,19 @@ def test_every_cell_is_claimed_once_in_order(tmp_path: Path, landscape: Landscap
     assert claimed == [*landscape.cells(), None]
 
 
+def test_cells_are_claimed_together_or_not_at_all(tmp_path: Path, landscape: Landscape) -> None:
+    cells = list(landscape.cells())
+    with Ledger.open_to_write(tmp_path, landscape) as ledger:
+        assert ledger.open_cells() == cells
+        ledger.claim_cells(cells[3:8])
+        assert ledger.open_cells() == cells[:3] + cells[8:]
+        with pytest.raises(RuntimeError, match="only 2 were open"):
+            ledger.claim_cells([cells[0], cells[3], cells[9]])
+        assert ledger.open_cells() == cells[:3] + cells[8:]
+        ledger.record(cells[3], finished(), VERSIONS)
+        assert ledger.count().done == 1
+
+
 def test_what_is_recorded_comes_back_whole(tmp_path: Path, landscape: Landscape) -> None:
     with Ledger.open_to_write(tmp_path, landscape) as ledger:
         cell = ledger.claim()

@@ -1,9 +1,14 @@
 """The ledger: one SQLite file in which every cell is claimed, run and recorded exactly once.
 
 The process that drives a landscape is the only writer; workers hand their outcomes to it. A cell
-is `open`, then `claimed`, then `done`. A driver holds a lock on the ledger's folder for as long as
-it lives, so when one opens the ledger, every claim it finds was left by a driver that died, and
-those cells are open again. Nothing that is done is ever run or written again.
+is `open`, then `claimed`, then `done`. Nothing that is done is ever run or written again.
+
+A claim names its driver and has a lease, which the driver renews while it lives. When a driver
+opens the ledger it holds a lock on the folder, which the system takes from a process that dies: so
+every claim of this machine that it finds was left by one that died, and those cells are open again,
+whatever the clock says. A claim of another machine, where locks may not reach (a network drive),
+stands until its lease ends. Clocks that are wrong can so make a driver wait or a cell be trained
+twice; it is recorded once all the same.
 
 The landscape's configuration is frozen inside. The file is written beside its place first and
 moved there, so a ledger that exists is whole.
@@ -11,44 +16,35 @@ moved there, so a ledger that exists is whole.
 
 from __future__ import annotations
 
-import fcntl
 import os
+import platform
+import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
+from unyoke.study.ledger_file import (
+    FILE_NAME,
+    connect,
+    create,
+    insert,
+    lock_folder,
+    migrate,
+    writing,
+)
 from unyoke.study.outcome import CurvePoint, Outcome
 
-APPLICATION_ID = 0x756E796B  # "unyk", so that another program's database is recognised
-SCHEMA_VERSION = 1
-FILE_NAME = "ledger.sqlite"
+__all__ = ["FILE_NAME", "LEASE", "Count", "Ledger", "Record"]
 
-_SCHEMA = """
-CREATE TABLE study (
-    name  TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-);
-CREATE TABLE cells (
-    position      INTEGER PRIMARY KEY,
-    key           TEXT NOT NULL UNIQUE,
-    configuration TEXT NOT NULL,
-    state         TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'claimed', 'done')),
-    claimed_at    REAL,
-    recorded_at   REAL,
-    versions      TEXT,
-    outcome       TEXT,
-    curve         TEXT,
-    CHECK ((state = 'done') = (outcome IS NOT NULL))
-);
-CREATE INDEX cells_by_state ON cells (state, position);
-"""
+LEASE = 600.0
+"""Seconds for which a claim stands; its driver renews it long before."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +73,7 @@ class Ledger:
         self.path = path
         self._connection = connection
         self._lock = lock
+        self._owner = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     @classmethod
     def open_to_write(cls, folder: Path, landscape: Landscape, *, extend: bool = False) -> Self:
@@ -85,15 +82,15 @@ class Ledger:
         With `extend`, a ledger whose grid is a part of the landscape's takes the new cells too.
 
         Raises:
-            StudyError: the folder cannot be written, another process drives it, or its ledger is
+            StudyError: the folder cannot be written, another driver holds it, or its ledger is
                 damaged or belongs to another landscape. Nothing is changed then.
         """
-        lock = _lock_folder(folder)
+        lock = lock_folder(folder)
         try:
             path = folder / FILE_NAME
             if not path.exists():
-                _create(path, landscape)
-            ledger = cls(path, _connect(path, read_only=False), lock)
+                create(path, landscape)
+            ledger = cls(path, connect(path, read_only=False), lock)
             try:
                 ledger._accept(landscape, extend=extend)
             except BaseException:
@@ -114,7 +111,7 @@ class Ledger:
         path = folder / FILE_NAME
         if not path.exists():
             raise StudyError(f"{path} does not exist; run: unyoke map --out {folder}")
-        return cls(path, _connect(path, read_only=True), None)
+        return cls(path, connect(path, read_only=True), None)
 
     def __enter__(self) -> Self:
         return self
@@ -157,38 +154,61 @@ class Ledger:
         query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position"
         return [Cell.from_json(row[0]) for row in self._connection.execute(query)]
 
+    def claim(self) -> Cell | None:
+        """The next open cell, now claimed by this driver; None when none is open."""
+        query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position LIMIT 1"
+        row = self._connection.execute(query).fetchone()
+        if row is None:
+            return None
+        cell = Cell.from_json(row[0])
+        self.claim_cells([cell])
+        return cell
+
     def claim_cells(self, cells: Sequence[Cell]) -> None:
-        """Claim these open cells for this process, all or none."""
-        with self._connection:
-            claimed = self._connection.executemany(
-                "UPDATE cells SET state = 'claimed', claimed_at = ?"
-                " WHERE key = ? AND state = 'open'",
-                [(time.time(), cell.key) for cell in cells],
-            ).rowcount
+        """Claim these open cells for this driver, all of them or none.
+
+        Raises:
+            RuntimeError: some of them are not open.
+            StudyError: the disk is full.
+        """
+        now = time.time()
+        query = (
+            "UPDATE cells SET state = 'claimed', claimed_at = ?, owner = ?, lease_until = ?"
+            " WHERE key = ? AND state = 'open'"
+        )
+        rows = [(now, self._owner, now + LEASE, cell.key) for cell in cells]
+        with writing(self.path), self._connection:
+            claimed = self._connection.executemany(query, rows).rowcount
             if claimed != len(cells):
                 raise RuntimeError(f"of {len(cells)} cells only {claimed} were open")
 
-    def claim(self) -> Cell | None:
-        """The next open cell, now claimed by this process; None when none is open."""
-        with self._connection:
-            row = self._connection.execute(
-                "UPDATE cells SET state = 'claimed', claimed_at = ? WHERE position ="
-                " (SELECT min(position) FROM cells WHERE state = 'open') RETURNING configuration",
-                (time.time(),),
-            ).fetchone()
-        return None if row is None else Cell.from_json(row[0])
+    def renew(self) -> None:
+        """Prolong the leases of this driver's claims."""
+        query = "UPDATE cells SET lease_until = ? WHERE state = 'claimed' AND owner = ?"
+        with writing(self.path), self._connection:
+            self._connection.execute(query, (time.time() + LEASE, self._owner))
 
     def record(self, cell: Cell, outcome: Outcome, versions: str) -> None:
         """Keep the outcome of a claimed cell; an error if it was not claimed or is done already."""
-        figures, curve = outcome.to_json()
-        with self._connection:
-            changed = self._connection.execute(
-                "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
-                " recorded_at = ? WHERE key = ? AND state = 'claimed'",
-                (figures, curve, versions, time.time(), cell.key),
-            ).rowcount
-        if changed != 1:
-            raise RuntimeError(f"cell {cell.key} was not claimed, so it cannot be recorded: {cell}")
+        self.record_all([(cell, outcome, versions)])
+
+    def record_all(self, results: Iterable[tuple[Cell, Outcome, str]]) -> None:
+        """Keep the outcomes of claimed cells, all of them or none.
+
+        Raises:
+            RuntimeError: a cell is not claimed by this driver, or is done.
+            StudyError: the disk is full.
+        """
+        now = time.time()
+        query = (
+            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
+            " recorded_at = ?, lease_until = NULL WHERE key = ? AND state = 'claimed' AND owner = ?"
+        )
+        with writing(self.path), self._connection:
+            for cell, outcome, versions in results:
+                row = (*outcome.to_json(), versions, now, cell.key, self._owner)
+                if self._connection.execute(query, row).rowcount != 1:
+                    raise RuntimeError(f"cell {cell.key} is not claimed by this driver: {cell}")
 
     def records(self) -> Iterator[Record]:
         """Every finished cell, in the landscape's order."""
@@ -222,91 +242,33 @@ class Ledger:
                 f"{self.path} belongs to another landscape ({difference}){hint}; "
                 "choose another folder with --out, or repeat the command that made it"
             )
+        self._check_leases()
+        self._connection.execute("PRAGMA busy_timeout = 10000")
         self._connection.execute("PRAGMA journal_mode = WAL")
         # A killed process loses nothing; only a power cut may take the last few records.
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        with self._connection:
-            self._connection.execute("UPDATE cells SET state = 'open' WHERE state = 'claimed'")
-            if difference is not None:
-                _insert(self._connection, landscape)
+        with writing(self.path):
+            migrate(self._connection)
+            with self._connection:
+                self._connection.execute("UPDATE cells SET state = 'open' WHERE state = 'claimed'")
+                if difference is not None:
+                    insert(self._connection, landscape)
 
-
-def _create(path: Path, landscape: Landscape) -> None:
-    draft = path.with_name(f"{path.name}.draft")
-    try:
-        draft.unlink(missing_ok=True)
-        with closing(sqlite3.connect(draft)) as connection:
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            with connection:
-                connection.execute("INSERT INTO study VALUES ('created_at', ?)", (time.time(),))
-                _insert(connection, landscape)
-        draft.replace(path)
-    except (OSError, sqlite3.Error) as error:
-        raise StudyError(
-            f"{path} cannot be created: {error}; choose another folder with --out"
-        ) from error
-
-
-def _insert(connection: sqlite3.Connection, landscape: Landscape) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO study VALUES ('landscape', ?)", (landscape.to_json(),)
-    )
-    connection.executemany(
-        "INSERT OR IGNORE INTO cells (key, configuration) VALUES (?, ?)",
-        ((cell.key, cell.to_json()) for cell in landscape.cells()),
-    )
-
-
-def _lock_folder(folder: Path) -> int:
-    """A descriptor that holds the folder for this process; the system lets go when it dies."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StudyError(
-            f"the folder {folder} cannot be written: {error.strerror}; choose another with --out"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StudyError(
-            f"another process is filling {folder}; wait for it, or choose another folder with --out"
-        ) from error
-    return lock
-
-
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """A connection to a ledger that was checked to be one and to be whole."""
-    advice = "move it away, or choose another folder with --out"
-    mode = "ro" if read_only else "rw"
-    connection = None
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
-        _check(connection, path, advice)
-    except (sqlite3.Error, StudyError) as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, StudyError):
-            raise
-        raise StudyError(f"{path} cannot be read as a ledger ({error}); {advice}") from error
-    return connection
-
-
-def _check(connection: sqlite3.Connection, path: Path, advice: str) -> None:
-    pragma: Mapping[str, Any] = {
-        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("application_id", "user_version", "quick_check")
-    }
-    if pragma["application_id"] != APPLICATION_ID or pragma["quick_check"] != "ok":
-        raise StudyError(f"{path} is damaged or is not a ledger of unyoke; {advice}")
-    if pragma["user_version"] != SCHEMA_VERSION:
-        raise StudyError(
-            f"{path} has ledger version {pragma['user_version']}, and this unyoke reads version "
-            f"{SCHEMA_VERSION}; use the unyoke that made it, or {advice}"
-        )
+    def _check_leases(self) -> None:
+        """Raise StudyError if a driver on another machine may be alive."""
+        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
+        if "owner" not in columns:
+            return
+        owner, until = self._connection.execute(
+            "SELECT owner, max(lease_until) FROM cells WHERE state = 'claimed'"
+            " AND owner NOT LIKE ? || ':%'",
+            (platform.node(),),
+        ).fetchone()
+        left = 0.0 if until is None else until - time.time()
+        if left > 0:
+            raise StudyError(
+                f"{self.path} is being filled by another machine, {owner.split(':')[0]}, whose "
+                f"lease ends in {min(left, LEASE):.0f} s; a ledger has one driver: give each "
+                "machine its own folder with --shard, and put them together with unyoke ledger "
+                "merge"
+            )
