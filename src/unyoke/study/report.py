@@ -90,7 +90,10 @@ def _lines(result: Survey, findings: list[Finding], compared: list[Row], folder:
         f"{difference_text(row.comparison.difference, unit)}, {row.setting}"
         for row in decided[:MOST_LINES]
     ]
-    lines.append(f"{len(decided)} of {len(compared)} comparisons are decided")
+    if len(result.landscape.seeds) > 1:
+        lines.append(f"{len(decided)} of {len(compared)} comparisons are decided")
+    else:
+        lines.append("one seed has no spread: for intervals and comparisons give more with --seeds")
     error = error_text(sampling_error(findings), unit)
     lines.append(f"{result.test_samples} test samples leave a standard error of {error}")
     command = extension(result, findings, folder)
