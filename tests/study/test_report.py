@@ -236,6 +236,20 @@ def test_a_ledger_without_results_has_no_report(tmp_path: Path, landscape: Lands
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("seeds", "text"), [((0,), "give more with --seeds"), ((0, 1), "of 3 comparisons are decided")]
+)
+def test_one_seed_decides_nothing(
+    tmp_path: Path, landscape: Landscape, fill: Fill, seeds: tuple[int, ...], text: str
+) -> None:
+    fill(
+        tmp_path,
+        replace(landscape, seeds=seeds),
+        lambda cell: 0.1 + abs(cell.lr - 0.5) + abs(cell.weight_decay - 0.25),
+    )
+    assert any(text in line for line in write_report(tmp_path).lines)
+
+
 def test_everything_diverged_is_still_a_report(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
