@@ -104,6 +104,10 @@ def test_report_draws_any_ledger_anew(finished: Path, tmp_path: Path) -> None:
         (["--seeds", "0"], "seeds '0'"),
         (["--updates", "-5"], "updates '-5'"),
         (["--workers", "0"], "workers"),
+        (["--engine", "fast"], "'--engine'"),
+        (["--refine", "some"], "budget of --refine 'some'"),
+        (["--refine", "0"], "budget of --refine '0'"),
+        (["--epochs", "3", "--updates", "3"], "both budgets"),
         (["--colour", "red"], "--colour"),
     ],
 )
@@ -153,6 +157,15 @@ def test_extend_adds_cells_to_what_is_there(finished: Path, tmp_path: Path) -> N
     assert "54 of 54 cells" in result.stdout
     old, new = ((f / "cells.csv").read_text().splitlines() for f in (finished, folder))
     assert set(old) <= set(new)
+
+
+def test_refine_trains_a_part_and_says_how_much(tmp_path: Path) -> None:
+    axes = ("--lr", "2^-8:2^0", "--weight-decay", "2^-9:2^-1", "--optimizers", "SGD")
+    words = ("--task", f"{LINE}:line", "--updates", "4", "--seeds", "2", "--engine", "stacked")
+    result = unyoke("map", "--out", tmp_path / "out", *axes, *words, "--refine", "40")
+    assert result.exit_code == 0, result.output
+    assert "refined: 40 of 162 trainings, 160 of 648 updates; 75% saved" in result.output
+    assert "40 of 162 cells" in result.output
 
 
 def test_help_and_version() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -58,10 +60,24 @@ def main() -> None:
 @click.option("--batch-size", help="Samples per update, or several.  [default: the task's]")
 @click.option("--seeds", help="How many seeds.  [default: the task's]")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "stacked", "one_by_one"]),
+    default="auto",
+    show_default=True,
+    help="Trainings as one program, or one by one.",
+)
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
 @click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
+@click.option("--refine", is_flag=False, flag_value="whole", metavar="[TRAININGS]", help=REFINE)
 def map_command(
-    out: Path | None, workers: int | None, quick: bool, extend: bool, **words: Any
+    out: Path | None,
+    workers: int | None,
+    engine: str,
+    quick: bool,
+    extend: bool,
+    refine: str | None,
+    **words: Any,
 ) -> None:
     """Train a task over learning rate × weight decay and draw where its error is low.
 
@@ -76,16 +92,27 @@ def map_command(
     from unyoke.study.statistics import require_libraries
 
     require_libraries()
+    rounds = None if refine is None else driver.Refine(request.budget_of_refining(refine))
     preset = defaults.quick(words["task"]) if quick else defaults.full(words["task"])
     landscape = request.landscape(preset=preset, **words)
     folder = out or Path(preset.folder)
     processes = workers or worker_processes.available_cores()
     click.echo(f"{landscape.summary()}, {processes} processes, into {folder}")
     try:
-        driver.run(landscape, folder, ProgressBar(), workers=processes, extend=extend)
+        driver.run(
+            landscape,
+            folder,
+            ProgressBar(),
+            workers=processes,
+            extend=extend,
+            engine=engine,
+            refine=rounds,
+        )
     except KeyboardInterrupt:
         click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
         raise SystemExit(INTERRUPTED) from None
+    if rounds is not None:
+        click.echo(driver.saved(folder))
     _report(folder)
 
 

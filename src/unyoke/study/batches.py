@@ -20,7 +20,7 @@ SMALLEST = 32
 ENOUGH = 48
 """Cells of one seed that are a batch, rather than to be joined by cells of another seed."""
 
-FIRST = 8
+FIRST = 12
 """Cells in the first batch of each worker, so that there is soon something to see."""
 
 SECONDS = 20.0

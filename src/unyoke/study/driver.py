@@ -114,6 +114,18 @@ def run(
         return ledger.count()
 
 
+def saved(folder: Path) -> str:
+    """What a refined map has trained, beside what its whole grid would take, in one line."""
+    with Ledger.open_to_read(folder) as ledger:
+        whole = sum(cell.updates for cell in ledger.landscape.cells())
+        made = sum(record.cell.updates for record in ledger.records())
+        count = ledger.count()
+    return (
+        f"refined: {count.done:,} of {count.total:,} trainings, {made:,} of {whole:,} updates; "
+        f"{1 - made / whole:.0%} saved"
+    )
+
+
 def _wanted(ledger: Ledger, landscape: Landscape, refine: Refine | None) -> list[Cell]:
     """The cells to run next: all that are open, or a refined map's next round."""
     if refine is None:

@@ -93,6 +93,15 @@ def _in_updates(asked: Landscape) -> Landscape:
     return replace(asked, updates=tuple(sorted(updates)), samples=samples)
 
 
+def budget_of_refining(text: str) -> int | None:
+    """The most trainings of a refined map: a number, or "whole" for as many as it asks for.
+
+    Raises:
+        StudyError: it is neither.
+    """
+    return None if text == "whole" else _count(text, "the budget of --refine")
+
+
 def _optimizers(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(canonical, _names(text, "optimizer"))))
 
