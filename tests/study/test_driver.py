@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study import driver, request, workers
+from unyoke.study import driver, request, running, workers
 from unyoke.study.batches import FIRST
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
@@ -158,7 +158,7 @@ def test_killed_and_run_again_no_cell_is_lost_or_doubled(
     before = cells_of(folder)
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         query = "SELECT count(*) FROM cells WHERE state = 'claimed'"
-        in_flight = 2 * driver.IN_FLIGHT_PER_WORKER * FIRST
+        in_flight = 2 * running.IN_FLIGHT_PER_WORKER * FIRST
         assert connection.execute(query).fetchone()[0] <= in_flight
     assert 3 <= len(before) < 32
     seen = Seen()

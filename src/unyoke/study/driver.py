@@ -8,26 +8,18 @@ It is the only process that writes. It needs no more of a pool than `submit` of
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from unyoke.study import executors
 from unyoke.study import workers as worker_processes
-from unyoke.study.batches import batches
-from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
 from unyoke.study.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.outcome import Outcome
 from unyoke.study.refine import next_cells
-from unyoke.study.workers import Finished
+from unyoke.study.running import Crew, Run, Watcher, answer
 
-IN_FLIGHT_PER_WORKER = 2
-"""Batches a worker holds: one in training, one waiting, so that it never idles."""
+__all__ = ["Refine", "Shard", "Watcher", "run"]
 
 
 @dataclass(frozen=True)
@@ -42,26 +34,15 @@ class Refine:
 
 
 @dataclass(frozen=True)
-class Crew:
-    """The workers, and how they train."""
+class Shard:
+    """Every `count`-th cell, from number `index` on, which counts from 1."""
 
-    pool: ProcessPoolExecutor
-    workers: int
-    engine: str
-    seconds_per_update: float
+    index: int
+    count: int
 
-
-class Watcher(Protocol):
-    """Whoever wants to see a run's progress."""
-
-    def begin(self, count: Count) -> None:
-        """The run begins, or goes on, at `count`."""
-
-    def advance(self, cell: Cell, outcome: Outcome) -> None:
-        """One more cell is recorded."""
-
-    def end(self) -> None:
-        """The run is over, finished or not."""
+    def cells(self, landscape: Landscape) -> list[Cell]:
+        """Its part of a landscape's cells."""
+        return list(landscape.cells())[self.index - 1 :: self.count]
 
 
 def run(
@@ -73,6 +54,8 @@ def run(
     extend: bool = False,
     engine: str = "auto",
     refine: Refine | None = None,
+    executor: str = "processes",
+    shard: Shard | None = None,
 ) -> Count:
     """Run every open cell of `landscape` and record it in the ledger in `folder`.
 
@@ -80,37 +63,34 @@ def run(
         extend: take a ledger whose grid is a part of the landscape's.
         engine: as `training.train_together` has it.
         refine: only run the cells that lead to the best ones; the others stay open.
+        executor: who trains, as `executors.start` has it; `workers` is for those that cannot say
+            how many they are.
+        shard: only run this part of the cells; the others stay open.
 
-    Ctrl-C raises KeyboardInterrupt after the workers have ended; what is recorded stays, and the
-    same call goes on from there.
+    A worker that dies is replaced, and what it had is trained again. Ctrl-C raises
+    KeyboardInterrupt after the workers have ended; what is recorded stays, and the same call goes
+    on from there.
 
     Raises:
-        StudyError: the task or the ledger cannot be used, or a worker died.
+        StudyError: the task, the ledger or the executor cannot be used, or workers keep dying.
     """
     with ExitStack() as stack:
         ledger = None
         if (folder / FILE_NAME).exists():
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape, extend=extend))
-            count = ledger.count()
-            if count.done == count.total:
-                return count
-        pool = stack.enter_context(worker_processes.worker_pool(workers, landscape.task.name))
-        try:
-            # Before anything is created, the task must have shown that it can be used.
-            probe = pool.submit(worker_processes.probe, landscape.task, landscape.seeds[0])
-            seconds_per_update = probe.result()
-            if ledger is None:
-                ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
-            watcher.begin(ledger.count())
-            stack.callback(watcher.end)
-            crew = Crew(pool, workers, engine, seconds_per_update)
-            while cells := _wanted(ledger, landscape, refine):
-                _work(ledger, crew, landscape, watcher, cells)
-        except BrokenProcessPool as error:
-            raise StudyError(
-                "a worker process died (killed, or out of memory?); every recorded cell is kept; "
-                "run the same command again, with a smaller --workers if memory was short"
-            ) from error
+            if not _wanted(ledger, landscape, refine, shard):
+                return ledger.count()
+        started = stack.enter_context(executors.start(executor, workers, landscape.task.name))
+        # Before anything is created, the task must have shown that it can be used.
+        probe = started.submit(worker_processes.probe, landscape.task, landscape.seeds[0])
+        seconds_per_update = answer(probe, started, "the first try of the task")
+        if ledger is None:
+            ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
+        watcher.begin(_count(ledger, landscape, shard))
+        stack.callback(watcher.end)
+        work = Run(ledger, Crew(started, landscape.task, engine, seconds_per_update), watcher)
+        while cells := _wanted(ledger, landscape, refine, shard):
+            work.through(cells)
         return ledger.count()
 
 
@@ -126,47 +106,23 @@ def saved(folder: Path) -> str:
     )
 
 
-def _wanted(ledger: Ledger, landscape: Landscape, refine: Refine | None) -> list[Cell]:
+def _wanted(
+    ledger: Ledger, landscape: Landscape, refine: Refine | None, shard: Shard | None
+) -> list[Cell]:
     """The cells to run next: all that are open, or a refined map's next round."""
-    if refine is None:
+    if refine is not None:
+        done = ((record.cell, record.outcome) for record in ledger.records())
+        return next_cells(landscape, done, refine.most)
+    if shard is None:
         return ledger.open_cells()
-    done = ((record.cell, record.outcome) for record in ledger.records())
-    return next_cells(landscape, done, refine.most)
+    own = set(shard.cells(landscape))
+    return [cell for cell in ledger.open_cells() if cell in own]
 
 
-def _work(
-    ledger: Ledger, crew: Crew, landscape: Landscape, watcher: Watcher, cells: Sequence[Cell]
-) -> None:
-    """Run these open cells and record them."""
-    waiting = deque(batches(cells, crew.workers, crew.seconds_per_update))
-    flying: dict[Future[Finished], tuple[Cell, ...]] = {}
-    while waiting or flying:
-        while waiting and len(flying) < IN_FLIGHT_PER_WORKER * crew.workers:
-            batch = waiting.popleft()
-            ledger.claim_cells(batch)
-            job = crew.pool.submit(worker_processes.run_cells, landscape.task, batch, crew.engine)
-            flying[job] = batch
-        finished = wait(flying, return_when=FIRST_COMPLETED).done
-        # What came back is recorded before a failure beside it is raised.
-        for future in sorted(finished, key=lambda future: future.exception() is not None):
-            batch = flying.pop(future)
-            outcomes, versions = _result(future, batch)
-            for cell, outcome in zip(batch, outcomes, strict=True):
-                ledger.record(cell, outcome, versions)
-                watcher.advance(cell, outcome)
-
-
-def _result(future: Future[Finished], batch: tuple[Cell, ...]) -> Finished:
-    try:
-        return future.result()
-    except (StudyError, BrokenProcessPool):
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        cell = batch[0]
-        others = f" and {len(batch) - 1} others" if len(batch) > 1 else ""
-        raise StudyError(
-            f"{cell.optimizer} at lr {cell.lr:g}, weight decay {cell.weight_decay:g}, seed "
-            f"{cell.seed}{others} failed: {type(error).__name__}: {text}; every recorded cell is "
-            "kept; mend the task and use another folder"
-        ) from error
+def _count(ledger: Ledger, landscape: Landscape, shard: Shard | None) -> Count:
+    """How far the run has come; of a shard, with its own cells."""
+    if shard is None:
+        return ledger.count()
+    own = set(shard.cells(landscape))
+    done = [record.outcome for record in ledger.records() if record.cell in own]
+    return Count(len(own), len(done), sum(outcome.status == "diverged" for outcome in done))

@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import forkserver, resource_tracker
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, TaskReference
@@ -71,8 +71,11 @@ def worker_pool(workers: int, task: str) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def probe(reference: TaskReference, seed: int) -> float:
+def probe(reference: TaskReference, seed: int, batch_size: int | None = None) -> float:
     """Build the task once and try its model, loss and error; run in a worker.
+
+    Args:
+        batch_size: the largest that it will be trained with; None is the task's own.
 
     Returns:
         Seconds that the gradient of one batch takes.
@@ -86,6 +89,12 @@ def probe(reference: TaskReference, seed: int) -> float:
 
     torch.manual_seed(seed)
     task = _builder(reference)(seed)
+    samples = len(task.train[1])
+    if batch_size is not None and batch_size > samples:
+        raise StudyError(
+            f"a batch of {batch_size} samples is more than the {samples} for training of the task "
+            f"{reference.name}; give a smaller --batch-size"
+        )
     inputs, targets = task.test[0][:2], task.test[1][:2]
     try:
         shape = tuple(task.error(task.model.eval()(inputs), targets).shape)
@@ -118,6 +127,14 @@ def run_cells(reference: TaskReference, cells: Sequence[Cell], engine: str) -> F
 
     outcomes = train_together(cells, _builder(reference), time.perf_counter, engine)
     return Finished(outcomes, _versions())
+
+
+def on_one_thread(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Call a function in a worker that somebody else has started."""
+    import torch
+
+    torch.set_num_threads(1)
+    return function(*arguments)
 
 
 def _begin() -> None:
