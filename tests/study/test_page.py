@@ -147,12 +147,19 @@ def test_the_maps_are_used_by_keyboard(page: Path) -> None:
           press(key);
           walk.push(place(document.activeElement));
         }
+        const box = (node) => ["x", "y", "width"].map((side) => node.getAttribute(side)).join();
+        const frames = [...document.querySelectorAll(".frame.focus")]
+          .map((frame) => box(frame) === box(document.activeElement));
+        const told = tip().innerText.split("\\n")[1];
         const label = document.activeElement.getAttribute("aria-label");
         const inOrder = map.querySelectorAll('[tabindex="0"]').length;
         press("Enter");
         const chosen = keys(), selected = document.activeElement.getAttribute("aria-selected");
         press("Enter");
-        report({ stops, walk, label, inOrder, chosen, selected, after: keys(),
+        const after = keys();
+        document.activeElement.blur();
+        report({ stops, walk, label, inOrder, chosen, selected, after, frames, told,
+          left: [document.querySelectorAll(".frame").length, tip().hidden],
           roles: [map.getAttribute("role"), map.querySelector(".cell").getAttribute("role")] });
         """,
     )
@@ -162,6 +169,9 @@ def test_the_maps_are_used_by_keyboard(page: Path) -> None:
     assert seen["walk"] == [[0, 1], [0, 1], [0, 2], [0, 2], [2, 2], [2, 1]]
     assert seen["label"].startswith("α = 2⁻¹, λ = 2⁻¹; test error 36.0 ± 1.0 %")
     assert seen["inOrder"] == 1
+    assert seen["frames"] == [True, True]  # one with a rim, so that it is seen on every colour
+    assert seen["told"] == "α = 2⁻¹, λ = 2⁻¹"
+    assert seen["left"] == [0, True]
     assert seen["chosen"] == ["AdamW, α = 2⁻¹, λ = 2⁻¹"]
     assert seen["selected"] == "true"
     assert seen["after"] == []
