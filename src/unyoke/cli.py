@@ -133,6 +133,50 @@ def _report(folder: Path) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--scale", default="laptop", show_default=True, help="laptop, gpu, paper or smoke.")
+@click.option("--tasks", help="By commas; the first is asked everything.  [default: the scale's]")
+@click.option("--data", help="Folder of the files that a task reads.")
+@click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
+@click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long it takes.")
+def claims(names: tuple[str, ...], draw: bool, dry_run: bool, **words: Any) -> None:
+    """Test the paper's claims: all, or those named, such as p1 or knobs/adam-tilt.
+
+    Ctrl-C keeps what is done; the same command goes on from there, and draws the page anew from
+    finished ledgers without training.
+    """
+    from unyoke.study.claims import command
+
+    try:
+        command.claims(names, draw=draw, dry_run=dry_run, say=click.echo, **words)
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+@main.command()
+@click.argument("number", metavar="1|2|3|4|s1|s2|s3|s4")
+@click.option("--scale", default="laptop", show_default=True, help="laptop, gpu, paper or smoke.")
+@click.option("--task", help="[default: the scale's first]")
+@click.option("--data", help="Folder of the files that the task reads.")
+@click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", show_default=True)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
+@click.option("--draw", is_flag=True, help="Train nothing; draw from what is recorded.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long it takes.")
+def figure(number: str, draw: bool, dry_run: bool, **words: Any) -> None:
+    """Draw a figure of the paper, trained here, with its data beside it."""
+    from unyoke.study.claims import command
+
+    try:
+        command.figure(number, draw=draw, dry_run=dry_run, say=click.echo, **words)
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+@main.command()
 @click.option("--out", type=click.Path(path_type=Path), default="bench", show_default=True)
 @click.option("--quick", is_flag=True, help="Small cases on one thread, in under a minute.")
 @click.option("--threads", default="1,2", show_default=True, help="Numbers of threads, by commas.")

@@ -1,0 +1,254 @@
+"""Running what the claims need, and reading it again: ledgers, and one file of exact figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unyoke.study import driver
+from unyoke.study.claims import catalogue, exact, plan
+from unyoke.study.claims.maps import Maps, inner_edges
+from unyoke.study.claims.plan import Scale
+from unyoke.study.claims.question import Question
+from unyoke.study.claims.verdicts import Row, judge
+from unyoke.study.commands import beyond
+from unyoke.study.driver import Watcher
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape import Landscape
+from unyoke.study.ledger import FILE_NAME, Ledger
+from unyoke.study.statistics import Edge
+from unyoke.study.survey import survey
+
+EXACT_FILE = "exact.json"
+ROUNDS = 2
+"""How often a study's grid is extended past an edge at which a best cell lies."""
+LONGEST_GROWTH = 3 * ROUNDS
+"""Values that an axis gains at one end, at most."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: claims of tasks at a scale, in a folder.
+
+    Attributes:
+        names: of claims or of rows; empty for all.
+        tasks: the first is asked everything, the others what the four optimizers' maps answer.
+        data: folder of the files of the tasks that read some.
+    """
+
+    out: Path
+    scale: str
+    tasks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    data: str | None = None
+
+    @property
+    def size(self) -> Scale:
+        """The scale.
+
+        Raises:
+            StudyError: there is no such scale.
+        """
+        if self.scale not in plan.SCALES:
+            known = ", ".join(plan.SCALES)
+            raise StudyError(f"unknown scale {self.scale!r}; known: {known}")
+        return plan.SCALES[self.scale]
+
+    def asked(self) -> dict[str, list[Question]]:
+        """The questions of each task.
+
+        Raises:
+            StudyError: a name is unknown.
+        """
+        tasks = self.tasks or self.size.tasks
+        found = {
+            task: catalogue.questions(task, every=task == tasks[0]) for task in dict.fromkeys(tasks)
+        }
+        known = {name for rows in found.values() for row in rows for name in (row.claim, row.name)}
+        for name in self.names:
+            if name not in known:
+                raise StudyError(
+                    f"unknown claim {name!r} of {', '.join(found)}; known: "
+                    f"{', '.join(catalogue.names())}"
+                )
+        if not self.names:
+            return found
+        return {
+            task: [row for row in rows if {row.claim, row.name} & set(self.names)]
+            for task, rows in found.items()
+        }
+
+    def landscapes(self) -> dict[tuple[str, str], Landscape]:
+        """What must be trained, by task and study."""
+        return {
+            (task, study): plan.landscape(study, task, self.size, self.data)
+            for task, rows in self.asked().items()
+            for study in dict.fromkeys(name for row in rows for name in row.studies)
+        }
+
+    def folder(self, task: str, study: str) -> Path:
+        """Where a study's ledger lies."""
+        return plan.folder(self.out, task, study)
+
+
+def run(
+    request: Request, watcher: Callable[[], Watcher], workers: int, say: Callable[[str], None]
+) -> None:
+    """Compute what is exact and train what is not in the ledgers yet; see `fill`."""
+    landscapes = request.landscapes()
+    compute_exact(request)
+    fill(request, landscapes, watcher, workers, say)
+
+
+def fill(
+    request: Request,
+    landscapes: Mapping[tuple[str, str], Landscape],
+    watcher: Callable[[], Watcher],
+    workers: int,
+    say: Callable[[str], None],
+) -> None:
+    """Train what is not in the ledgers yet; extend grids whose best cell lies on an edge.
+
+    A damaged ledger is left as it is, and said; its rows will be incomplete.
+
+    Raises:
+        StudyError: a ledger in the folder answers another question, or cannot be written.
+    """
+    whole = {}
+    for (task, study), asked in landscapes.items():
+        try:
+            whole[task, study] = _accepted(request.folder(task, study), asked)
+        except Damaged as error:
+            say(f"{task}, {study}: {error}; left out")
+    for (task, study), landscape in whole.items():
+        say(f"{study}: {landscape.summary()}")
+        _fill(
+            landscape, landscapes[task, study], request.folder(task, study), watcher, workers, say
+        )
+
+
+class Damaged(StudyError):
+    """A ledger that cannot be read."""
+
+
+def _accepted(folder: Path, asked: Landscape) -> Landscape:
+    """What is to be trained: the landscape asked for, with what its ledger extended already."""
+    if not (folder / FILE_NAME).exists():
+        return asked
+    try:
+        with Ledger.open_to_read(folder) as ledger:
+            there = ledger.landscape
+    except StudyError as error:
+        raise Damaged(str(error)) from error
+    if asked.is_part_of(there):
+        return replace(there, task=asked.task)
+    if there.is_part_of(asked):
+        return asked
+    difference = there.difference(asked)
+    raise StudyError(
+        f"{folder / FILE_NAME} belongs to another question ({difference}); "
+        "choose another folder with --out"
+    )
+
+
+def _fill(
+    landscape: Landscape,
+    asked: Landscape,
+    folder: Path,
+    watcher: Callable[[], Watcher],
+    workers: int,
+    say: Callable[[str], None],
+) -> None:
+    while True:
+        driver.run(landscape, folder, watcher(), workers=workers, extend=True)
+        larger = extended(landscape, asked, folder)
+        if larger == landscape:
+            return
+        say(f"a best cell lies on an edge; extended: {larger.summary()}")
+        landscape = larger
+
+
+def extended(landscape: Landscape, asked: Landscape, folder: Path) -> Landscape:
+    """`landscape` past the edges at which a best cell lies, as far as `LONGEST_GROWTH` allows."""
+    with Ledger.open_to_read(folder) as ledger:
+        panels = survey(landscape, ledger.records()).panels
+    edges: dict[str, list[Edge]] = {}
+    for panel in panels:
+        for edge in inner_edges(panel):
+            if _growth(landscape, asked, panel.optimizer, edge) < LONGEST_GROWTH:
+                edges.setdefault(panel.optimizer, []).append(edge)
+    return beyond(landscape, edges) if edges else landscape
+
+
+def _growth(landscape: Landscape, asked: Landscape, optimizer: str, edge: Edge) -> int:
+    """How many values the axis has gained at this end."""
+    here = getattr(landscape.axes[optimizer], edge.axis)
+    first = [value for value in getattr(asked.axes[optimizer], edge.axis) if value > 0]
+    if edge.end == "high":
+        return sum(value > first[-1] for value in here)
+    return sum(0 < value < first[0] for value in here)
+
+
+def compute_exact(request: Request) -> None:
+    """Compute the figures of the exact claims that are asked for and not recorded yet."""
+    recorded = read_exact(request.out)
+    wanted = {row.name for rows in request.asked().values() for row in rows} & set(exact.FIGURES)
+    missing = sorted(wanted - set(recorded))
+    if not missing:
+        return
+    for name in missing:
+        recorded[name] = tuple(exact.FIGURES[name](problem) for problem in range(exact.PROBLEMS))
+    path = request.out / EXACT_FILE
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps({"code": _code(), "figures": recorded}, indent=1))
+        draft.replace(path)
+    except OSError as error:
+        raise StudyError(
+            f"{path} cannot be written: {error.strerror}; choose another --out"
+        ) from error
+
+
+def read_exact(out: Path) -> dict[str, tuple[float, ...]]:
+    """The recorded figures; those of other code, or of a damaged file, do not count."""
+    try:
+        there = json.loads((out / EXACT_FILE).read_text())
+        if there["code"] != _code():
+            return {}
+        return {name: tuple(map(float, values)) for name, values in there["figures"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _code() -> str:
+    return hashlib.sha256(Path(exact.__file__).read_bytes()).hexdigest()[:16]
+
+
+def read(request: Request) -> dict[str, Maps]:
+    """The maps of each task, from what is recorded."""
+    landscapes, figures = request.landscapes(), read_exact(request.out)
+    return {
+        task: Maps.read(
+            {study: request.folder(task, study) for name, study in landscapes if name == task},
+            {study: asked for (name, study), asked in landscapes.items() if name == task},
+            figures,
+        )
+        for task in request.asked()
+    }
+
+
+def answer(request: Request, maps: dict[str, Maps]) -> list[Row]:
+    """All rows, from what is recorded."""
+    return judge(_about(request.asked(), maps))
+
+
+def _about(
+    asked: dict[str, list[Question]], maps: dict[str, Maps]
+) -> Iterator[tuple[str, Question, Maps]]:
+    for task, rows in asked.items():
+        for row in rows:
+            yield (task if row.studies else ""), row, maps[task]
