@@ -80,6 +80,7 @@ def main() -> None:
             if outcome.test_error is not None:
                 test.setdefault((cell.lr, cell.weight_decay), []).append(outcome.test_error)
         shares, losses, same = [], [], 0
+        places = set()
         for group in range(arguments.groups):
             seeds = whole.seeds[SEEDS * group : SEEDS * (group + 1)]
             mine = {cell: o for cell, o in outcomes.items() if cell.seed in seeds}
@@ -87,12 +88,14 @@ def main() -> None:
             shares.append(sum(cell.updates for cell in few) / sum(c.updates for c in mine))
             found, expected = best(few), best(mine)
             same += found == expected
+            places.add(expected)
             losses.append(statistics.mean(test[found]) - statistics.mean(test[expected]))
         error = statistics.stdev(losses) / len(losses) ** 0.5
         print(
             f"{optimizer}: {arguments.groups} maps of {SEEDS} seeds; updates made "
             f"{100 * statistics.mean(shares):.0f} % of the whole grid's (from "
-            f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %); the same best cell in {same}; "
+            f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %); the same best cell in {same} "
+            f"(the whole grids have {len(places)} different ones); "
             f"test error of the cell found {100 * statistics.mean(losses):+.2f} ± "
             f"{100 * error:.2f} points of the whole grid's"
         )
