@@ -194,6 +194,13 @@ def test_workers_never_see_ctrl_c() -> None:
     assert signal.SIGINT in blocked
 
 
+def test_nothing_is_created_for_a_batch_that_is_too_large(tmp_path: Path, line_file: Path) -> None:
+    landscape = request.landscape(task=f"{line_file}:line", batch_size="16,33")
+    with pytest.raises(StudyError, match="batch of 33 samples is more than the 32"):
+        driver.run(landscape, tmp_path / "out", Seen(), workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_created_for_a_task_that_cannot_be_used(tmp_path: Path, line_file: Path) -> None:
     folder = tmp_path / "out"
     for function in ("missing", "fails", "not_a_task", "scalar_error"):

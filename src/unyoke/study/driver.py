@@ -82,7 +82,8 @@ def run(
                 return ledger.count()
         started = stack.enter_context(executors.start(executor, workers, landscape.task.name))
         # Before anything is created, the task must have shown that it can be used.
-        probe = started.submit(worker_processes.probe, landscape.task, landscape.seeds[0])
+        largest = max((size for size in landscape.batch_sizes if size is not None), default=None)
+        probe = started.submit(worker_processes.probe, landscape.task, landscape.seeds[0], largest)
         seconds_per_update = answer(probe, started, "the first try of the task")
         if ledger is None:
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
