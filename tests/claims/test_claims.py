@@ -1,0 +1,275 @@
+"""The claims: verdicts come out either way, from the ledgers alone, and say what is missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from unyoke.cli import main
+from unyoke.study.claims import catalogue, exact, page, plan, run
+from unyoke.study.claims.maps import Maps
+from unyoke.study.claims.question import Measurement, Question, Region
+from unyoke.study.claims.run import Request
+from unyoke.study.claims.verdicts import Row, judge
+from unyoke.study.landscape import Cell
+from unyoke.study.ledger import FILE_NAME, Ledger
+from unyoke.study.outcome import CurvePoint, Outcome
+from unyoke.study.statistics import Interval
+from unyoke.study.tables import rows as table_rows
+from unyoke.study.tables import write_csv
+
+ASKED = ("knobs", "generalisation", "gain", "training-loss/main")
+
+
+def made_up(cell: Cell, error: float) -> Outcome:
+    """An outcome of this error; its training loss follows α."""
+    curve = (CurvePoint(cell.updates, cell.lr, error, error),)
+    figures = (cell.lr, error, error, error, 0.001)
+    return Outcome("finished", cell.updates, *figures, 899, "%", 0.1, curve)
+
+
+def fill(request: Request, error: Callable[[Cell], float], upto: int = 10**9) -> None:
+    """Ledgers in which each cell has the error that a function gives it, and a little noise."""
+    for (task, study), landscape in request.landscapes().items():
+        with Ledger.open_to_write(request.folder(task, study), landscape) as ledger:
+            for count, cell in enumerate(iter(ledger.claim, None)):
+                if count >= upto:
+                    break
+                noise = np.random.default_rng(int(cell.key[:8], 16)).normal(0, 2e-4)
+                ledger.record(cell, made_up(cell, error(cell) + noise), '{"unyoke": "0"}')
+
+
+def basin(cell: Cell, best: float, gain: float = 0.03) -> float:
+    """Lowest inside the grid; λ = 0 is worse by `gain`."""
+    decay = 2.0 if cell.weight_decay == 0 else abs(np.log2(cell.weight_decay) + 5) / 4
+    return best + gain * min(decay, 1.0) + 0.02 * abs(np.log2(cell.lr) + 5) / 4
+
+
+@pytest.fixture
+def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
+    """Three learning rates and decays of the four optimizers, six seeds, nothing trained."""
+    small = replace(plan.SCALES["smoke"], seeds=6)
+    monkeypatch.setattr(plan, "SCALES", {**plan.SCALES, "smoke": small})
+    return Request(tmp_path, "smoke", ("digits",), ASKED)
+
+
+def answers(request: Request) -> dict[str, Row]:
+    return {row.question.name: row for row in run.answer(request, run.read(request))}
+
+
+@pytest.mark.parametrize(("better", "verdict"), [(True, "held"), (False, "did not hold")])
+def test_a_verdict_comes_out_either_way(request_: Request, better: bool, verdict: str) -> None:
+    def error(cell: Cell) -> float:
+        decoupled = cell.optimizer.endswith("W")
+        return basin(cell, 0.06 if decoupled == better else 0.08, 0.03 if better else 0.0)
+
+    fill(request_, error)
+    found = answers(request_)
+    for name in ("generalisation/adam", "gain/adamw", "gain/sgdw", "training-loss/main"):
+        assert found[name].verdict == verdict, name
+
+
+def test_noise_alone_is_undecided(request_: Request) -> None:
+    fill(request_, lambda cell: basin(cell, 0.0765 if cell.optimizer == "Adam" else 0.0725))
+    row = answers(request_)["generalisation/adam"]
+    assert row.measurement is not None
+    assert 0.04 < row.measurement.number.value < 0.065
+    assert row.verdict == "undecided at this scale"
+
+
+def test_three_rows_from_the_exported_table_alone(request_: Request) -> None:
+    """Computed anew with plain Python from the CSV of the ledger."""
+    draws = np.random.default_rng(3)
+    fill(request_, lambda cell: basin(cell, 0.06) + float(draws.normal(0, 0.002)))
+    folder = request_.folder("digits", "main")
+    with Ledger.open_to_read(folder) as ledger:
+        write_csv(table_rows(ledger.records()), folder / "cells.csv")
+    with (folder / "cells.csv").open() as file:
+        table = list(csv.DictReader(file))
+
+    def best(optimizer: str, *, plain: bool = False) -> float:
+        cells: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for line in table:
+            if line["optimizer"] == optimizer and (not plain or float(line["weight_decay"]) == 0):
+                figures = float(line["validation_error"]), float(line["test_error"])
+                cells.setdefault((line["lr"], line["weight_decay"]), []).append(figures)
+        means = [[sum(part) / len(part) for part in zip(*runs)] for runs in cells.values()]  # noqa: B905
+        return min(means)[1]
+
+    def gain(optimizer: str) -> float:
+        return 1 - best(optimizer) / best(optimizer, plain=True)
+
+    found = answers(request_)
+    for name, expected in (
+        ("generalisation/adam", 1 - best("AdamW") / best("Adam")),
+        ("generalisation/sgd", 1 - best("AdamW") / best("SGDW")),
+        ("gain/equal", gain("AdamW") - gain("SGDW")),
+    ):
+        measurement = found[name].measurement
+        assert measurement is not None
+        assert measurement.number.value == pytest.approx(expected, rel=1e-12), name
+
+
+def test_partial_ledgers_say_what_is_missing(request_: Request) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06), upto=100)
+    row = answers(request_)["generalisation/adam"]
+    assert row.verdict == "incomplete"
+    assert "of 54 trainings of AdamW" in row.missing or "of 54 trainings of Adam" in row.missing
+
+
+def test_damaged_ledgers_are_left_and_said(request_: Request) -> None:
+    path = request_.folder("digits", "main") / FILE_NAME
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not a ledger")
+    words = ["claims", *ASKED, "--scale", "smoke", "--tasks", "digits", "--out", str(request_.out)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert "incomplete" in result.output
+    assert "damaged" in result.output or "cannot be read" in result.output
+    assert path.read_bytes() == b"not a ledger"
+    assert "incomplete" in (request_.out / "claims.md").read_text()
+
+
+def test_an_edge_extends_the_grid_and_not_for_ever(request_: Request) -> None:
+    ((task, study), asked), *_ = request_.landscapes().items()
+    folder, landscape = request_.folder(task, study), asked
+    for _ in range(run.ROUNDS + 2):
+        with Ledger.open_to_write(folder, landscape, extend=True) as ledger:
+            for cell in iter(ledger.claim, None):
+                ledger.record(cell, made_up(cell, 0.5 / (1 + np.log2(cell.lr * 2**20))), "{}")
+        landscape = run.extended(landscape, asked, folder)
+    grown = sum(lr > max(asked.axes["Adam"].lr) for lr in landscape.axes["Adam"].lr)
+    assert grown == run.LONGEST_GROWTH
+    assert asked.is_part_of(landscape)
+
+
+@pytest.mark.parametrize(
+    ("number", "p_value", "verdict"),
+    [
+        ((0.2, 0.19, 0.21), 0.01, "held"),
+        ((0.0, -0.01, 0.01), 0.01, "did not hold"),
+        ((0.2, 0.0, 0.4), 0.2, "undecided at this scale"),
+    ],
+)
+def test_the_rule(number: tuple[float, float, float], p_value: float, verdict: str) -> None:
+    value, low, high = number
+    measurement = Measurement(Interval(value, 0.01, low, high), 5)
+    assert Row("t", _question(measurement), measurement, "", p_value).verdict == verdict
+
+
+def test_p_values_are_corrected_together() -> None:
+    """A row that is decided alone is not among many."""
+    measurement = Measurement(Interval(0.2, 0.05, 0.06, 0.34), 5)
+    nothing = Maps({}, {}, {})
+    (alone,) = judge([("t", _question(measurement), nothing)])
+    many = judge([("t", _question(measurement), nothing)] * 10)
+    assert many[0].p_value == pytest.approx(10 * alone.p_value)
+    assert alone.verdict == "held"
+    assert many[0].verdict == "undecided at this scale"
+
+
+def _question(measurement: Measurement) -> Question:
+    return Question("a/b", "s", "p", "n", Region(0.05), "r", (), lambda maps: measurement)
+
+
+@pytest.mark.parametrize("name", sorted(set(exact.FIGURES) - {"p3/moving"}))
+def test_exact_claims_hold_on_a_drawn_problem(name: str) -> None:
+    question = next(q for q in catalogue.PROPOSITIONS if q.name == name)
+    assert exact.FIGURES[name](7) in question.region
+
+
+def test_exact_claims_fail_on_another_penalty() -> None:
+    """λ′ = λ/α and no other: a fault of 1 % is seen."""
+    problem = exact.Problem(0)
+    wrong = exact.path(
+        exact.unyoke.SGD,
+        problem,
+        lr=exact.LR,
+        momentum=0.0,
+        weight_decay=1.01 * exact.DECAY / exact.LR,
+    )
+    right = exact.path(
+        exact.unyoke.SGDW, problem, lr=exact.LR, momentum=0.0, weight_decay=exact.DECAY
+    )
+    assert exact.distance(wrong, right) > 1e-6
+
+
+def test_exact_figures_are_kept(request_: Request) -> None:
+    request = replace(request_, names=("p3/frozen",))
+    run.compute_exact(request)
+    path = request.out / run.EXACT_FILE
+    kept = json.loads(path.read_text())
+    kept["figures"]["p3/frozen"] = [0.5]
+    path.write_text(json.dumps(kept))
+    run.compute_exact(request)
+    assert run.read_exact(request.out) == {"p3/frozen": (0.5,)}
+    assert answers(request)["p3/frozen"].verdict == "did not hold"
+    path.write_text("{")
+    assert answers(request)["p3/frozen"].verdict == "incomplete"
+
+
+def test_every_row_has_a_name_of_its_own_and_studies_that_exist() -> None:
+    rows = catalogue.questions("shakespeare", every=True)
+    assert len({row.name for row in rows}) == len(rows)
+    assert {study for row in rows for study in row.studies} <= set(plan.STUDIES)
+    assert all(row.reason and row.place and row.statistic for row in rows)
+
+
+def test_the_page_has_every_row(request_: Request) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06))
+    maps = run.read(request_)
+    rows = run.answer(request_, maps)
+    page.write(request_, rows, maps)
+    for kind in ("md", "html", "csv"):
+        text = (request_.out / f"claims.{kind}").read_text()
+        assert all(row.question.name in text for row in rows), kind
+    assert (request_.out / "claims.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["claims", "nosuch"], "unknown claim 'nosuch'"),
+        (["claims", "--scale", "huge"], "unknown scale 'huge'"),
+        (["claims", "--tasks", "nosuch"], "unknown task 'nosuch'"),
+        (["figure", "9"], "unknown figure '9'"),
+        (["figure", "1", "--draw"], "cannot be drawn yet; missing"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], message: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(main, [*words, "--out", str(out)])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert result.output.count("\n") == 1
+    assert not out.exists()
+
+
+def test_figures_are_drawn_with_their_data(request_: Request) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06))
+    for number, lines in (("2", 4 * 9), ("s1", 4 * 700)):
+        words = ["figure", number, "--draw", "--scale", "smoke", "--out", str(request_.out)]
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+        with (request_.out / "digits" / f"figure-{number}.csv").open() as file:
+            assert len(list(csv.DictReader(file))) == lines
+        assert (request_.out / "digits" / f"figure-{number}.svg").exists()
+
+
+@pytest.fixture(autouse=True)
+def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test here trains: all ledgers are made up."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a test began to train")
+
+    monkeypatch.setattr("unyoke.study.driver.run", refuse)
+    monkeypatch.setattr("unyoke.study.claims.command.estimates", lambda *_: [])
