@@ -141,6 +141,7 @@ def _report(folder: Path) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded.")
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long it takes.")
+@click.option("--results", type=click.Path(path_type=Path), help="A Markdown page to publish.")
 def claims(names: tuple[str, ...], draw: bool, dry_run: bool, **words: Any) -> None:
     """Test the paper's claims: all, or those named, such as p1 or knobs/adam-tilt.
 

@@ -29,22 +29,25 @@ from unyoke.study.tables import write_csv
 ASKED = ("knobs", "generalisation", "gain", "training-loss/main")
 
 
-def made_up(cell: Cell, error: float) -> Outcome:
-    """An outcome of this error; its training loss follows α."""
-    curve = (CurvePoint(cell.updates, cell.lr, error, error),)
-    figures = (cell.lr, error, error, error, 0.001)
+def made_up(cell: Cell, error: float, spread: float = 0.0) -> Outcome:
+    """An outcome of about this error, on validation and test apart; training loss follows α."""
+    noise = np.random.default_rng(int(cell.key[:8], 16)).normal(0, spread, 2)
+    validation, test = (error + noise).tolist()
+    curve = (CurvePoint(cell.updates, cell.lr, validation, test),)
+    figures = (cell.lr, error, validation, test, 0.001)
     return Outcome("finished", cell.updates, *figures, 899, "%", 0.1, curve)
 
 
-def fill(request: Request, error: Callable[[Cell], float], upto: int = 10**9) -> None:
+def fill(
+    request: Request, error: Callable[[Cell], float], upto: int = 10**9, spread: float = 2e-4
+) -> None:
     """Ledgers in which each cell has the error that a function gives it, and a little noise."""
     for (task, study), landscape in request.landscapes().items():
         with Ledger.open_to_write(request.folder(task, study), landscape) as ledger:
             for count, cell in enumerate(iter(ledger.claim, None)):
                 if count >= upto:
                     break
-                noise = np.random.default_rng(int(cell.key[:8], 16)).normal(0, 2e-4)
-                ledger.record(cell, made_up(cell, error(cell) + noise), '{"unyoke": "0"}')
+                ledger.record(cell, made_up(cell, error(cell), spread), '{"unyoke": "0"}')
 
 
 def basin(cell: Cell, best: float, gain: float = 0.03) -> float:
@@ -87,8 +90,7 @@ def test_noise_alone_is_undecided(request_: Request) -> None:
 
 def test_three_rows_from_the_exported_table_alone(request_: Request) -> None:
     """Computed anew with plain Python from the CSV of the ledger."""
-    draws = np.random.default_rng(3)
-    fill(request_, lambda cell: basin(cell, 0.06) + float(draws.normal(0, 0.002)))
+    fill(request_, lambda cell: basin(cell, 0.06), spread=0.004)
     folder = request_.folder("digits", "main")
     with Ledger.open_to_read(folder) as ledger:
         write_csv(table_rows(ledger.records()), folder / "cells.csv")
@@ -273,3 +275,17 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("unyoke.study.driver.run", refuse)
     monkeypatch.setattr("unyoke.study.claims.command.estimates", lambda *_: [])
+
+
+def test_results_are_published_with_their_pictures(request_: Request, tmp_path: Path) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06))
+    results = tmp_path / "docs" / "results.md"
+    words = ["claims", *ASKED, "--draw", "--scale", "smoke", "--tasks", "digits"]
+    words += ["--out", str(request_.out), "--results", str(results)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    text = results.read_text()
+    for name in ("claims.svg", "figure-2.svg", "figure-s1.svg"):
+        assert f"](images/results/{name})" in text
+        assert (results.parent / "images" / "results" / name).exists()
+    assert "figure-1.svg" not in text

@@ -8,6 +8,7 @@ from pathlib import Path
 from unyoke.study.claims import page, paper_figures, plan, run
 from unyoke.study.claims.estimate import estimates
 from unyoke.study.claims.run import Request
+from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Landscape
 from unyoke.study.progress import ProgressBar
 from unyoke.study.workers import available_cores
@@ -25,6 +26,7 @@ def claims(
     workers: int | None,
     draw: bool,
     dry_run: bool,
+    results: Path | None,
     say: Say,
 ) -> None:
     """Train what is missing, answer, write the page and say the verdicts."""
@@ -43,6 +45,26 @@ def claims(
         say(line)
     for path in page.write(request, rows, maps):
         say(str(path))
+    if results is not None:
+        figures = _drawable(request, landscapes, say)
+        for path in page.publish(request, rows, maps, figures, results):
+            say(str(path))
+
+
+def _drawable(
+    request: Request, landscapes: Mapping[tuple[str, str], Landscape], say: Say
+) -> list[Path]:
+    """The figures, as SVG, of which all studies are among `landscapes` and whole."""
+    found = []
+    first = (request.tasks or request.size.tasks)[0]
+    for asked in paper_figures.FIGURES.values():
+        task = asked.task or first
+        if all((task, study) in landscapes for study in asked.studies):
+            try:
+                found.append(paper_figures.draw(asked, request, task, landscapes)[0])
+            except StudyError as error:
+                say(str(error))
+    return found
 
 
 def figure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import platform
+import subprocess
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -40,11 +41,11 @@ def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[
     Raises:
         StudyError: the folder cannot be written.
     """
-    data = page_data(request, rows, maps)
+    data = {**page_data(request, rows, maps), "figures": []}
     try:
         written = [_write_table(rows, request.out / "claims.csv")]
         pictures = _draw(rows, request.out)
-        data["picture"] = bool(pictures)
+        data["picture"] = "claims.svg" if pictures else ""
         svg = next((path for path in pictures if path.suffix == ".svg"), None)
         data["svg"] = "" if svg is None else _inline(svg)
         for kind in ("md", "html"):
@@ -56,6 +57,34 @@ def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[
             f"the page cannot be written into {request.out}: {error.strerror}; make room there"
         ) from error
     return written + pictures
+
+
+def publish(
+    request: Request,
+    rows: Sequence[Row],
+    maps: dict[str, Maps],
+    figures: Sequence[Path],
+    page: Path,
+) -> list[Path]:
+    """Write the Markdown as `page`, its pictures into images/results beside it.
+
+    Raises:
+        StudyError: they cannot be written.
+    """
+    images = page.parent / "images" / "results"
+    data = page_data(request, rows, maps)
+    try:
+        images.mkdir(parents=True, exist_ok=True)
+        pictures = [path for path in _draw(rows, images) if path.suffix == ".svg"]
+        copies = [images / figure.name for figure in figures]
+        for figure, copy in zip(figures, copies, strict=True):
+            copy.write_bytes(figure.read_bytes())
+        data["picture"] = f"images/results/{pictures[0].name}" if pictures else ""
+        data["figures"] = [f"images/results/{copy.name}" for copy in copies]
+        page.write_text(_rendered("claims.md", data), encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{page} cannot be written: {error.strerror}; choose another") from error
+    return [page, *pictures, *copies]
 
 
 def page_data(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> dict[str, Any]:
@@ -78,8 +107,18 @@ def machine() -> str:
 
     return (
         f"{available_cores()} cores ({platform.machine()}), Python {platform.python_version()}, "
-        f"torch {torch.__version__}, unyoke {unyoke.__version__}"
+        f"torch {torch.__version__}, unyoke {unyoke.__version__}{_commit()}"
     )
+
+
+def _commit() -> str:
+    """The commit of the checkout that runs, if it is one."""
+    words = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f" at commit {found.stdout.strip()}"
 
 
 def command(request: Request, name: str = "") -> str:
