@@ -178,6 +178,12 @@ def test_p_values_are_corrected_together() -> None:
     assert many[0].verdict == "undecided at this scale"
 
 
+def test_two_seeds_decide_nothing() -> None:
+    measurement = Measurement(Interval(0.2, 1e-6, 0.19, 0.21), 2)
+    (row,) = judge([("t", _question(measurement), Maps({}, {}, {}))])
+    assert row.verdict == "undecided at this scale"
+
+
 def _question(measurement: Measurement) -> Question:
     return Question("a/b", "s", "p", "n", Region(0.05), "r", (), lambda maps: measurement)
 

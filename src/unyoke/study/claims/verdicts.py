@@ -4,7 +4,7 @@ Each drawn number has a two-sided p-value of "it lies at the nearest end of the 
 Student's distribution with one degree of freedom less than there are seeds. The p-values of all
 rows of a page are corrected together (Holm). A row is decided where the corrected p is below 5 %:
 it held if its number lies inside the region, and did not hold if outside. Everything else is
-undecided. An exact row is decided where all its problems lie on one side.
+undecided, and so is what fewer than three seeds say. An exact row is decided where all its problems lie on one side.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from unyoke.study.claims.question import Measurement, Question, Verdict
 from unyoke.study.statistics import detectable_effect, holm
 
 LEVEL = 0.05
+FEWEST = 3
+"""Seeds without which nothing is decided: the spread of two can be small by chance."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def judge(asked: Iterable[tuple[str, Question, Maps]]) -> list[Row]:
 
 def _p_value(question: Question, measurement: Measurement | None) -> float:
     """Two-sided, of "the number lies at the nearest end of the region"."""
-    if measurement is None or not measurement.drawn or measurement.samples < 2:
+    if measurement is None or not measurement.drawn or measurement.samples < FEWEST:
         return math.nan
     from scipy.stats import t
 
