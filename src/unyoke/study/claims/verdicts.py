@@ -4,7 +4,8 @@ Each drawn number has a two-sided p-value of "it lies at the nearest end of the 
 Student's distribution with one degree of freedom less than there are seeds. The p-values of all
 rows of a page are corrected together (Holm). A row is decided where the corrected p is below 5 %:
 it held if its number lies inside the region, and did not hold if outside. Everything else is
-undecided, and so is what fewer than three seeds say. An exact row is decided where all its problems lie on one side.
+undecided, and so is what fewer than three seeds say. An exact row is decided where all its
+problems lie on one side.
 """
 
 from __future__ import annotations
