@@ -13,6 +13,7 @@ import click
 
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
 
+EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -67,6 +68,8 @@ def main() -> None:
     show_default=True,
     help="Trainings as one program, or one by one.",
 )
+@click.option("--executor", default="processes", show_default=True, help=EXECUTOR)
+@click.option("--shard", metavar="I/N", help="Only part I of N; see: unyoke ledger merge.")
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
 @click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
 @click.option("--refine", is_flag=False, flag_value="whole", metavar="[TRAININGS]", help=REFINE)
@@ -74,6 +77,8 @@ def map_command(
     out: Path | None,
     workers: int | None,
     engine: str,
+    executor: str,
+    shard: str | None,
     quick: bool,
     extend: bool,
     refine: str | None,
@@ -93,6 +98,9 @@ def map_command(
 
     require_libraries()
     rounds = None if refine is None else driver.Refine(request.budget_of_refining(refine))
+    part = None if shard is None else driver.Shard(*request.shard(shard))
+    if part is not None and rounds is not None:
+        raise Refusal("--refine looks at the whole map, and --shard runs a part of it: give one")
     preset = defaults.quick(words["task"]) if quick else defaults.full(words["task"])
     landscape = request.landscape(preset=preset, **words)
     folder = out or Path(preset.folder)
@@ -107,6 +115,8 @@ def map_command(
             extend=extend,
             engine=engine,
             refine=rounds,
+            executor=executor,
+            shard=part,
         )
     except KeyboardInterrupt:
         click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)

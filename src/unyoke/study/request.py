@@ -93,6 +93,18 @@ def _in_updates(asked: Landscape) -> Landscape:
     return replace(asked, updates=tuple(sorted(updates)), samples=samples)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Which part of how many: "2/3" is the second of three.
+
+    Raises:
+        StudyError: it is not I/N with 1 ≤ I ≤ N.
+    """
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise StudyError(f"--shard {text!r}: give I/N, such as 1/4 for the first of four parts")
+    return int(index), int(count)
+
+
 def budget_of_refining(text: str) -> int | None:
     """The most trainings of a refined map: a number, or "whole" for as many as it asks for.
 
