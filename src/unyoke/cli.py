@@ -14,6 +14,7 @@ import click
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
 
 EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
+EXPORT = "FILE.csv, .json, .parquet, or .db for Optuna's dashboard."
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -185,6 +186,59 @@ def figure(number: str, draw: bool, dry_run: bool, **words: Any) -> None:
     except KeyboardInterrupt:
         click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
         raise SystemExit(INTERRUPTED) from None
+
+
+@main.group()
+def ledger() -> None:
+    """Look into ledgers, put them together, take them elsewhere."""
+
+
+@ledger.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def show(folder: Path) -> None:
+    """Tell what FOLDER's ledger asks and how far it has come."""
+    import time
+
+    from unyoke.study.ledger import Ledger
+
+    with Ledger.open_to_read(folder) as open_ledger:
+        count = open_ledger.count()
+        claims = open_ledger.claimed()
+        click.echo(open_ledger.landscape.summary())
+        click.echo(f"{count.done} of {count.total} done, {count.diverged} of these diverged")
+        for one in claims:
+            left = max(0.0, one.lease_until - time.time())
+            click.echo(f"{one.cells} claimed by {one.owner}, for {left:.0f} s more")
+        versions = sorted({record.versions for record in open_ledger.records()})
+    for each in versions:
+        click.echo(f"made with {each}")
+
+
+@ledger.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder.")
+def merge(folders: tuple[Path, ...], out: Path) -> None:
+    """Put the ledgers of FOLDERS together into a new one; they stay as they are."""
+    from unyoke.study.merge import merge
+
+    merged = merge(folders, out)
+    click.echo(f"{out}: {merged.done} of {merged.total} done")
+    if merged.repeated:
+        click.echo(
+            f"{merged.repeated} were done twice, {merged.different} of them with other figures: "
+            "the earlier were kept"
+        )
+
+
+@ledger.command("export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--to", "path", required=True, type=click.Path(path_type=Path), help=EXPORT)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def export_command(folder: Path, path: Path, force: bool) -> None:
+    """Write FOLDER's finished trainings for other programs."""
+    from unyoke.study.export import export
+
+    click.echo(f"{path}: {export(folder, path, force=force)} trainings")
 
 
 @main.command()

@@ -150,7 +150,7 @@ def test_killed_and_run_again_no_cell_is_lost_or_doubled(
     tmp_path: Path, small: Landscape, line_file: Path
 ) -> None:
     folder = tmp_path / "out"
-    process = start(folder, line_file, seconds=0.3)
+    process = start(folder, line_file, seconds=1.0)
     with process:
         wait_until_recorded(process, folder, 3)
         process.kill()
@@ -171,7 +171,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     tmp_path: Path, small: Landscape, line_file: Path
 ) -> None:
     folder = tmp_path / "out"
-    process = start(folder, line_file, seconds=0.3)
+    process = start(folder, line_file, seconds=1.0)
     with process:
         wait_until_recorded(process, folder, 3)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the workers as well

@@ -41,7 +41,7 @@ from unyoke.study.ledger_file import (
 )
 from unyoke.study.outcome import CurvePoint, Outcome
 
-__all__ = ["FILE_NAME", "LEASE", "Count", "Ledger", "Record"]
+__all__ = ["FILE_NAME", "LEASE", "Claims", "Count", "Finished", "Ledger", "Record"]
 
 LEASE = 600.0
 """Seconds for which a claim stands; its driver renews it long before."""
@@ -55,6 +55,26 @@ class Record:
     outcome: Outcome
     versions: str
     recorded_at: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One finished cell as it stands in the file."""
+
+    key: str
+    outcome: str
+    curve: str
+    versions: str
+    recorded_at: float
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What one driver has claimed and not recorded yet."""
+
+    owner: str
+    cells: int
+    lease_until: float
 
 
 @dataclass(frozen=True)
@@ -210,6 +230,39 @@ class Ledger:
                 if self._connection.execute(query, row).rowcount != 1:
                     raise RuntimeError(f"cell {cell.key} is not claimed by this driver: {cell}")
 
+    def finished(self) -> list[Finished]:
+        """Every finished cell, as `adopt` takes it."""
+        query = "SELECT key, outcome, curve, versions, recorded_at FROM cells WHERE state = 'done'"
+        return [Finished(*row) for row in self._connection.execute(query)]
+
+    def adopt(self, finished: Iterable[Finished]) -> None:
+        """Take over cells that another ledger has finished; they must be open here.
+
+        Raises:
+            RuntimeError: one is not open, or is not this landscape's.
+            StudyError: the disk is full.
+        """
+        query = (
+            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
+            " recorded_at = ? WHERE key = ? AND state = 'open'"
+        )
+        with writing(self.path), self._connection:
+            for one in finished:
+                row = (one.outcome, one.curve, one.versions, one.recorded_at, one.key)
+                if self._connection.execute(query, row).rowcount != 1:
+                    raise RuntimeError(f"cell {one.key} is not open in {self.path}")
+
+    def claimed(self) -> list[Claims]:
+        """Who has claimed cells; nobody in a ledger of version 1, which does not say."""
+        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
+        if "owner" not in columns:
+            return []
+        query = (
+            "SELECT owner, count(*), max(lease_until) FROM cells WHERE state = 'claimed'"
+            " GROUP BY owner"
+        )
+        return [Claims(*row) for row in self._connection.execute(query)]
+
     def records(self) -> Iterator[Record]:
         """Every finished cell, in the landscape's order."""
         query = (
@@ -256,19 +309,11 @@ class Ledger:
 
     def _check_leases(self) -> None:
         """Raise StudyError if a driver on another machine may be alive."""
-        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
-        if "owner" not in columns:
-            return
-        owner, until = self._connection.execute(
-            "SELECT owner, max(lease_until) FROM cells WHERE state = 'claimed'"
-            " AND owner NOT LIKE ? || ':%'",
-            (platform.node(),),
-        ).fetchone()
-        left = 0.0 if until is None else until - time.time()
-        if left > 0:
-            raise StudyError(
-                f"{self.path} is being filled by another machine, {owner.split(':')[0]}, whose "
-                f"lease ends in {min(left, LEASE):.0f} s; a ledger has one driver: give each "
-                "machine its own folder with --shard, and put them together with unyoke ledger "
-                "merge"
-            )
+        for claims in self.claimed():
+            machine, left = claims.owner.split(":")[0], claims.lease_until - time.time()
+            if machine != platform.node() and left > 0:
+                raise StudyError(
+                    f"{self.path} is being filled by another machine, {machine}, whose lease ends "
+                    f"in {min(left, LEASE):.0f} s; a ledger has one driver: give each machine its "
+                    "own folder with --shard, and put them together with unyoke ledger merge"
+                )
