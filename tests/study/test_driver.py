@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from unyoke.study import driver, request, running, workers
-from unyoke.study.batches import FIRST
+from unyoke.study.batches import FIRST, batches
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
 from unyoke.study.ledger import FILE_NAME, Count, Ledger
 from unyoke.study.outcome import Outcome
 from unyoke.study.training import train
 
-WORDS = {"optimizers": "AdamW,SGD", "lr": "0.01,0.1", "weight_decay": "0,0.001", "seeds": "4"}
+WORDS = {"optimizers": "AdamW,SGD", "lr": "0.01,0.1", "weight_decay": "0,0.001", "seeds": "12"}
 
 
 class Seen:
@@ -44,7 +44,7 @@ class Seen:
 
 @pytest.fixture
 def small(line_file: Path) -> Landscape:
-    """32 trainings of a few milliseconds each."""
+    """96 trainings of a few milliseconds each."""
     return request.landscape(
         task=f"{line_file}:line",
         optimizers=WORDS["optimizers"],
@@ -121,11 +121,11 @@ def test_a_run_records_every_cell_once_and_a_second_run_nothing(
     tmp_path: Path, small: Landscape
 ) -> None:
     seen = Seen()
-    assert driver.run(small, tmp_path, seen, workers=2) == Count(32, 32, 0)
+    assert driver.run(small, tmp_path, seen, workers=2) == Count(96, 96, 0)
     assert sorted(cell.key for cell in seen.cells) == sorted(cell.key for cell in small.cells())
     assert (len(seen.began), seen.ended) == (1, 1)
     again = Seen()
-    assert driver.run(small, tmp_path, again, workers=2).done == 32
+    assert driver.run(small, tmp_path, again, workers=2).done == 96
     assert again.cells == []
 
 
@@ -158,9 +158,10 @@ def test_killed_and_run_again_no_cell_is_lost_or_doubled(
     before = cells_of(folder)
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         query = "SELECT count(*) FROM cells WHERE state = 'claimed'"
-        in_flight = 2 * running.IN_FLIGHT_PER_WORKER * FIRST
+        largest = sorted(map(len, batches(list(small.cells()), 2)))
+        in_flight = sum(largest[-2 * running.IN_FLIGHT_PER_WORKER :])
         assert connection.execute(query).fetchone()[0] <= in_flight
-    assert 3 <= len(before) < 32
+    assert 3 <= len(before) < 96
     seen = Seen()
     driver.run(small, folder, seen, workers=2)
     assert not {cell.key for cell in before} & {cell.key for cell in seen.cells}
@@ -181,10 +182,10 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     assert "Traceback" not in errors
     wait_until_gone(process.pid)
     before = cells_of(folder)
-    assert 3 <= len(before) < 32
+    assert 3 <= len(before) < 96
     seen = Seen()
     driver.run(small, folder, seen, workers=2)
-    assert len(seen.cells) == 32 - len(before)
+    assert len(seen.cells) == 96 - len(before)
     assert cells_of(folder) == list(small.cells())
 
 
