@@ -6,6 +6,8 @@ they run, so that `unyoke --help` needs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,16 @@ class Commands(click.Group):
             raise Refusal(f"{error.format_message()} See: {command} --help") from error
         except StudyError as error:
             raise Refusal(str(error)) from error
+
+
+@contextmanager
+def going_on_later() -> Iterator[None]:
+    """Ctrl-C ends the command with a word on how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
+        raise SystemExit(INTERRUPTED) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,7 +119,7 @@ def map_command(
     folder = out or Path(preset.folder)
     processes = workers or worker_processes.available_cores()
     click.echo(f"{landscape.summary()}, {processes} processes, into {folder}")
-    try:
+    with going_on_later():
         driver.run(
             landscape,
             folder,
@@ -119,9 +131,6 @@ def map_command(
             executor=executor,
             shard=part,
         )
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
-        raise SystemExit(INTERRUPTED) from None
     if rounds is not None:
         click.echo(driver.saved(folder))
     _report(folder)
@@ -161,11 +170,8 @@ def claims(names: tuple[str, ...], draw: bool, dry_run: bool, **words: Any) -> N
     """
     from unyoke.study.claims import command
 
-    try:
+    with going_on_later():
         command.claims(names, draw=draw, dry_run=dry_run, say=click.echo, **words)
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
-        raise SystemExit(INTERRUPTED) from None
 
 
 @main.command()
@@ -181,11 +187,8 @@ def figure(number: str, draw: bool, dry_run: bool, **words: Any) -> None:
     """Draw a figure of the paper, trained here, with its data beside it."""
     from unyoke.study.claims import command
 
-    try:
+    with going_on_later():
         command.figure(number, draw=draw, dry_run=dry_run, say=click.echo, **words)
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
-        raise SystemExit(INTERRUPTED) from None
 
 
 @main.group()
