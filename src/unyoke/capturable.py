@@ -8,7 +8,7 @@ on the device, when GradScaler finds an infinity, without the host ever waiting 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -95,6 +95,7 @@ class DeviceCounters:
     ) -> None:
         self.views: dict[str, list[torch.Tensor]] = {}
         self.which: list[int] | None = None
+        self._names = tuple(names)
         self._first: list[int] = []
         self._flats: list[torch.Tensor] = []
         self._versions: list[int] = []
@@ -117,11 +118,14 @@ class DeviceCounters:
             self._versions = versions
         return [tuple(flat[k].double() for flat in self._flats) for k in self._first]
 
-    def write(self, sets: Sequence[tuple[torch.Tensor, ...]], made: Any) -> None:
-        """Replace each set's values, if the update was made."""
-        for number, flat in enumerate(self._flats):
-            values = [values[number].to(flat.dtype) for values in sets]
-            new = torch.stack([values[k] for k in self.which]) if self.which else values[0]
+    def advance(self, coefficients: Sequence[Mapping[str, Any]], made: Any) -> None:
+        """Count an update, if it was made; scalars become what stands among the coefficients."""
+        for name, flat in zip(self._names, self._flats, strict=True):
+            if name == "step":
+                new = flat + 1
+            else:
+                values = [each[name].to(flat.dtype) for each in coefficients]
+                new = torch.stack([values[k] for k in self.which]) if self.which else values[0]
             if isinstance(made, torch.Tensor):
                 new = torch.where(made != 0, new, flat)
             flat.copy_(new)
@@ -138,7 +142,8 @@ class DevicePlan(Plan):
     def __init__(
         self,
         rule: Rule,
-        params: Sequence[torch.Tensor],
+        group: Group,
+        params: list[torch.Tensor],
         weights: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
@@ -151,33 +156,29 @@ class DevicePlan(Plan):
                 f"{', '.join(sorted(map(str, devices)))}: give each device a group of its own"
             )
         (self._device,) = devices
-        super().__init__(rule, params, weights, states, numbers)
+        super().__init__(rule, group, params, weights, states, numbers)
         self._clock = clock
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return DeviceCounters(states, names, self._device)
 
-    def prepare(self, group: Hyperparameters, lr: Any, eta: Any, backend: str) -> None:
-        work = self.work
-        lr, eta, weight_decay = self._clock.rates(group)
-        group = {**group, "weight_decay": weight_decay}
-        sets = self._counters.read()
-        work.which = self._counters.which
-        work.maximize, work.differentiable = group["maximize"], group["differentiable"]
-        work.rounding, work.seed = group["rounding"], group["seed"]
-        work.updates, work.coefficients, self._next = [], [], []
-        for step, *values in sets:
-            t = step + 1
-            scalars = dict(zip(work.rule.scalars, values, strict=True))
-            formed = work.rule.coefficients(t, eta, lr, group, **scalars)
-            work.updates.append(t.to(torch.int32))
-            work.coefficients.append(formed)
-            self._next.append((t, *(formed[name] for name in work.rule.scalars)))
-        self._shares = backends.shares(backend, work)
+    def prepare(self, lr: Any, eta: Any, backend: str) -> None:
+        super().prepare(lr, eta, backend)
         self._check_scaled()
 
+    def reckon(self, lr: Any, eta: Any) -> None:
+        work = self.work
+        lr, eta, weight_decay = self._clock.rates(self.group)
+        group = {**self.group, "weight_decay": weight_decay}
+        work.updates, work.coefficients = [], []
+        for step, *scalars in self.counters.read():
+            t = step + 1
+            work.updates.append(t.to(torch.int32))
+            work.coefficients.append(work.rule.coefficients(t, eta, lr, group, *scalars))
+        work.which = self.counters.which
+
     def _check_scaled(self) -> None:
-        others = [backend.name for backend, _ in self._shares if backend.name != "gpu"]
+        others = [backend.name for backend, _ in self.shares if backend.name != "gpu"]
         if self.work.found_inf is not None and others:
             raise RuntimeError(
                 "GradScaler has left its scale in the gradients for the gpu backend to take out, "
@@ -186,8 +187,8 @@ class DevicePlan(Plan):
             )
 
     def run(self) -> None:
-        self._counters.write(self._next, counts(self.work.found_inf))
-        for backend, work in self._shares:
+        self.counters.advance(self.work.coefficients, counts(self.work.found_inf))
+        for backend, work in self.shares:
             backend.step(work)
 
 

@@ -6,7 +6,7 @@ tensor for the group, which is cheap to compare with what was left there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,13 @@ class Counters:
     Attributes:
         names: ``"step"`` and the rule's scalars.
         views: for each name, the tensors that the states hold.
-        sets: distinct values of ``names`` among the parameters.
-        which: per parameter the index of its set; None while there is one set.
+        which: per parameter the index of its set of values; None while there is one set.
     """
 
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.views: dict[str, list[torch.Tensor]] = {}
-        self.sets: list[tuple[float, ...]] = []
+        self._sets: list[tuple[float, ...]] = []
         self.which: list[int] | None = None
         self._memory: list[np.ndarray[Any, Any]] = []
         self._known: list[bytes] = []
@@ -43,26 +42,40 @@ class Counters:
             flat = torch.tensor(values, dtype=DTYPES.get(name, torch.float64))
             self.views[name] = list(flat.unbind())
             self._memory.append(flat.numpy())
+            self._known.append(b"")
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
 
-    def read(self) -> None:
-        """Bring ``sets`` and ``which`` up to date if anybody has written, by whatever way."""
-        known = [memory.tobytes() for memory in self._memory]
-        if known == self._known:
-            return
+    @property
+    def steps(self) -> np.ndarray[Any, Any]:
+        """The memory of "step", a number for each parameter."""
+        return self._memory[0]
+
+    def read(self) -> list[tuple[float, ...]]:
+        """The distinct sets, with ``which`` up to date if anybody has written, by whatever way."""
+        for memory, known in zip(self._memory, self._known, strict=True):
+            if memory.tobytes() != known:
+                return self._recount()
+        return self._sets
+
+    def _recount(self) -> list[tuple[float, ...]]:
         rows = list(zip(*(memory.tolist() for memory in self._memory), strict=True))
         index = {row: number for number, row in enumerate(dict.fromkeys(rows))}
-        self.sets = list(index)
+        self._sets = list(index)
         self.which = [index[row] for row in rows] if len(index) > 1 else None
-        self._known = known
+        self._known = [memory.tobytes() for memory in self._memory]
+        return self._sets
 
-    def write(self, sets: list[tuple[float, ...]]) -> None:
-        """Replace the values of each set."""
+    def advance(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
+        """Count an update; the scalars become what stands among each set's coefficients."""
+        scalars = self.names[1:]
+        self._sets = [
+            (values[0] + 1, *map(new.__getitem__, scalars))
+            for values, new in zip(self._sets, coefficients, strict=True)
+        ]
         for number, memory in enumerate(self._memory):
             if self.which is None:
-                memory.fill(sets[0][number])
+                memory.fill(self._sets[0][number])
             else:
-                memory[:] = [sets[which][number] for which in self.which]
-        self.sets = sets
-        self._known = [memory.tobytes() for memory in self._memory]
+                memory[:] = [self._sets[which][number] for which in self.which]
+            self._known[number] = memory.tobytes()

@@ -15,10 +15,8 @@ from torch.optim.optimizer import (
 )
 
 from unyoke import backends, counters, decays, directions, formats, membership
-from unyoke.backends.watch import Values
-from unyoke.capturable import DevicePlan, OnDevice, amp_on_device
+from unyoke.capturable import OnDevice, amp_on_device
 from unyoke.formats import Rounding, StateDtype
-from unyoke.plan import Plan
 from unyoke.rates import (
     Group,
     WeightDecay,
@@ -26,12 +24,12 @@ from unyoke.rates import (
     check_weight_decay,
     depends_on_t,
     own_copy,
-    rate,
     show_rate,
     warning_if_large,
     weight_decay_at,
 )
 from unyoke.schedules import Schedule
+from unyoke.stepping import Stepper
 from unyoke.update import Decay, Direction, Rule, combine
 
 if TYPE_CHECKING:
@@ -114,8 +112,7 @@ class Optimizer(torch.optim.Optimizer):
         self._decays: dict[str, Decay] = {}
         self._weight_decays: list[WeightDecay | None] = []
         self._warned = False
-        self._plans: dict[int, Plan] = {}
-        self._known_states = Values()
+        self._stepper = Stepper(self)
         self._on_device = OnDevice()
         backends.check_name(backend)
         if schedule is not None and not callable(schedule):
@@ -252,6 +249,8 @@ class Optimizer(torch.optim.Optimizer):
         """
         if self._is_watched():
             return self._watched_update(closure)
+        if closure is None and self._stepper.repeat():
+            return None
         return self._update(closure)
 
     step.hooked = True  # type: ignore[attr-defined] # torch need not wrap it: see _is_watched
@@ -275,24 +274,13 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        differentiable = any(group["differentiable"] for group in self.param_groups)
-        with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
-            self._step()
+        if not self._stepper.repeat():
+            differentiable = any(group["differentiable"] for group in self.param_groups)
+            with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
+                self._stepper.step()
         return loss
 
     _watched_update = torch.optim.Optimizer.profile_hook_step(_update)
-
-    def _step(self) -> None:
-        if self.released is not None:
-            self.released.step_called()
-            return
-        if not self._known_states.hold(self.state):
-            self._plans.clear()  # somebody has put other dictionaries into the state
-        plans = [self._prepared(index, group) for index, group in enumerate(self.param_groups)]
-        for plan in plans:
-            if plan is not None:
-                plan.run()
-        self.advance()
 
     def advance(self) -> None:
         """Count the update that was made, and show the coming one's lr and weight_decay."""
@@ -301,37 +289,6 @@ class Optimizer(torch.optim.Optimizer):
         self._on_device.advance(self.param_groups, self.found_inf)
         self.refresh()
 
-    def _prepared(self, index: int, group: Group) -> Plan | None:
-        """The group's plan with everything for this update in it; None without gradients."""
-        lr, eta = (None, None) if group["capturable"] else rate(self.schedule, index, group)
-        rule = self.rule(group)
-        plan = self._plans.get(index)
-        if plan is None or not plan.fits(rule, group["params"]):
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            if not weights:
-                return None
-            self._on_device.check(group, weights, None)
-            plan = self._plans[index] = self._new_plan(index, group, rule, weights)
-            self._known_states = backends.watch_values(self.state)
-        else:
-            self._on_device.check(group, plan.work.weights, plan)
-        plan.work.grad_scale, plan.work.found_inf = self.grad_scale, self.found_inf
-        plan.prepare(group, lr, eta, self.backend)
-        return plan
-
-    def _new_plan(self, index: int, group: Group, rule: Rule, weights: list[torch.Tensor]) -> Plan:
-        states = [self._ensure_state(rule, weight, group) for weight in weights]
-        numbers = [
-            (index << 20) + number
-            for number, weight in enumerate(group["params"])
-            if weight.grad is not None
-        ]
-        if not group["capturable"]:
-            return Plan(rule, group["params"], weights, states, numbers)
-        given = self._weight_decays[index]
-        clock = self._on_device.clock(index, group, self.schedule, given, weights[0].device)
-        return DevicePlan(rule, group["params"], weights, states, numbers, clock)
-
     @property
     def _step_supports_amp_scaling(self) -> bool:
         """Whether GradScaler may leave its scale and its verdict to the step; torch asks."""
@@ -339,6 +296,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def refresh(self) -> None:
         """Write the coming update's lr and weight_decay into the groups; make missing state."""
+        if self.schedule is None and not any(self._weight_decays):
+            return
         for group, weight_decay in zip(self.param_groups, self._weight_decays, strict=True):
             if weight_decay is not None:
                 group["weight_decay"] = weight_decay_at(
@@ -391,8 +350,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._plans = {}
-        self._known_states = Values()
+        self._stepper = Stepper(self)
         self._on_device = OnDevice()
         for group in self.param_groups:
             for name, value in self.defaults.items():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from unyoke import formats
-from unyoke.backends import Share, Work, shares, watch_group
-from unyoke.backends.watch import Entry
+from unyoke.backends import Repeated, Share, Work, shares
+from unyoke.backends.watch import Contents, Entry, Scene
 from unyoke.counters import Counters
-from unyoke.update import Hyperparameters, Rule
+from unyoke.update import Rule
+
+SWITCHES = ("decay", "rounding", "seed", "maximize", "differentiable", "capturable")
+"""What a group says of a step beside numbers."""
 
 
 class Plan:
@@ -19,68 +22,99 @@ class Plan:
 
     Args:
         rule: direction and decay.
-        params: the group's parameters.
-        weights: those that have a gradient.
-        states: of each of them.
-        numbers: that random bits are drawn by, one for each of them.
+        group: the parameter group.
+        params: those of its parameters that the plan looks after.
+        weights: those of them that have a gradient.
+        states: of each of these.
+        numbers: that random bits are drawn by, one for each of these.
+
+    Attributes:
+        group: the parameter group.
+        work: of the coming update.
+        counters: of the parameters' updates.
+        scene: what must still be there for the plan to be true.
+        shares: who does which part of the work.
     """
 
     def __init__(
         self,
         rule: Rule,
-        params: Sequence[torch.Tensor],
+        group: dict[str, Any],
+        params: list[torch.Tensor],
         weights: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
     ) -> None:
-        self.work = Work(rule, weights, states, numbers=numbers)
-        self._counters = self._count(states, ("step", *rule.scalars))
-        self._watch = watch_group(params, weights, list(self._entries()))
-        self._scalars = rule.scalars
-        self._next: list[tuple[float, ...]] = []
-        self._shares: Sequence[Share] = ()
+        self.group = group
+        self.work = Work(
+            rule,
+            weights,
+            states,
+            numbers=numbers,
+            maximize=group["maximize"],
+            differentiable=group["differentiable"],
+            rounding=group["rounding"],
+            seed=group["seed"],
+        )
+        self.counters = self._count(states, ("step", *rule.scalars))
+        self._form = rule.coefficients
+        self.scene = self._scene(params)
+        self.shares: Sequence[Share] = ()
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return Counters(states, names)
 
-    def fits(self, rule: Rule, params: list[torch.Tensor]) -> bool:
-        """Whether it was made for this rule and these parameters.
+    def _scene(self, params: list[torch.Tensor]) -> Scene:
+        group, work = self.group, self.work
+        with_gradient = set(map(id, work.weights))
+        own = work.rule.state + formats.extra_names(work.rule)
+        names = ("step", *work.rule.scalars, *own)
+        entries = [Entry(group, name, group[name]) for name in SWITCHES]
+        if params is group["params"]:
+            entries.append(Entry(group, "params", params))
+        entries += [
+            Entry(state, name, state[name])
+            for name in names
+            for state in work.states
+            if name in state
+        ]
+        there = [id(weight) in with_gradient for weight in params]
+        return Scene([Contents.of(params)], entries, params, there)
 
-        The same ones must have a gradient, and the state tensors must live on.
+    def holds(self, rule: Rule, group: dict[str, Any]) -> bool:
+        """Whether the plan is true for the coming update of this group by this rule.
+
+        The same parameters must have a gradient, and the state tensors must live on.
         """
-        return rule is self.work.rule and self._watch.holds(params)
+        return rule is self.work.rule and group is self.group and self.scene.holds()
 
-    def _entries(self) -> Iterator[Entry]:
-        """Every tensor in the states, and where it is."""
-        rule = self.work.rule
-        for name in ("step", *rule.scalars, *rule.state, *formats.extra_names(rule)):
-            for state in self.work.states:
-                if name in state:
-                    yield Entry(state, name, state[name])
-
-    def prepare(self, group: Hyperparameters, lr: Any, eta: Any, backend: str) -> None:
+    def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         """Form the coefficients and choose the backend; nothing is changed yet.
 
         Raises:
             RuntimeError: no backend can do the work.
         """
-        work, counters = self.work, self._counters
-        counters.read()
-        work.which = counters.which
-        work.maximize, work.differentiable = group["maximize"], group["differentiable"]
-        work.rounding, work.seed = group["rounding"], group["seed"]
-        work.updates, work.coefficients, self._next = [], [], []
-        for step, *values in counters.sets:
+        self.reckon(lr, eta)
+        self.shares = shares(backend, self.work)
+
+    def reckon(self, lr: Any, eta: Any) -> None:
+        """Form the coefficients of the coming update."""
+        work, form, group = self.work, self._form, self.group
+        work.updates, work.coefficients = updates, coefficients = [], []
+        for step, *scalars in self.counters.read():
             t = int(step) + 1
-            scalars = dict(zip(self._scalars, values, strict=True))
-            formed = work.rule.coefficients(t, eta, lr, group, **scalars)
-            work.updates.append(t)
-            work.coefficients.append(formed)
-            self._next.append((step + 1, *[formed[name] for name in self._scalars]))
-        self._shares = shares(backend, work)
+            updates.append(t)
+            coefficients.append(form(t, eta, lr, group, *scalars))
+        work.which = self.counters.which
 
     def run(self) -> None:
         """Make the prepared update."""
-        self._counters.write(self._next)
-        for backend, work in self._shares:
+        self.counters.advance(self.work.coefficients)
+        for backend, work in self.shares:
             backend.step(work)
+
+    def repeated(self) -> Repeated | None:
+        """How the whole work is repeated with other numbers; None if it cannot be."""
+        if len(self.shares) != 1 or self.shares[0][1] is not self.work:
+            return None
+        return self.shares[0][0].repeated(self.work)

@@ -19,6 +19,8 @@ Element: TypeAlias = Any
 
 def sqrt(x: Element) -> Element:
     """Square root."""
+    if isinstance(x, float):  # asked first: whether it is a tensor takes longer to find out
+        return math.sqrt(x)
     return torch.sqrt(x) if isinstance(x, torch.Tensor) else math.sqrt(x)
 
 

@@ -28,18 +28,20 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
             is not.
     """
     lr, base = group["lr"], group["base_lr"]
+    # Floats first: to find out that a float is no tensor takes as long as all the rest
+    plain = isinstance(lr, float) and isinstance(base, float)
     if schedule is not None:
         eta = schedule(group["updates"])
-        if isinstance(base, torch.Tensor):
+        if not plain and isinstance(base, torch.Tensor):
             return precise(base) * eta, eta
-        if not isinstance(lr, torch.Tensor) and lr != base * eta:
+        if lr != base * eta and (plain or not isinstance(lr, torch.Tensor)):
             raise RuntimeError(
                 f"schedule={schedule!r} sets lr of group {index} to {base * eta:g}, but "
                 f"something else, such as a scheduler from torch.optim.lr_scheduler, has set "
                 f"it to {lr:g}: use one of the two"
             )
         return base * eta, eta
-    if isinstance(lr, torch.Tensor) or isinstance(base, torch.Tensor):
+    if not plain and (isinstance(lr, torch.Tensor) or isinstance(base, torch.Tensor)):
         lr, base = precise(lr), precise(base)
         still = base == 0
         return lr, torch.where(still, 0.0, lr / torch.where(still, 1.0, base))
@@ -62,11 +64,11 @@ def precise(value: Any) -> torch.Tensor:
 
 def show_rate(group: Group, eta: float) -> None:
     """Write the coming update's learning rate where torch's tools look for it."""
-    if isinstance(group["lr"], torch.Tensor):
+    if isinstance(group["lr"], float) or not isinstance(group["lr"], torch.Tensor):
+        group["lr"] = group["base_lr"] * eta
+    else:
         with torch.no_grad():  # autograd follows base_lr
             group["lr"].copy_(group["base_lr"] * eta)
-    else:
-        group["lr"] = group["base_lr"] * eta
 
 
 def weight_decay_at(

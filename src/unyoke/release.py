@@ -227,8 +227,8 @@ class Release:
         rule = optimizer.rule(group)
         state = optimizer._ensure_state(rule, weight, group)
         plan = self._plans.get(weight)
-        if plan is None or plan.work.states[0] is not state or not plan.fits(rule, [weight]):
+        if plan is None or plan.work.states[0] is not state or not plan.holds(rule, group):
             numbers = [(index << 20) + number]
-            plan = self._plans[weight] = Plan(rule, [weight], [weight], [state], numbers)
-        plan.prepare(group, lr, eta, optimizer.backend)
+            plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [state], numbers)
+        plan.prepare(lr, eta, optimizer.backend)
         plan.run()

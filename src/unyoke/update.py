@@ -195,6 +195,9 @@ class Rule:
         function: ``(weight, grad, *state, *coefficients) → (delta, *state)``; the new weight is
             ``weight − delta``, formed and rounded once by the backend.
         source: the text of ``function``, which is made by joining the two formulas.
+        coefficients: ``(t, eta, lr, group, *scalars)`` → everything that update number t (1 for
+            the first) multiplies tensors with, by name, and the renewed scalars. Python floats,
+            unless lr or a hyperparameter is a tensor.
     """
 
     direction: Direction
@@ -203,6 +206,7 @@ class Rule:
     source: str
     state: tuple[str, ...]
     coefficient_names: tuple[str, ...]
+    coefficients: Callable[..., dict[str, Any]]
 
     @property
     def name(self) -> str:
@@ -248,28 +252,6 @@ class Rule:
                 )
             weight = weight[0]
         return self.direction.objection(weight) or self.decay.objection(weight)
-
-    def coefficients(
-        self, t: Any, eta: Any, lr: Any, group: Hyperparameters, **scalars: Any
-    ) -> dict[str, Any]:
-        """Everything that update number ``t`` (1 for the first) multiplies tensors with.
-
-        Also holds the renewed ``scalars``. Python floats, unless lr or a hyperparameter is a
-        tensor.
-        """
-        known = {"t": t, "eta": eta, "lr": lr, **scalars}
-        result: dict[str, Any] = {
-            "strength": self.decay.strength(group["weight_decay"], eta, lr),
-        }
-        for form, names in self._forms:
-            result |= form(*[known[name] if name in known else group[name] for name in names])
-        return result
-
-    @functools.cached_property
-    def _forms(self) -> list[tuple[Callable[..., dict[str, Any]], tuple[str, ...]]]:
-        """The parts' coefficients, each with the names of its arguments."""
-        forms = [part.coefficients for part in (self.direction, self.decay)]
-        return [(form, _arguments(form)) for form in forms if form is not no_coefficients]
 
 
 def stack_size(group: Hyperparameters) -> int | None:
@@ -320,8 +302,15 @@ def combine(direction: Direction, decay: Decay) -> Rule:
             f"{sorted(clash)}: rename one"
         )
     source = _source(direction, decay, state, coefficients)
-    function = _compile(source, direction, decay)
-    return Rule(direction, decay, function, source, state, coefficients)
+    names_of = {"direction": direction.formula, "decay": decay.formula}
+    function = _compile("update", source, names_of, direction, decay)
+    forms = {
+        "direction": direction.coefficients,
+        "decay": decay.coefficients,
+        "strength": decay.strength,
+    }
+    form = _compile("coefficients", _forming(direction, decay), forms, direction, decay)
+    return Rule(direction, decay, function, source, state, coefficients, form)
 
 
 @functools.lru_cache(maxsize=256)
@@ -386,11 +375,28 @@ def _source(
     return "\n".join(lines) + "\n"
 
 
-def _compile(source: str, direction: Direction, decay: Decay) -> Formula:
+def _forming(direction: Direction, decay: Decay) -> str:
+    """The text of the function that forms all coefficients of an update."""
+    scalars = (*direction.scalars, *decay.scalars)
+    given = ("t", "eta", "lr", *scalars)
+    lines = [f"def coefficients({', '.join(('t', 'eta', 'lr', 'group', *scalars))}):"]
+    lines.append('    result = {"strength": strength(group["weight_decay"], eta, lr)}')
+    for name, part in (("direction", direction), ("decay", decay)):
+        if part.coefficients is not no_coefficients:
+            names = _arguments(part.coefficients)
+            values = [each if each in given else f'group["{each}"]' for each in names]
+            lines.append(f"    result |= {name}({', '.join(values)})")
+    return "\n".join((*lines, "    return result")) + "\n"
+
+
+def _compile(
+    name: str, source: str, names: Mapping[str, Any], direction: Direction, decay: Decay
+) -> Formula:
+    """The function of this name, from a text in which the other names stand for these objects."""
     own = f"{id(direction):x} {id(decay):x}"  # names may repeat, and the text is read by file name
-    filename = f"<unyoke {direction.name} with {decay.name} {own}>"
+    filename = f"<unyoke {name} of {direction.name} with {decay.name} {own}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"direction": direction.formula, "decay": decay.formula}
+    namespace = dict(names)
     exec(compile(source, filename, "exec"), namespace)  # the text above, from checked names
-    function: Formula = namespace["update"]
+    function: Formula = namespace[name]
     return function

@@ -10,8 +10,6 @@ import torch
 from following_backends import normal
 
 import unyoke
-from unyoke import backends
-from unyoke.backends import watch
 from unyoke.backends.cpu import objects
 
 Tensors = tuple[torch.nn.Parameter, torch.Tensor]
@@ -104,8 +102,8 @@ def test_the_rest_is_refused_and_goes_to_eager(make: Callable[[], Tensors]) -> N
         run(make, "cpu")
     (ours, optimizer), (expected, _) = run(make, "auto"), run(make, "eager")
     assert torch.equal(ours, expected)
-    (plan,) = optimizer._plans.values()
-    assert [backend.name for backend, _ in plan._shares] == ["eager"]
+    (plan,) = optimizer._stepper.plans.values()
+    assert [backend.name for backend, _ in plan.shares] == ["eager"]
 
 
 @pytest.mark.parametrize("make", [between_canaries, every_other])
@@ -128,7 +126,6 @@ def test_complex_weights_go_to_eager(dtype: torch.dtype) -> None:
 def _who_asks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "Python asks":
         monkeypatch.setattr(objects, "places", lambda: None)
-        monkeypatch.setattr(backends, "_watches", lambda: (watch.Watch, watch.Values))
 
 
 @pytest.mark.usefixtures("_who_asks")
@@ -136,9 +133,15 @@ class TestBetweenSteps:
     """What happens to parameters between two steps is noticed at the next."""
 
     def start(self, *shapes: tuple[int, ...]) -> tuple[list[torch.nn.Parameter], Any]:
+        """After some steps, the last in the short way where compiled code can ask."""
         weights = [torch.nn.Parameter(values(*shape)) for shape in shapes or [(50,), (4, 9)]]
         optimizer = unyoke.SGDW(weights, lr=0.1, weight_decay=0.004, backend="cpu")
-        self.step(weights, optimizer)
+        for _ in range(3):
+            self.step(weights, optimizer)
+        assert (optimizer._stepper.repetition is not None) == (objects.places() is not None)
+        with torch.no_grad():
+            for weight in weights:
+                optimizer.state[weight]["momentum_buffer"].fill_(0.1)
         return weights, optimizer
 
     def step(self, weights: list[torch.nn.Parameter], optimizer: Any) -> None:

@@ -73,12 +73,17 @@ STEP = """
 import torch, unyoke
 weight = torch.nn.Parameter(torch.ones(100))
 weight.grad = torch.ones(100)
-optimizer = unyoke.SGDW([weight], lr=0.1, momentum=0.0, weight_decay=0.0)
-optimizer.step()
-assert torch.equal(weight, torch.full((100,), 0.9)), weight
-(plan,) = optimizer._plans.values()
-print([backend.name for backend, _ in plan._shares])
+optimizer = unyoke.SGDW([weight], lr=0.25, momentum=0.0, weight_decay=0.0)
+for _ in range(3):  # the last in the short way, where there is one
+    optimizer.step()
+assert torch.equal(weight, torch.full((100,), 0.25)), weight
+(plan,) = optimizer._stepper.plans.values()
+print([backend.name for backend, _ in plan.shares])
 """
+
+
+def shares(sizes: Any) -> pool.Shares:
+    return pool.Shares(np.array(sizes, dtype=np.int64), SimpleNamespace(address=0), 0)
 
 
 class TestThreads:
@@ -93,18 +98,18 @@ class TestThreads:
             assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
 
     def test_all_chunks_are_shared_out_once(self) -> None:
-        sizes = np.array([5, pool.SHARE, 1, 7, 3 * pool.SHARE, *[100] * 9000])
-        cuts = pool.Shares(sizes)._cuts
+        sizes = [5, pool.SHARE, 1, 7, 3 * pool.SHARE, *[100] * 9000]
+        cuts = shares(sizes)._cuts
         assert cuts[0] == 0
         assert cuts[-1] == len(sizes)
         assert cuts == sorted(set(cuts))
         assert len(cuts) > 3
 
     def test_two_chunks_are_two_shares(self) -> None:
-        assert pool.Shares(np.array([pool.SHARE, pool.SHARE]))._cuts == [0, 1, 2]
+        assert shares([pool.SHARE, pool.SHARE])._cuts == [0, 1, 2]
 
     def test_nothing_to_do_is_no_share(self) -> None:
-        assert pool.Shares(np.array([], dtype=np.int64))._cuts == [0]
+        assert shares([])._cuts == [0]
 
     def test_torch_lends_threads_that_take_every_share_once(self) -> None:
         lent = team.team()
@@ -133,15 +138,15 @@ class TestThreads:
             assert all(torch.equal(one, two) for one, two in zip(each, expected, strict=True))
 
     def test_an_error_in_a_helper_is_not_lost(self) -> None:
-        shares = pool.Shares(np.full(64, pool.SHARE))
-
         def fail(job: int, first: int, last: int) -> None:
             if threading.current_thread() is not threading.main_thread():
                 raise ZeroDivisionError
             threading.Event().wait(0.02)
 
+        failing = shares([pool.SHARE] * 64)
+        failing._kernel = fail
         with pytest.raises(ZeroDivisionError):
-            shares._run_on_own_threads(fail, 0, threads=2)
+            failing._run_on_own_threads(threads=2)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

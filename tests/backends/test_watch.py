@@ -9,17 +9,25 @@ import pytest
 import torch
 
 from unyoke import backends
-from unyoke.backends import watch
 from unyoke.backends.cpu import objects
-from unyoke.backends.cpu import watch as compiled
+from unyoke.backends.cpu.watch import Question, can_ask
+from unyoke.backends.watch import Contents, Entry, Scene
 
-BOTH = pytest.mark.parametrize("kind", [watch, compiled], ids=["Python", "compiled"])
+Ask = Callable[[Scene], Callable[[], bool]]
 
 
-@pytest.fixture(autouse=True)
-def _only_where_it_can(request: pytest.FixtureRequest) -> None:
-    if "compiled" in request.node.name and objects.places() is None:
+def in_python(scene: Scene) -> Callable[[], bool]:
+    return scene.holds
+
+
+def compiled(scene: Scene) -> Callable[[], bool]:
+    if objects.places() is None:
         pytest.skip("compiled code cannot look into Python's objects here")
+    question = Question(scene, [])
+    return lambda: not question.changed()
+
+
+BOTH = pytest.mark.parametrize("ask", [in_python, compiled])
 
 
 class Group:
@@ -30,11 +38,12 @@ class Group:
         for weight in self.params[:2]:
             weight.grad = torch.ones(1)
         self.states = [{"step": torch.ones(()), "exp_avg": torch.ones(1)} for _ in range(2)]
+        self.state: dict[Any, Any] = dict(zip(self.params, self.states, strict=False))
 
-    def watched(self, kind: Any) -> watch.Watch:
-        entries = [watch.Entry(s, name, tensor) for s in self.states for name, tensor in s.items()]
-        made: watch.Watch = kind.Watch(self.params, self.params[:2], entries)
-        return made
+    def scene(self) -> Scene:
+        entries = [Entry(s, name, tensor) for s in self.states for name, tensor in s.items()]
+        contents = [Contents.of(self.params), Contents.of(self.state)]
+        return Scene(contents, entries, list(self.params), [True, True, False])
 
 
 def another_parameter(group: Group) -> None:
@@ -62,17 +71,34 @@ def a_gradient_more(group: Group) -> None:
     group.params[2].grad = torch.ones(1)
 
 
-def another_state(group: Group) -> None:
+def another_state_tensor(group: Group) -> None:
     group.states[1]["exp_avg"] = torch.ones(1)
 
 
-def a_state_less(group: Group) -> None:
+def a_state_tensor_less(group: Group) -> None:
     del group.states[1]["exp_avg"]
+
+
+def an_equal_state(group: Group) -> None:
+    group.state[group.params[1]] = dict(group.states[1])
+
+
+def a_state_more(group: Group) -> None:
+    group.state[group.params[2]] = {}
+
+
+def a_state_less(group: Group) -> None:
+    del group.state[group.params[0]]
+
+
+def states_in_another_order(group: Group) -> None:
+    group.state[group.params[0]] = group.state.pop(group.params[0])
 
 
 CHANGES = [
     *(another_parameter, another_order, one_more, one_less),
-    *(a_gradient_less, a_gradient_more, another_state, a_state_less),
+    *(a_gradient_less, a_gradient_more, another_state_tensor, a_state_tensor_less),
+    *(an_equal_state, a_state_more, a_state_less, states_in_another_order),
 ]
 
 
@@ -90,56 +116,58 @@ def one_state_more(group: Group) -> None:
     group.states[0]["mine"] = torch.zeros(1)
 
 
-def a_tuple(group: Group) -> None:
-    group.params = tuple(group.params)
+@BOTH
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_noticed(ask: Ask, change: Callable[[Group], None]) -> None:
+    group = Group()
+    holds = ask(group.scene())
+    assert holds()
+    change(group)
+    assert not holds()
 
 
 @BOTH
-class TestAGroup:
-    @pytest.mark.parametrize("change", CHANGES)
-    def test_a_change_is_noticed(self, kind: Any, change: Callable[[Group], None]) -> None:
-        group = Group()
-        watched = group.watched(kind)
-        assert watched.holds(group.params)
-        change(group)
-        assert not watched.holds(group.params)
-
-    @pytest.mark.parametrize("change", [new_gradients, moved, one_state_more, a_tuple])
-    def test_the_rest_is_looked_at_elsewhere(
-        self, kind: Any, change: Callable[[Group], None]
-    ) -> None:
-        group = Group()
-        watched = group.watched(kind)
-        change(group)
-        assert watched.holds(group.params)
+@pytest.mark.parametrize("change", [new_gradients, moved, one_state_more])
+def test_the_rest_is_looked_at_elsewhere(ask: Ask, change: Callable[[Group], None]) -> None:
+    group = Group()
+    holds = ask(group.scene())
+    change(group)
+    assert holds()
 
 
 @BOTH
-class TestValues:
-    def test_equal_is_not_the_same(self, kind: Any) -> None:
-        mapping: dict[str, Any] = {"a": {}, "b": {}}
-        values = kind.Values(mapping)
-        assert values.hold(mapping)
-        assert values.hold(dict(mapping))
-        mapping["b"] = {}
-        assert not values.hold(mapping)
+def test_all_of_joined_scenes_must_hold(ask: Ask) -> None:
+    for changed in range(3):
+        groups = [Group() for _ in range(3)]
+        holds = ask(Scene.joined([group.scene() for group in groups]))
+        assert holds()
+        another_state_tensor(groups[changed])
+        assert not holds()
 
-    def test_order_and_number(self, kind: Any) -> None:
-        one, two = [1], [2]
-        values = kind.Values({"a": one, "b": two})
-        assert not values.hold({"a": two, "b": one})
-        assert not values.hold({"a": one})
-        assert not values.hold({"a": one, "b": two, "c": one})
-        assert not values.hold({})
 
-    def test_nothing(self, kind: Any) -> None:
-        assert kind.Values().hold({})
-        assert not kind.Values().hold({"a": 1})
+@BOTH
+def test_an_empty_scene_holds(ask: Ask) -> None:
+    assert ask(Scene())()
+    assert ask(Scene([Contents.of([]), Contents.of({})]))()
+
+
+def test_compiled_code_asks_other_questions_too() -> None:
+    """Each says with 1 that something has changed."""
+    if objects.places() is None:
+        pytest.skip("compiled code cannot look into Python's objects here")
+    group = Group()
+    inner = Question(group.scene(), [])
+    table = inner.code_and_job
+    outer = Question(Scene(), [table, table])
+    assert not outer.changed()
+    group.params[2].grad = torch.ones(1)
+    assert outer.changed()
 
 
 def test_compiled_code_asks_where_it_can() -> None:
     """A slip there would only cost time, so nobody would notice."""
-    group = Group()
+    scene = Group().scene()
     assert objects.places() is not None
-    assert type(backends.watch_group(group.params, group.params[:2], [])) is compiled.Watch
-    assert type(backends.watch_values({})) is compiled.Values
+    assert can_ask(scene)
+    assert isinstance(backends.question(scene, []), Question)
+    assert backends.question(Scene([Contents((), [])]), []) is None

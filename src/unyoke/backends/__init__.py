@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from unyoke.backends.base import Backend, Work
+from unyoke.backends.base import Backend, Repeated, Work
 from unyoke.backends.compiled import Compiled
 from unyoke.backends.cpu import Cpu
 from unyoke.backends.division import Division, Share
 from unyoke.backends.eager import Eager
 from unyoke.backends.gpu import Gpu
-from unyoke.backends.watch import Entry, Values, Watch
+from unyoke.backends.watch import Scene
+
+if TYPE_CHECKING:
+    from unyoke.backends.cpu.series import Series
+    from unyoke.backends.cpu.watch import Question
 
 ALL: Mapping[str, Backend] = MappingProxyType(
     {part.name: part for part in (Gpu(), Cpu(), Eager(), Compiled())}
@@ -50,28 +52,36 @@ def shares(name: str, work: Work) -> Sequence[Share]:
     return division.shares
 
 
-def watch_group(
-    params: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], entries: Sequence[Entry]
-) -> Watch:
-    """What watches a parameter group, its gradients and the entries of its state."""
-    return _watches()[0](params, weights, entries)
+def question(scene: Scene, repeated: Sequence[Repeated]) -> Question | None:
+    """What asks whether a scene, or a tensor of these works, has changed.
 
-
-def watch_values(mapping: Mapping[Any, Any]) -> Values:
-    """What watches the values of a mapping."""
-    return _watches()[1](mapping)
-
-
-@functools.cache
-def _watches() -> tuple[type[Watch], type[Values]]:
-    """Compiled ones where that can be."""
+    None where compiled code cannot ask.
+    """
     if ALL["cpu"].missing() is not None:
-        return Watch, Values
-    from unyoke.backends.cpu import objects, watch
+        return None
+    from unyoke.backends.cpu import watch
 
-    if objects.places() is None or watch.unable() is not None:
-        return Watch, Values
-    return watch.Watch, watch.Values
+    if not watch.can_ask(scene):
+        return None
+    return watch.Question(scene, [each for how in repeated for each in how.questions or ()])
+
+
+def series(
+    scene: Scene, counted: Sequence[tuple[dict[str, Any], Any]], repeated: Sequence[Repeated]
+) -> Series | None:
+    """What makes a series of updates while a scene stays; None where compiled code cannot.
+
+    Args:
+        scene: everything but numbers.
+        counted: groups, each with the counters of its parameters in memory.
+        repeated: what is repeated in each.
+    """
+    asked = question(scene, repeated)
+    if asked is None:
+        return None
+    from unyoke.backends.cpu.series import Series
+
+    return Series(asked, counted, [how.kernels or () for how in repeated])
 
 
 @functools.cache
@@ -89,11 +99,14 @@ __all__ = [
     "ALL",
     "AUTO",
     "Backend",
+    "Question",
+    "Repeated",
+    "Series",
     "Share",
     "Work",
     "check_name",
+    "question",
+    "series",
     "shares",
     "table",
-    "watch_group",
-    "watch_values",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import torch
 
@@ -38,10 +38,11 @@ class Gradients(Sequence[torch.Tensor]):
 class Work:
     """One update of one parameter group, ready to run; weights, grads and states are parallel.
 
-    The object lives as long as rule, weights and state tensors stay the same objects; only
-    ``coefficients`` and ``which`` are renewed at each step. So a backend may keep what it derives
-    from the rest in ``cache``. A parameter's memory can move or change its shape
-    between steps, and gradients may be new tensors at each: backends look at both every time.
+    The object lives as long as rule, weights, state tensors and switches stay the same; only
+    ``coefficients``, ``which``, ``updates`` and GradScaler's two are renewed at each step. So a
+    backend may keep what it derives from the rest in ``cache``. A parameter's memory can move or
+    change its shape between steps, and gradients may be new tensors at each: backends look at both
+    every time.
 
     Attributes:
         rule: direction and decay.
@@ -120,3 +121,38 @@ class Backend(ABC):
     @abstractmethod
     def step(self, work: Work) -> None:
         """Update the weights and the states in place."""
+
+    def repeated(self, work: Work) -> Repeated | None:
+        """What makes the next update in the short way; None for backends that have none.
+
+        Asked after a step.
+        """
+        return None
+
+
+class Repeated(Protocol):
+    """How a backend makes the same update again with other numbers.
+
+    Attributes:
+        questions: compiled ones, each by the addresses of its code and of what it is told, which
+            say whether the tensors are still as they were; None where only ``why_not`` can say.
+        kernels: the addresses of each kernel and of what it is told, and how many chunks it does;
+            None where threads share them.
+        has_singles: whether the questions leave out what :meth:`reads_signs` says.
+    """
+
+    @property
+    def questions(self) -> Sequence[tuple[int, int]] | None: ...
+    @property
+    def kernels(self) -> Sequence[tuple[int, int, int]] | None: ...
+    @property
+    def has_singles(self) -> bool: ...
+
+    def reads_signs(self) -> bool:
+        """Whether the numbers in memory are the gradients', and not to be negated when read."""
+
+    def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
+        """One update's numbers as the kernels read them."""
+
+    def take(self, work: Work) -> bool:
+        """Take over the numbers of the coming update; False if they are of another kind."""

@@ -1,65 +1,80 @@
 """Whether what a step was prepared for is still there: the same parameters, gradients and state.
 
 Everything that a program can do between two steps is legal, and nearly always nothing was done. So
-each step asks, by identity and not by value: here in Python, and where compiled code can ask
-instead, by :mod:`unyoke.backends.cpu.watch`.
+each step asks, by identity and not by value: here in Python, and of a whole optimizer at once by
+compiled code, in :mod:`unyoke.backends.cpu.watch`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from operator import is_
 from typing import Any, NamedTuple
 
 import torch
 
 
-class Entry(NamedTuple):
-    """A tensor in a state, and under which name it was found there."""
+class Contents(NamedTuple):
+    """A list with the objects that it held; or a mapping with its values, in their order."""
 
-    state: dict[str, Any]
-    name: str
-    tensor: torch.Tensor
+    holder: Any
+    objects: list[Any]
 
+    @classmethod
+    def of(cls, holder: list[Any] | Mapping[Any, Any]) -> Contents:
+        """What it holds now."""
+        return cls(holder, list(holder.values() if isinstance(holder, Mapping) else holder))
 
-class Watch:
-    """Watches a parameter group.
-
-    Args:
-        params: the group's parameters.
-        weights: those that have a gradient.
-        entries: the tensors in their states.
-    """
-
-    def __init__(
-        self,
-        params: Sequence[torch.Tensor],
-        weights: Sequence[torch.Tensor],
-        entries: Sequence[Entry],
-    ) -> None:
-        with_gradient = {id(weight) for weight in weights}
-        self._params = list(params)
-        self._has_gradient = [id(weight) in with_gradient for weight in params]
-        self._entries = entries
-
-    def holds(self, params: Sequence[torch.Tensor]) -> bool:
-        """Whether these are the parameters, the same have a gradient, and the state lives on."""
-        return (
-            same_objects(params, self._params)
-            and [weight.grad is not None for weight in params] == self._has_gradient
-            and all(state.get(name) is tensor for state, name, tensor in self._entries)
+    def hold(self) -> bool:
+        """Whether it holds the same objects."""
+        holder = self.holder
+        return same_objects(
+            holder.values() if isinstance(holder, Mapping) else holder, self.objects
         )
 
 
-class Values:
-    """Watches which objects a mapping holds, in their order."""
+class Entry(NamedTuple):
+    """What a dictionary held under a name."""
 
-    def __init__(self, mapping: Mapping[Any, Any] | None = None) -> None:
-        self._values = list(mapping.values()) if mapping else []
+    holder: dict[str, Any]
+    name: str
+    value: Any
 
-    def hold(self, mapping: Mapping[Any, Any]) -> bool:
-        """Whether the values are the same objects."""
-        return same_objects(mapping.values(), self._values)
+
+@dataclass(frozen=True)
+class Scene:
+    """What was there.
+
+    Attributes:
+        contents: lists and mappings that must hold the same objects.
+        entries: names under which the same objects must be found.
+        weights: parameters, in an order that ``has_gradient`` shares.
+        has_gradient: which of them must have one; the others must have none.
+    """
+
+    contents: Sequence[Contents] = ()
+    entries: Sequence[Entry] = ()
+    weights: Sequence[torch.Tensor] = ()
+    has_gradient: Sequence[bool] = ()
+
+    def holds(self) -> bool:
+        """Whether it is there still."""
+        return (
+            all(contents.hold() for contents in self.contents)
+            and [weight.grad is not None for weight in self.weights] == [*self.has_gradient]
+            and all(holder.get(name) is value for holder, name, value in self.entries)
+        )
+
+    @classmethod
+    def joined(cls, scenes: Sequence[Scene]) -> Scene:
+        """All of them at once."""
+        return cls(
+            [each for scene in scenes for each in scene.contents],
+            [each for scene in scenes for each in scene.entries],
+            [each for scene in scenes for each in scene.weights],
+            [each for scene in scenes for each in scene.has_gradient],
+        )
 
 
 def same_objects(one: Collection[Any], other: Collection[Any]) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ class Cpu(Backend):
     def step(self, work: Work) -> None:
         work.cache["cpu"].run()
         torch.autograd.graph.increment_version(work.weights)
+
+    def repeated(self, work: Work) -> Prepared | None:
+        prepared: Prepared | None = work.cache.get("cpu")
+        return prepared
 
 
 @functools.cache
@@ -74,19 +79,12 @@ def _objection(work: Work) -> str | None:
 
 def _prepare(work: Work) -> str | None:
     """Find the tensors and compile what they need; the reason if that cannot be."""
-    from unyoke.backends.cpu.kernels import kernel
     from unyoke.backends.cpu.table import tables
 
     found = tables(work, work.models)
     if isinstance(found, str):
         return found
-    parts = []
-    for table in found:
-        run = kernel(table.recipe)
-        if isinstance(run, str):
-            return run
-        parts.append((table, run))
-    prepared = Prepared(work, parts)
+    prepared = Prepared(work, found)
     if not prepared.holds(work):
         return "torch's C interface reads these tensors differently from Python"
     work.cache["cpu"] = prepared
@@ -94,50 +92,75 @@ def _prepare(work: Work) -> str | None:
 
 
 class Prepared:
-    """The tables of a group, each with its kernel, and the numbers of the coming update."""
+    """The tables of a group, and the numbers of the coming update."""
 
-    def __init__(self, work: Work, parts: Sequence[tuple[Table, Any]]) -> None:
-        self._parts = parts
-        self._sole = parts[0][0] if len(parts) == 1 else None
-        self._switches = _switches(work)
+    def __init__(self, work: Work, tables: Sequence[Table]) -> None:
+        self._tables = tables
+        self._singles = [table for table in tables if table.singles]
         self._models = work.models
         self._pick = itemgetter(*work.rule.coefficient_names)
-        self._coefficients = array("d")
+        self._row = struct.Struct(f"{len(work.rule.coefficient_names) + 2}d")
+        self._rows, self._places = array("d"), range(0)
         self._which: Sequence[int] | None = None
+
+    @property
+    def questions(self) -> list[tuple[int, int]] | None:
+        """For compiled code to ask whether the tables hold; None where Python has to."""
+        questions = [table.question for table in self._tables]
+        return None if None in questions else [each for each in questions if each is not None]
+
+    @property
+    def kernels(self) -> list[tuple[int, int, int]] | None:
+        """The kernels with what they are told, and their chunks; None where threads share them."""
+        alone = [table.alone for table in self._tables]
+        return None if None in alone else [each for each in alone if each is not None]
+
+    @property
+    def has_singles(self) -> bool:
+        """Whether there are parameters of one element."""
+        return bool(self._singles)
 
     def holds(self, work: Work) -> bool:
         """Take over this update's numbers; False if anything else has changed as well."""
-        if _switches(work) != self._switches:
-            return False
+        return (
+            work.found_inf is None
+            and self.take(work)
+            and all(table.holds() for table in self._tables)
+        )
+
+    def take(self, work: Work) -> bool:
+        """Take over this update's numbers; False if they are of another kind."""
         try:
-            self._coefficients = array("d", self._rows(work))
-        except (TypeError, ValueError, RuntimeError):
+            self._write(work)
+        except (TypeError, ValueError, RuntimeError, struct.error):
             return False  # a number has become a row of numbers
         self._which = work.which
-        if self._sole is not None:
-            return self._sole.holds()
-        return all(table.holds() for table, _ in self._parts)
+        return self.reads_signs()
+
+    def reads_signs(self) -> bool:
+        """Whether no gradient of one element is a view that is negated lazily."""
+        return not self._singles or all(table.reads_signs() for table in self._singles)
+
+    def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
+        """One set of coefficients as kernels read it; seed and t follow, for random bits."""
+        return (*self._pick(coefficients), seed, t)
 
     def run(self) -> None:
-        address, which = self._coefficients.buffer_info()[0], self._which
-        for table, kernel in self._parts:
-            table.run(kernel, address, which)
+        address = self._rows.buffer_info()[0]
+        for table in self._tables:
+            table.run(address, self._which)
 
-    def _rows(self, work: Work) -> Any:
-        """For each set of coefficients a row of them, of stacked models a row for each in each.
-
-        The seed and the number of the update follow, for random bits.
-        """
+    def _write(self, work: Work) -> None:
+        """For each set of coefficients a row, of stacked models a row for each in each."""
         if self._models is not None:
-            return _rows_of_stacks(work, self._models)
-        rows: list[Any] = []
-        for each, t in zip(work.coefficients, work.updates, strict=True):
-            rows += (*self._pick(each), work.seed, t)
-        return rows
-
-
-def _switches(work: Work) -> tuple[Any, ...]:
-    return work.maximize, work.differentiable, work.rounding, work.found_inf is None
+            self._rows = array("d", _rows_of_stacks(work, self._models))
+            return
+        if len(work.updates) != len(self._places):
+            size = self._row.size
+            self._places = range(0, size * len(work.updates), size)
+            self._rows = array("d", bytes(size * len(work.updates)))
+        for place, each, t in zip(self._places, work.coefficients, work.updates, strict=True):
+            self._row.pack_into(self._rows, place, *self.row(each, work.seed, t))
 
 
 def _rows_of_stacks(work: Work, models: int) -> list[float]:

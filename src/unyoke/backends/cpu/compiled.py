@@ -161,4 +161,11 @@ def reading() -> dict[str, Any]:
         "invoke1": native.invoke1,
         "invoke2": native.invoke2,
         "invoke4": native.invoke4,
+        "inquire": native.inquire,
+        "perform": native.perform,
+        "number_at": native.number_at,
+        "single_at": native.single_at,
+        "put_single": native.put_single,
+        "float32": np.float32,
+        "float64": np.float64,
     }

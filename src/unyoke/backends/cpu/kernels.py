@@ -28,7 +28,7 @@ def kernel(recipe: Recipe) -> Any:
 
     known = fingerprint(recipe.rule.function, *storage.FUNCTIONS)
     try:
-        return machine.build(text(recipe), names, known, arguments=3, holds_gil=False)
+        return machine.build(text(recipe), names, known, arguments=3)
     except Exception as error:  # whatever Numba raises at a formula that it does not understand
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}"

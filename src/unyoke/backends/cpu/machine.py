@@ -40,15 +40,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
 
 
-def build(text: str, names: Names, fingerprint: str, arguments: int, *, holds_gil: bool) -> Any:
+def build(text: str, names: Names, fingerprint: str, arguments: int) -> Any:
     """The function ``run`` of a text, compiled now or in an earlier process, with its ``address``.
 
+    To call it lets other Python threads run meanwhile and takes a microsecond more than to call
+    what :func:`unyoke.backends.cpu.calls.bound` makes of it.
+
     Args:
-        text: Python source in which ``run`` takes 64-bit integers and returns 0.
+        text: Python source in which ``run`` takes 64-bit integers and returns 0 or 1.
         names: makes what the names in the text stand for; asked only if it must be compiled.
         fingerprint: changes with what those names stand for.
         arguments: how many integers ``run`` takes.
-        holds_gil: other Python threads wait while it runs.
 
     Raises:
         ImportError: there is no Numba to compile it.
@@ -62,9 +64,9 @@ def build(text: str, names: Names, fingerprint: str, arguments: int, *, holds_gi
             code = _compile(text, names(), f"unyoke_{key}", arguments)
             _write(path, code)
         address = load(code, f"unyoke_{key}")
-    prototype = ctypes.PYFUNCTYPE if holds_gil else ctypes.CFUNCTYPE
     kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * arguments
-    run: Any = functools.partial(prototype(ctypes.c_int32, *kinds)(address), _result_address, None)
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds)(address)
+    run: Any = functools.partial(function, _result_address, None)
     run.address = address
     return run
 

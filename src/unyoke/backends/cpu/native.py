@@ -98,6 +98,29 @@ def put_word(context: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
+def single_at(context: Any, address: Any, index: Any) -> Any:
+    """The float32 number ``index`` of those at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
+        return builder.load(builder.gep(numbers, [arguments[1]]))
+
+    return types.float32(address, types.int64), generate
+
+
+@intrinsic
+def put_single(context: Any, address: Any, index: Any, value: Any) -> Any:
+    """Write the float32 number ``index`` of those at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
+        builder.store(arguments[2], builder.gep(numbers, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(address, types.int64, types.float32), generate
+
+
+@intrinsic
 def ask(context: Any, function: Any, handle: Any) -> Any:
     """What the C function ``int32 f(void *handle, void *answer)`` answers; −1 if it fails."""
 
@@ -151,6 +174,36 @@ def invoke4(context: Any, function: Any, first: Any, second: Any, third: Any, fo
         return _invoke(builder, arguments[0], arguments[1:])
 
     return types.int64(function, *[types.int64] * 4), generate
+
+
+def _perform(builder: Any, function: Any, arguments: Any) -> Any:
+    """Call another compiled function of integers, which raises nothing."""
+    word, text = ir.IntType(64), ir.IntType(8).as_pointer()
+    answer = cgutils.alloca_once(builder, word)  # type: ignore[no-untyped-call]
+    c_type = ir.FunctionType(ir.IntType(32), (word.as_pointer(), text, *[word] * len(arguments)))
+    c_function = builder.inttoptr(function, c_type.as_pointer())
+    builder.call(c_function, [answer, text(None), *arguments])
+    return builder.load(answer)
+
+
+@intrinsic
+def inquire(context: Any, function: Any, job: Any) -> Any:
+    """What another compiled function of one integer returns; it raises nothing."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _perform(builder, arguments[0], arguments[1:])
+
+    return types.int64(function, types.int64), generate
+
+
+@intrinsic
+def perform(context: Any, kernel: Any, job: Any, first: Any, last: Any) -> Any:
+    """What a kernel returns."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _perform(builder, arguments[0], arguments[1:])
+
+    return types.int64(kernel, *[types.int64] * 3), generate
 
 
 @intrinsic

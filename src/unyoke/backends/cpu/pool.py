@@ -11,14 +11,12 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 
-from unyoke.backends.cpu import team
-
-Kernel: TypeAlias = Callable[[int, int, int], object]
+from unyoke.backends.cpu import calls, team
 
 WORTH = 1 << 16
 """Elements from which on a second thread of torch's pays: it is there within microseconds."""
@@ -44,45 +42,55 @@ class Shares:
 
     Args:
         sizes: the number of elements of each chunk.
+        kernel: ``kernel(job, first, last)`` does a range of chunks.
+        job: its first argument.
     """
 
-    def __init__(self, sizes: Any) -> None:
-        self._chunks = len(sizes)
+    def __init__(self, sizes: Any, kernel: Any, job: int) -> None:
+        self._kernel, self._job = kernel, job
         ends = np.cumsum(sizes)
         self._elements = int(ends[-1]) if len(sizes) else 0
         count = min(self._elements // SHARE, MOST)
         bounds = [self._elements * k // count for k in range(1, count)]
         inner = np.searchsorted(ends, bounds, side="right").tolist()
-        self._cuts = sorted({0, *inner, self._chunks})
+        self._cuts = sorted({0, *inner, len(sizes)})
+        self._do_all = calls.bound(kernel, job, 0, len(sizes))
 
-    def run(self, kernel: Kernel, job: int) -> None:
-        """Call ``kernel(job, first, last)`` until all chunks are done."""
-        threads = torch.get_num_threads() if self._elements >= WORTH else 1
+    @property
+    def alone(self) -> bool:
+        """Whether one thread does everything."""
+        return self._elements < WORTH
+
+    def run(self) -> None:
+        """Do all chunks."""
+        if self._elements < WORTH:
+            self._do_all()
+            return
+        threads = torch.get_num_threads()
         lent = team.team() if _is_first_process and threads > 1 else None
         if lent is not None:
-            team.run(lent, kernel, job, self._cuts, threads)
+            team.run(lent, self._kernel, self._job, self._cuts, threads)
         elif threads == 1 or self._elements < WORTH_WAKING:
-            kernel(job, 0, self._chunks)
+            self._kernel(self._job, self._cuts[0], self._cuts[-1])
         else:
-            self._run_on_own_threads(kernel, job, threads)
+            self._run_on_own_threads(threads)
 
-    def _run_on_own_threads(self, kernel: Kernel, job: int, threads: int) -> None:
+    def _run_on_own_threads(self, threads: int) -> None:
         waiting = deque(zip(self._cuts[:-1], self._cuts[1:], strict=True))
-        helpers = _start(threads - 1, lambda: _work_off(waiting, kernel, job))
+        helpers = _start(threads - 1, lambda: self._work_off(waiting))
         try:
-            _work_off(waiting, kernel, job)
+            self._work_off(waiting)
         finally:
             for helper in helpers:  # none may write after the step
                 helper.result()
 
-
-def _work_off(waiting: deque[tuple[int, int]], kernel: Kernel, job: int) -> None:
-    while True:
-        try:
-            first, last = waiting.popleft()
-        except IndexError:
-            return
-        kernel(job, first, last)
+    def _work_off(self, waiting: deque[tuple[int, int]]) -> None:
+        while True:
+            try:
+                first, last = waiting.popleft()
+            except IndexError:
+                return
+            self._kernel(self._job, first, last)
 
 
 def _start(count: int, task: Callable[[], None]) -> list[Future[None]]:

@@ -22,7 +22,7 @@ import torch
 
 from unyoke import formats
 from unyoke.backends.base import Gradients, Work
-from unyoke.backends.cpu import layout, machine, objects, pool
+from unyoke.backends.cpu import calls, kernels, layout, machine, objects, pool
 from unyoke.backends.cpu.source import Recipe
 
 CHUNK = 1 << 15
@@ -36,7 +36,7 @@ Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 # What the compiled functions are told of a table, by address: numbers and addresses in this order.
 JOB = (
     *("addresses", "tensors", "chunks", "coefficients", "numbers"),  # for kernels
-    *("buffers", "handles", "different", "functions", "descriptions", "width", "gradient"),
+    *("buffers", "handles", "functions", "descriptions", "width", "gradient"),
 )
 COEFFICIENTS = JOB.index("coefficients")
 
@@ -47,7 +47,6 @@ def run(job):
     layout, device, dtype = word_at(functions, 0), word_at(functions, 1), word_at(functions, 2)
     dim, sizes, strides = word_at(functions, 3), word_at(functions, 4), word_at(functions, 5)
     data_ptr = word_at(functions, 6)
-    put_word(different, 1)
     for tensor in range(tensors):
         ahead = min(tensor + 4, tensors - 1)
         for buffer in range(buffers):
@@ -62,24 +61,23 @@ def run(job):
                 prefetch(nearby + offset)
             entry = addresses + 8 * (buffer * tensors + tensor)
             if ask(device, handle) != 0 or (buffer <= 1 and ask(layout, handle) != 0):
-                return 0
+                return 1
             place = ask(data_ptr, handle)
             if buffer > 1 and place == word_at(entry, 0):
                 continue  # state is nobody else's to reshape, and its memory is still there
             expected = descriptions + 8 * width * (buffer * tensors + tensor)
             if ask(dtype, handle) != word_at(expected, 0):
-                return 0
+                return 1
             dims = ask(dim, handle)
             if dims != word_at(expected, 1):
-                return 0
+                return 1
             size, stride = ask(sizes, handle), ask(strides, handle)
             for k in range(dims):
                 if word_at(size, k) != word_at(expected, 2 + k):
-                    return 0
+                    return 1
                 if word_at(stride, k) != word_at(expected, 2 + dims + k):
-                    return 0
+                    return 1
             put_word(entry, place)
-    put_word(different, 0)
     return 0
 """
 
@@ -101,14 +99,14 @@ def questions() -> Integers:
 
 @functools.cache
 def locate() -> Any:
-    """Read all addresses; the answer is whether a tensor is not as described."""
+    """Read all addresses; the answer is 1 if a tensor is not as described."""
 
     def names() -> dict[str, Any]:
         from unyoke.backends.cpu import compiled
 
         return compiled.reading()
 
-    return machine.build(LOCATE, names, "", arguments=1, holds_gil=True)
+    return machine.build(LOCATE, names, "", arguments=1)
 
 
 @functools.cache
@@ -127,22 +125,27 @@ class Table:
 
     Args:
         recipe: of the kernel.
+        kernel: compiled from it.
         which: their numbers in the group.
         columns: the tensors, as the recipe lists them.
         numbers: that random bits are drawn by, one for each parameter.
         models: how many models a stack has in its first dimension.
+
+    Attributes:
+        singles: parameters of one element, whose gradients may be views that are negated lazily.
     """
 
     def __init__(
         self,
         recipe: Recipe,
+        kernel: Any,
         which: Sequence[int],
         columns: Sequence[Sequence[torch.Tensor]],
         numbers: Sequence[int],
         models: int | None,
     ) -> None:
         weights, _, *states = columns
-        self.recipe = recipe
+        self._kernel = kernel
         self.which = which
         self._weights = weights
         self._grads = Gradients(weights)
@@ -151,7 +154,7 @@ class Table:
         self._not_swapped = [weakref.ref(state) for column in states for state in column]
         places = objects.places()
         self._python_finds_tensors = places is None
-        self._singles = [k for k, weight in enumerate(weights) if weight.numel() == 1]
+        self.singles = [k for k, weight in enumerate(weights) if weight.numel() == 1]
         self._sets: Sequence[int] | None = None
         self._models = models or 1
         self._chunks = _chunks(weights, self._models)
@@ -160,7 +163,6 @@ class Table:
         if places is not None:
             self._handles[:2] = [id(weight) + places.tensor for weight in weights]
         self._addresses = np.zeros_like(self._handles)
-        self._different = np.ones(1, dtype=np.int64)
         self._described = _described(columns)
         self._numbers = np.array(numbers, dtype=np.int64)
         facts = {
@@ -170,7 +172,6 @@ class Table:
             "numbers": self._numbers.ctypes.data,
             "buffers": len(columns),
             "handles": self._handles.ctypes.data,
-            "different": self._different.ctypes.data,
             "functions": questions().ctypes.data,
             "descriptions": self._described.ctypes.data,
             "width": self._described.shape[2],
@@ -178,30 +179,46 @@ class Table:
         }
         self._job = array("q", [facts.get(name, 0) for name in JOB])
         self._job_address = self._job.buffer_info()[0]
-        self._locate = functools.partial(locate(), self._job_address)
-        self._shares = pool.Shares(self._chunks[:, 2])
+        self._moved = calls.bound(locate(), self._job_address)
+        self._shares = pool.Shares(self._chunks[:, 2], kernel, self._job_address)
+
+    @property
+    def question(self) -> tuple[int, int] | None:
+        """For compiled code to ask what :meth:`holds` asks: whom, and about what.
+
+        None where Python has to find the tensors.
+        """
+        return None if self._python_finds_tensors else (locate().address, self._job_address)
+
+    @property
+    def alone(self) -> tuple[int, int, int] | None:
+        """The kernel, what it is told, and how many chunks it does; None where threads share."""
+        if not self._shares.alone:
+            return None
+        return self._kernel.address, self._job_address, len(self._chunks)
 
     def holds(self) -> bool:
         """Read where everything is now; False if anything is not what it was, but for its place."""
         if self._python_finds_tensors:
             self._handles[:2] = _handles(self._weights), _handles(self._grads)
-        self._locate()
-        return not self._different[0] and not (
-            self._singles and any(self._grads[k].is_neg() for k in self._singles)
-        )
+        return not self._moved()
 
-    def run(self, kernel: Any, coefficients: int, sets: Sequence[int] | None) -> None:
+    def reads_signs(self) -> bool:
+        """Whether the numbers in memory are the gradients', and not to be negated when read."""
+        grads = [self._weights[k].grad for k in self.singles]
+        return not any(grad is not None and grad.is_neg() for grad in grads)
+
+    def run(self, coefficients: int, sets: Sequence[int] | None) -> None:
         """Update all chunks.
 
         Args:
-            kernel: of the table's recipe.
             coefficients: the address of their rows.
             sets: per parameter of the group which of the rows it takes; None: all the first.
         """
         if sets is not self._sets:
             self._assign(sets)
         self._job[COEFFICIENTS] = coefficients
-        self._shares.run(kernel, self._job_address)
+        self._shares.run()
 
     def _assign(self, sets: Sequence[int] | None) -> None:
         own = 0 if sets is None else np.array([sets[k] for k in self.which])[self._chunks[:, 0]]
@@ -237,7 +254,7 @@ def _chunks(weights: Sequence[torch.Tensor], models: int) -> Integers:
 
 
 def tables(work: Work, models: int | None) -> list[Table] | str:
-    """One table for each kernel that is needed; or why a parameter cannot be in any.
+    """One table for each kernel that is needed; or why there cannot be one.
 
     Args:
         work: all of it must be taken.
@@ -257,18 +274,16 @@ def tables(work: Work, models: int | None) -> list[Table] | str:
             reason = layout.stack_objection(weight, models, bool(recipe.blocked))
         if reason is not None:
             return reason
-        found = [tensors[name] for _, name in recipe.columns]
-        alike.setdefault(recipe, {})[index] = found
-    return [
-        Table(
-            recipe,
-            list(found),
-            list(zip(*found.values(), strict=True)),
-            [work.numbers[index] for index in found],
-            models,
-        )
-        for recipe, found in alike.items()
-    ]
+        alike.setdefault(recipe, {})[index] = [tensors[name] for _, name in recipe.columns]
+    result = []
+    for recipe, found in alike.items():
+        kernel = kernels.kernel(recipe)
+        if isinstance(kernel, str):
+            return kernel
+        columns = list(zip(*found.values(), strict=True))
+        numbers = [work.numbers[index] for index in found]
+        result.append(Table(recipe, kernel, list(found), columns, numbers, models))
+    return result
 
 
 def _recipe(

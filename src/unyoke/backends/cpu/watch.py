@@ -1,6 +1,6 @@
-"""The questions of :mod:`unyoke.backends.watch`, asked by compiled code.
+"""A scene of :mod:`unyoke.backends.watch` looked at by compiled code, and tensors with it.
 
-Python's own C interface answers: what a list, or a dictionary, holds.
+Python's own C interface says what a list or a dictionary holds.
 """
 
 from __future__ import annotations
@@ -8,118 +8,117 @@ from __future__ import annotations
 import ctypes
 import functools
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from unyoke.backends import watch
-from unyoke.backends.cpu import machine, objects
-from unyoke.backends.watch import Entry
+from unyoke.backends.cpu import calls, machine, objects
+from unyoke.backends.watch import Scene
 
-# What the compiled function is told, by address: numbers and addresses in this order.
+# What the compiled function is told, by address: how many rows of what and where, and whom to ask.
 JOB = (
-    *("different", "params", "items", "known", "has_gradient"),
-    *("tensor", "gradient", "undefined", "get_item"),
-    *("entries", "states", "names", "tensors", "get_entry"),
-    *("mapping", "values", "known_values", "next_value", "position", "key", "value"),
+    *("lists", "list_rows", "mappings", "mapping_rows", "entries", "entry_rows"),
+    *("weights", "weight_rows", "questions", "question_rows", "known"),
+    *("list_size", "list_item", "mapping_size", "next_value", "get_entry"),
+    *("tensor", "gradient", "undefined", "position", "key", "value"),
 )
-DIFFERENT, PARAMS, MAPPING = JOB.index("different"), JOB.index("params"), JOB.index("mapping")
+
+C_FUNCTIONS = ("PyList_Size", "PyList_GetItem", "PyDict_Size", "PyDict_Next", "PyDict_GetItem")
 
 TEXT = f"""
 @compiled
 def run(job):
     ({", ".join(JOB)}) = ({", ".join(f"word_at(job, {k})" for k in range(len(JOB)))})
-    put_word(job, 1)
-    for k in range(items):
-        weight = invoke2(get_item, params, k)
-        if weight != word_at(known, k):
-            return 0
-        grad = word_at(invoke1(gradient, word_at(weight + tensor, 0)), 0)
-        if (grad != undefined) != (word_at(has_gradient, k) != 0):
-            return 0
-    for k in range(entries):
-        if invoke2(get_entry, word_at(states, k), word_at(names, k)) != word_at(tensors, k):
-            return 0
     place = job + {8 * JOB.index("position")}
-    put_word(place, 0)
-    for k in range(values):
-        invoke4(next_value, mapping, place, place + 8, place + 16)
-        if word_at(place, 2) != word_at(known_values, k):
-            return 0
-    put_word(job, 0)
+    for row in range(lists):
+        holder, size = word_at(list_rows, 3 * row), word_at(list_rows, 3 * row + 1)
+        begin = word_at(list_rows, 3 * row + 2)
+        if invoke1(list_size, holder) != size:
+            return 1
+        for k in range(size):
+            if invoke2(list_item, holder, k) != word_at(known, begin + k):
+                return 1
+    for row in range(mappings):
+        holder, size = word_at(mapping_rows, 3 * row), word_at(mapping_rows, 3 * row + 1)
+        begin = word_at(mapping_rows, 3 * row + 2)
+        if invoke1(mapping_size, holder) != size:
+            return 1
+        put_word(place, 0)
+        for k in range(size):
+            invoke4(next_value, holder, place, place + 8, place + 16)
+            if word_at(place, 2) != word_at(known, begin + k):
+                return 1
+    for row in range(entries):
+        holder, name = word_at(entry_rows, 3 * row), word_at(entry_rows, 3 * row + 1)
+        if invoke2(get_entry, holder, name) != word_at(entry_rows, 3 * row + 2):
+            return 1
+    for row in range(weights):
+        place = word_at(weight_rows, 2 * row) + tensor
+        grad = word_at(invoke1(gradient, word_at(place, 0)), 0)
+        if (grad != undefined) != (word_at(weight_rows, 2 * row + 1) != 0):
+            return 1
+    for row in range(questions):
+        if inquire(word_at(question_rows, 2 * row), word_at(question_rows, 2 * row + 1)) != 0:
+            return 1
     return 0
 """
 
 
-class Watch(watch.Watch):
-    """As the one in Python, for a list of tensors."""
+class Question:
+    """Asks of a scene whether anything has changed.
 
-    def __init__(
-        self,
-        params: Sequence[torch.Tensor],
-        weights: Sequence[torch.Tensor],
-        entries: Sequence[Entry],
-    ) -> None:
-        super().__init__(params, weights, entries)
+    Args:
+        scene: which objects are where; lists and dictionaries.
+        tables: other compiled questions, by the addresses of their code and of what it is told.
+
+    Attributes:
+        changed: answers; a function without arguments.
+    """
+
+    def __init__(self, scene: Scene, tables: Sequence[tuple[int, int]]) -> None:
         places = objects.places()
         assert places is not None
-        self._arrays = [
-            *(_addresses(params), np.array(self._has_gradient, dtype=np.int64)),
-            *(_addresses([getattr(entry, name) for entry in entries]) for name in Entry._fields),
+        lists, mappings, known = _contents(scene)
+        gradients = zip(scene.weights, scene.has_gradient, strict=True)
+        rows = [
+            *(lists, mappings, _words(tuple(map(id, entry)) for entry in scene.entries)),
+            _words((id(weight), int(there)) for weight, there in gradients),
+            _words(tables),
         ]
-        known, has_gradient, states, names, tensors = (each.ctypes.data for each in self._arrays)
-        self._ask = Question(
-            items=len(params),
-            known=known,
-            has_gradient=has_gradient,
-            tensor=places.tensor,
-            gradient=places.gradient,
-            undefined=places.undefined,
-            get_item=_c_function("PyList_GetItem"),
-            entries=len(entries),
-            states=states,
-            names=names,
-            tensors=tensors,
-            get_entry=_c_function("PyDict_GetItem"),
-        )
+        self._alive = scene, known, rows
+        self._job = array("q")
+        for words in rows:
+            self._job.extend((len(words), words.ctypes.data))
+        self._job.append(known.ctypes.data)
+        self._job.extend(map(c_function, C_FUNCTIONS))
+        self._job.extend((places.tensor, places.gradient, places.undefined, 0, 0, 0))
+        self.changed = calls.bound(compiled(), self.code_and_job[1])
 
-    def holds(self, params: Sequence[torch.Tensor]) -> bool:
-        if type(params) is not list or len(params) != len(self._params):
-            return super().holds(params)
-        return self._ask(PARAMS, id(params))
+    @property
+    def code_and_job(self) -> tuple[int, int]:
+        """The addresses of the compiled function and of what it is told."""
+        return compiled().address, self._job.buffer_info()[0]
 
 
-class Values(watch.Values):
-    """As the one in Python, for a dictionary."""
-
-    def __init__(self, mapping: Mapping[Any, Any] | None = None) -> None:
-        super().__init__(mapping)
-        self._known = _addresses(self._values)
-        self._ask = Question(
-            values=len(self._values),
-            known_values=self._known.ctypes.data,
-            next_value=_c_function("PyDict_Next"),
-        )
-
-    def hold(self, mapping: Mapping[Any, Any]) -> bool:
-        if not isinstance(mapping, dict) or len(mapping) != len(self._values):
-            return super().hold(mapping)
-        return self._ask(MAPPING, id(mapping))
+def can_ask(scene: Scene) -> bool:
+    """Whether compiled code can look at this scene on this machine."""
+    kinds = all(isinstance(contents.holder, list | dict) for contents in scene.contents)
+    return kinds and objects.places() is not None and unable() is None
 
 
-class Question:
-    """The compiled function with what it is told; calls say what it shall look at."""
+def _contents(scene: Scene) -> tuple[Any, Any, Any]:
+    """Rows of holder, size and where its objects begin: of lists, of mappings; and the objects."""
+    rows: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
+    known: list[tuple[int]] = []
+    for holder, held in scene.contents:
+        rows[isinstance(holder, list)].append((id(holder), len(held), len(known)))
+        known += [(id(thing),) for thing in held]
+    return _words(rows[True]), _words(rows[False]), _words(known)
 
-    def __init__(self, **facts: int) -> None:
-        self._job = array("q", [facts.get(name, 0) for name in JOB])
-        self._run = functools.partial(compiled(), self._job.buffer_info()[0])
 
-    def __call__(self, position: int, address: int) -> bool:
-        self._job[position] = address
-        self._run()
-        return not self._job[DIFFERENT]
+def _words(rows: Iterable[tuple[int, ...]]) -> Any:
+    return np.array(list(rows), dtype=np.int64)
 
 
 @functools.cache
@@ -131,7 +130,7 @@ def compiled() -> Any:
 
         return compiled.reading()
 
-    return machine.build(TEXT, names, "", arguments=1, holds_gil=True)
+    return machine.build(TEXT, names, "", arguments=1)
 
 
 @functools.cache
@@ -144,10 +143,7 @@ def unable() -> str | None:
     return None
 
 
-def _addresses(things: Sequence[Any]) -> Any:
-    return np.array([id(thing) for thing in things], dtype=np.int64)
-
-
 @functools.cache
-def _c_function(name: str) -> int:
+def c_function(name: str) -> int:
+    """The address of a function of Python's C interface."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0

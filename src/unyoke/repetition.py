@@ -1,0 +1,133 @@
+"""The last update over again, with other numbers.
+
+Between two steps a program may do anything, and nearly always it does nothing but form new
+gradients. So once a step has come out like the one before it, all that steps look at is put into
+one question, which compiled code answers. While nothing has changed, a step is that question, the
+coefficients and the kernels. At the first change it is made in the long way again, which relies on
+nothing that was asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unyoke import backends
+from unyoke.backends import Repeated
+from unyoke.backends.watch import Contents, Scene, same_objects
+from unyoke.foresight import Foresight
+from unyoke.plan import Plan
+from unyoke.rates import Group, rate
+
+if TYPE_CHECKING:
+    from unyoke.backends import Question
+    from unyoke.optimizer import Optimizer
+
+PATIENCE = 3
+"""Updates in which nobody has moved the rates, before numbers are formed ahead."""
+
+
+class Repetition:
+    """Repeats the step that some plans have made.
+
+    Args:
+        optimizer: whose step it was.
+        plans: with the numbers of their groups.
+        repeated: how their backends repeat their works.
+        scene: what must not have changed.
+        question: asks whether it has.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        plans: Sequence[tuple[int, Plan]],
+        repeated: Sequence[Repeated],
+        scene: Scene,
+        question: Question,
+    ) -> None:
+        self._optimizer = optimizer
+        self._groups, self._state = optimizer.param_groups, optimizer.state
+        self._schedule, self._backend = optimizer.schedule, optimizer.backend
+        self._plans, self._repeated = plans, repeated
+        self._changed, self._question = question.changed, question
+        self._weights = [weight for _, plan in plans for weight in plan.work.weights]
+        weight_decays = optimizer._weight_decays
+        self._foresight = Foresight(plans, repeated, scene, self._schedule, weight_decays)
+        self._rates: list[Any] = []
+        self._quiet = 0
+
+    @classmethod
+    def of(cls, optimizer: Optimizer, plans: Sequence[tuple[int, Plan]]) -> Repetition | None:
+        """How to repeat the step that these plans have just made; None if that cannot be.
+
+        Args:
+            optimizer: whose step it was.
+            plans: with the numbers of their groups; the other groups have no gradients.
+        """
+        repeated = [how for _, plan in plans if (how := plan.repeated()) is not None]
+        asked = [how.questions for how in repeated]
+        if not plans or len(repeated) < len(plans) or None in asked:
+            return None
+        groups = optimizer.param_groups
+        idle = set(range(len(groups))) - {index for index, _ in plans}
+        scene = Scene.joined(
+            [
+                Scene([Contents.of(groups), Contents.of(optimizer.state)]),
+                *(plan.scene for _, plan in plans),
+                *(_without_gradients(groups[index]) for index in sorted(idle)),
+            ]
+        )
+        question = backends.question(scene, repeated)
+        return None if question is None else cls(optimizer, plans, repeated, scene, question)
+
+    def make(self) -> bool:
+        """Make the update and count it, if only numbers have changed; False: nothing was done.
+
+        Raises:
+            RuntimeError: a schedule was given and something else moved ``lr``.
+        """
+        optimizer = self._optimizer
+        if (
+            optimizer.param_groups is not self._groups
+            or optimizer.state is not self._state
+            or optimizer.schedule is not self._schedule
+            or optimizer.backend != self._backend
+        ):
+            return False
+        ahead = self._foresight
+        made = ahead.made()
+        if not made:
+            if self._changed():
+                return False
+            self._quiet = self._quiet + 1 if same_objects(self._moving(), self._rates) else 0
+            made = self._quiet >= PATIENCE and ahead.form() and ahead.made()
+        if made:
+            torch.autograd.graph.increment_version(self._weights)
+        elif not self._made_now():
+            return False
+        optimizer.advance()
+        if not ahead.left:
+            self._rates = self._moving()
+        return True
+
+    def _made_now(self) -> bool:
+        """Make the update from the numbers that are in the groups now, if they are of the kind."""
+        for (index, plan), how in zip(self._plans, self._repeated, strict=True):
+            plan.reckon(*rate(self._schedule, index, plan.group))
+            if not how.take(plan.work):
+                return False
+        for _, plan in self._plans:
+            plan.run()
+        return True
+
+    def _moving(self) -> list[Any]:
+        """The rates in the groups: the very objects that the optimizer left there, or others."""
+        return [plan.group[name] for _, plan in self._plans for name in ("lr", "weight_decay")]
+
+
+def _without_gradients(group: Group) -> Scene:
+    params = group["params"]
+    return Scene([Contents.of(params)], (), params, [False] * len(params))

@@ -1,0 +1,446 @@
+"""Steps in the short way are those in the long way, whatever a program does between two of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from following_backends import assert_same_bits, everything, normal
+
+import unyoke
+from unyoke import backends
+from unyoke.backends.cpu import objects
+from unyoke.backends.watch import Scene
+from unyoke.foresight import Foresight
+from unyoke.repetition import Repetition
+
+SHORT = 4
+"""Updates after which a step is made in the short way."""
+AHEAD = 12
+"""Updates after which numbers are formed ahead, and some are left."""
+AFTER = 3
+ROUNDED_AT_RANDOM = {"rounding": "stochastic"}
+
+
+@pytest.fixture(autouse=True)
+def _only_where_it_can() -> None:
+    if objects.places() is None:
+        pytest.skip("compiled code cannot look into Python's objects here")
+
+
+class Training:
+    """Two groups, of which one parameter has no gradient at first; gradients from a fixed seed."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.generator = torch.Generator().manual_seed(11)
+        self.weights = [self.parameter(9), self.parameter(4, 3), self.parameter(1)]
+        self.frozen = [self.parameter(5), self.parameter(6)]
+        self.all = [*self.weights, *self.frozen]
+        groups = [
+            {"params": [*self.weights[:2], self.frozen[0]]},
+            {"params": self.weights[2:], "weight_decay": 0.002},
+            {"params": self.frozen[1:]},
+        ]
+        settings = {"lr": 0.05, "weight_decay": 0.001, "seed_of_all": 3} | settings
+        torch.manual_seed(settings.pop("seed_of_all"))
+        self.optimizer = unyoke.AdamW(groups, **settings)
+
+    def parameter(self, *shape: int) -> torch.nn.Parameter:
+        return torch.nn.Parameter(normal(shape, self.generator, torch.float32))
+
+    def step(self, updates: int) -> None:
+        for _ in range(updates):
+            for weight in self.weights:
+                weight.grad = normal(weight.shape, self.generator, torch.float32)
+            self.optimizer.step()
+
+    def everything(self) -> list[torch.Tensor]:
+        """Also parameters that are in no group any more."""
+        return [*self.all, *everything(self.optimizer)]
+
+    @property
+    def way(self) -> int | None:
+        """After how many updates one finds the way in which the coming step will be made."""
+        repetition = self.optimizer._stepper.repetition
+        if repetition is None:
+            return None
+        return AHEAD if repetition._foresight.left else SHORT
+
+    def ways(self, updates: int) -> set[int | None]:
+        """The ways found after each of some more updates."""
+        found = set()
+        for _ in range(updates):
+            self.step(1)
+            found.add(self.way)
+        return found
+
+
+Change = Callable[[Training], None]
+Expected = Callable[[Change, Any, int], Training]
+
+
+def nothing(training: Training) -> None:
+    pass
+
+
+def group_values(**values: Any) -> Change:
+    def change(training: Training) -> None:
+        training.optimizer.param_groups[0].update(values)
+
+    change.__name__ = "_".join(values)
+    return change
+
+
+def rates_in_tensors(training: Training) -> None:
+    for group in training.optimizer.param_groups:
+        group["lr"] = torch.tensor(0.02)
+
+
+def a_rate_that_autograd_follows(training: Training) -> None:
+    training.optimizer.param_groups[0]["lr"] = torch.tensor(0.02, requires_grad=True)
+
+
+def a_gradient_more(training: Training) -> None:
+    training.weights.insert(2, training.frozen[0])
+
+
+def an_idle_group_wakes(training: Training) -> None:
+    training.weights.append(training.frozen[1])
+
+
+def a_gradient_less(training: Training) -> None:
+    training.weights.pop(0).grad = None
+
+
+def no_gradients(training: Training) -> None:
+    for weight in training.weights:
+        weight.grad = None
+    training.weights = []
+
+
+def one_group_more(training: Training) -> None:
+    training.weights.append(training.parameter(3))
+    training.optimizer.add_param_group({"params": training.weights[-1:], "lr": 0.3})
+
+
+def other_groups(training: Training) -> None:
+    first, *others = training.optimizer.param_groups
+    training.optimizer.param_groups = [dict(first, lr=0.01), *others]
+
+
+def an_equal_group(training: Training) -> None:
+    training.optimizer.param_groups[0] = dict(training.optimizer.param_groups[0], lr=0.01)
+
+
+def a_parameter_less(training: Training) -> None:
+    training.optimizer.param_groups[0]["params"].pop(0)
+
+
+def other_parameters(training: Training) -> None:
+    group = training.optimizer.param_groups[0]
+    group["params"] = group["params"][1:]
+
+
+def a_checkpoint(training: Training) -> None:
+    other = Training()
+    other.step(2)
+    training.optimizer.load_state_dict(copy.deepcopy(other.optimizer.state_dict()))
+
+
+def an_update_counted_elsewhere(training: Training) -> None:
+    training.optimizer.state[training.weights[0]]["step"].fill_(100)
+
+
+def every_update_counted_elsewhere(training: Training) -> None:
+    for weight in training.weights:
+        training.optimizer.state[weight]["step"].fill_(100)
+
+
+def state_forgotten(training: Training) -> None:
+    training.optimizer.state.clear()
+
+
+def another_mapping_of_state(training: Training) -> None:
+    optimizer = training.optimizer
+    optimizer.state = type(optimizer.state)(
+        dict, {key: copy.deepcopy(value) for key, value in optimizer.state.items()}
+    )
+
+
+def another_backend(training: Training) -> None:
+    training.optimizer.backend = "eager"
+
+
+def a_schedule(training: Training) -> None:
+    training.optimizer.schedule = unyoke.schedules.constant()
+
+
+def released(training: Training) -> None:
+    handle = unyoke.release(training.optimizer)
+    sum(weight.square().sum() for weight in training.weights).backward()
+    handle.remove()
+
+
+def negated_lazily(training: Training) -> None:
+    training.step(1)
+    single = training.weights[2]
+    single.grad = torch._neg_view(torch.ones(1))
+    training.optimizer.step()
+
+
+def moved(training: Training) -> None:
+    training.weights[0].data = training.weights[0].data.clone()
+
+
+CHANGES = [
+    *(
+        nothing,
+        rates_in_tensors,
+        a_rate_that_autograd_follows,
+        a_gradient_more,
+        an_idle_group_wakes,
+        a_gradient_less,
+    ),
+    *(no_gradients, one_group_more, other_groups, an_equal_group),
+    *(a_parameter_less, other_parameters, a_checkpoint, an_update_counted_elsewhere),
+    *(every_update_counted_elsewhere, state_forgotten, another_mapping_of_state),
+    *(another_backend, a_schedule, released, negated_lazily, moved),
+    *(group_values(lr=0.2), group_values(lr=0.0), group_values(weight_decay=0.1)),
+    *(group_values(betas=(0.5, 0.6)), group_values(eps=1.0), group_values(decay="l2")),
+    *(group_values(maximize=True), group_values(seed=77), group_values(updates=500)),
+    *(group_values(base_lr=0.4), group_values(rounding="stochastic")),
+]
+
+
+@pytest.fixture(params=[{}, ROUNDED_AT_RANDOM], ids=["to nearest", "at random"])
+def settings(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=[SHORT, AHEAD], ids=["short", "ahead"])
+def way(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def in_the_long_way(monkeypatch: pytest.MonkeyPatch) -> Expected:
+    def expected(change: Change, settings: Any, way: int) -> Training:
+        with monkeypatch.context() as patch:
+            patch.setattr(Repetition, "of", lambda *arguments: None)
+            patch.setattr(Scene, "holds", lambda scene: False)  # nothing is kept
+            training = Training(**settings)
+            training.step(way)
+            change(training)
+            training.step(AFTER)
+            assert training.way is None
+            return training
+
+    return expected
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_same_comes_of_any_change(
+    change: Change, settings: Any, way: int, in_the_long_way: Expected
+) -> None:
+    expected = in_the_long_way(change, settings, way)
+    training = Training(**settings)
+    training.step(way)
+    assert training.way == way
+    change(training)
+    training.step(AFTER)
+    assert_same_bits(training.everything(), expected.everything())
+    for one, other in zip(
+        training.optimizer.param_groups, expected.optimizer.param_groups, strict=True
+    ):
+        assert one["updates"] == other["updates"]
+        assert one["lr"] == other["lr"]
+
+
+@pytest.mark.parametrize("change", [an_idle_group_wakes, a_checkpoint, group_values(maximize=True)])
+def test_the_short_way_is_found_again(change: Change) -> None:
+    training = Training()
+    training.step(AHEAD)
+    change(training)
+    training.step(1)
+    assert training.way is None
+    assert AHEAD in training.ways(AHEAD)
+
+
+@pytest.mark.parametrize("change", [group_values(lr=0.2), group_values(betas=(0.5, 0.6))])
+def test_other_numbers_do_not_take_the_long_way(change: Change) -> None:
+    training = Training()
+    training.step(AHEAD)
+    repetition = training.optimizer._stepper.repetition
+    change(training)
+    assert training.ways(AHEAD) <= {SHORT, AHEAD}
+    assert training.optimizer._stepper.repetition is repetition
+
+
+def test_nothing_is_put_together_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be repeated is not tried at each step."""
+    training = Training()
+    training.step(SHORT)
+    another_backend(training)
+    asked: list[Any] = []
+    monkeypatch.setattr(backends, "question", lambda *arguments: asked.append(1))
+    training.step(AFTER)
+    assert not asked
+
+
+@pytest.mark.parametrize("switch", ["differentiable", "capturable"])
+def test_other_kinds_of_steps_are_made_in_the_long_way(switch: str, way: int) -> None:
+    training = Training()
+    training.step(way)
+    training.optimizer.param_groups[1][switch] = True
+    assert not training.optimizer._stepper.repeat()
+
+
+def test_released_gradients_are_left_alone(way: int) -> None:
+    training = Training()
+    training.step(way)
+    before = [tensor.clone() for tensor in training.everything()]
+    handle = unyoke.release(training.optimizer)
+    training.optimizer.step()
+    assert_same_bits(training.everything(), before)
+    handle.remove()
+    training.optimizer.step()
+    assert not torch.equal(training.weights[0], before[0])
+
+
+def test_a_verdict_on_a_device_is_not_passed_over(way: int) -> None:
+    training = Training(backend="cpu")
+    training.step(way)
+    training.optimizer.found_inf = torch.ones(())
+    with pytest.raises(RuntimeError, match="GradScaler's verdict"):
+        training.optimizer.step()
+
+
+FOLLOWED: list[tuple[dict[str, Any], int]] = [
+    ({}, AHEAD),
+    ({"schedule": unyoke.schedules.cosine(150)}, AHEAD),
+    ({"schedule": unyoke.schedules.warm_restarts(10), "lr": 1.0}, AHEAD),
+    (
+        {
+            "schedule": unyoke.schedules.warm_restarts(first=20, growth=2),
+            "weight_decay": unyoke.normalized(0.05),
+        },
+        AHEAD,
+    ),
+    ({"schedule": lambda t: 1 / (1 + t)}, SHORT),
+    ({"weight_decay": lambda t: 0.01 / (1 + t)}, SHORT),
+    ({"weight_decay": 0, "lr": 1}, AHEAD),
+    ({"lr": torch.tensor(0.05)}, SHORT),
+]
+
+
+@pytest.mark.parametrize(("settings", "way"), FOLLOWED)
+def test_rates_are_followed(
+    settings: dict[str, Any], way: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through several series, which no restart breaks off, and past the schedules' ends."""
+    formed: list[int] = []
+    form = Foresight.form
+    monkeypatch.setattr(Foresight, "form", lambda each: formed.append(each._length) or form(each))
+    training, expected = Training(**settings), Training(backend="eager", **settings)
+    ways = set()
+    for _ in range(20):
+        for each in (training, expected):
+            each.step(8)
+        ways.add(training.way)
+        for one, other in zip(
+            training.optimizer.param_groups, expected.optimizer.param_groups, strict=True
+        ):
+            assert (one["lr"], one["weight_decay"]) == (other["lr"], other["weight_decay"])
+    assert way in ways
+    if way == AHEAD:
+        assert formed == [4, 8, 16, 32, 64, 64]
+    else:
+        assert AHEAD not in ways
+    assert_close(training, expected)
+
+
+def test_hyperparameters_that_change_in_place(way: int) -> None:
+    found = []
+    for backend in ("cpu", "eager"):
+        training = Training(backend=backend)
+        betas = [0.9, 0.999]
+        training.optimizer.param_groups[0]["betas"] = betas
+        training.step(way)
+        betas[0] = 0.5
+        training.step(AFTER)
+        found.append(training)
+    assert_close(*found)
+
+
+@pytest.mark.parametrize("direction", ["nadam", "radam", "lion", "heavy_ball", "adabayes"])
+def test_directions_of_every_kind(direction: str) -> None:
+    """With numbers of their own per parameter, without, and with a first step unlike the rest."""
+    found = []
+    for backend in ("cpu", "eager"):
+        torch.manual_seed(0)
+        generator = torch.Generator().manual_seed(4)
+        weight = torch.nn.Parameter(normal((7,), generator, torch.float64))
+        optimizer = unyoke.Optimizer([weight], lr=0.01, direction=direction, backend=backend)
+        for _ in range(30):
+            weight.grad = normal((7,), generator, torch.float64)
+            optimizer.step()
+        found.append(everything(optimizer))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_torch_s_schedulers_are_followed() -> None:
+    found = []
+    for backend in ("cpu", "eager"):
+        training = Training(backend=backend)
+        scheduler = torch.optim.lr_scheduler.StepLR(training.optimizer, step_size=9, gamma=0.5)
+        for _ in range(40):
+            training.step(1)
+            scheduler.step()
+        found.append(training)
+    assert_close(*found)
+
+
+def test_a_rate_that_is_moved_at_each_step_is_not_formed_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = Training()
+    training.step(SHORT)
+    monkeypatch.setattr(Foresight, "form", lambda foresight: pytest.fail("formed in vain"))
+    for k in range(AHEAD):
+        training.optimizer.param_groups[1]["lr"] = 0.01 / (1 + k)
+        training.step(1)
+
+
+def test_autograd_hears_of_every_update(way: int) -> None:
+    training = Training()
+    training.step(way)
+    versions = [weight._version for weight in training.weights]
+    training.step(1)
+    assert [weight._version for weight in training.weights] == [v + 1 for v in versions]
+
+
+def test_a_closure_hooks_and_an_error_between(way: int) -> None:
+    training = Training()
+    training.step(way)
+    seen: list[str] = []
+    handle = training.optimizer.register_step_pre_hook(lambda *arguments: seen.append("hook"))
+    assert training.optimizer.step(lambda: seen.append("closure") or 2.5) == 2.5
+    assert seen == ["hook", "closure"]
+    handle.remove()
+    training.optimizer.schedule = unyoke.schedules.cosine(50)
+    before = [tensor.clone() for tensor in everything(training.optimizer)]
+    training.optimizer.param_groups[1]["lr"] = 0.7
+    with pytest.raises(RuntimeError, match="use one of the two"):
+        training.optimizer.step()
+    assert_same_bits(everything(training.optimizer), before)
+
+
+def assert_close(one: Training, other: Training) -> None:
+    """torch's square root is not always the nearest number, so nearly equal is what there is."""
+    pairs = zip(everything(one.optimizer), everything(other.optimizer), strict=True)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
