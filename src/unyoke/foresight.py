@@ -56,7 +56,6 @@ class Foresight:
         self._series: Series | None = None
         self._values: list[Any] = []
         self.left, self._length = 0, FIRST
-        self._singles = [how for how in repeated if how.has_singles]
         # A function of somebody else's may answer otherwise when it is asked again
         self._is_pure = isinstance(schedule, Schedule | None) and all(
             isinstance(weight_decays[index], Normalized | None) for index, _ in plans
@@ -71,9 +70,7 @@ class Foresight:
         if not self.left:
             return False
         self.left -= 1
-        series = self._series
-        signs = not self._singles or all(how.reads_signs() for how in self._singles)
-        if signs and series is not None and not series.make():
+        if self._series is not None and not self._series.make():
             return True
         self.left, self._length = 0, FIRST
         return False

@@ -52,6 +52,7 @@ class Repetition:
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._schedule, self._backend = optimizer.schedule, optimizer.backend
         self._plans, self._repeated = plans, repeated
+        self._asking = [how for how in repeated if how.asks_python]
         self._changed, self._question = question.changed, question
         self._weights = [weight for _, plan in plans for weight in plan.work.weights]
         weight_decays = optimizer._weight_decays
@@ -96,6 +97,8 @@ class Repetition:
             or optimizer.schedule is not self._schedule
             or optimizer.backend != self._backend
         ):
+            return False
+        if self._asking and not all(how.readable() for how in self._asking):
             return False
         ahead = self._foresight
         made = ahead.made()

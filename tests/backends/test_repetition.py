@@ -318,6 +318,17 @@ def test_a_verdict_on_a_device_is_not_passed_over(way: int) -> None:
         training.optimizer.step()
 
 
+def test_a_sparse_gradient_is_refused_and_changes_nothing(way: int) -> None:
+    training = Training()
+    training.step(way)
+    before = [tensor.clone() for tensor in training.everything()]
+    training.weights[1].grad = torch.eye(4, 3).to_sparse()
+    with pytest.raises(RuntimeError, match="sparse"):
+        training.optimizer.step()
+    assert_same_bits(training.everything(), before)
+    training.step(AFTER)
+
+
 FOLLOWED: list[tuple[dict[str, Any], int]] = [
     ({}, AHEAD),
     ({"schedule": unyoke.schedules.cosine(150)}, AHEAD),

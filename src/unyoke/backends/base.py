@@ -138,7 +138,7 @@ class Repeated(Protocol):
             say whether the tensors are still as they were; None where only ``why_not`` can say.
         kernels: the addresses of each kernel and of what it is told, and how many chunks it does;
             None where threads share them.
-        has_singles: whether the questions leave out what :meth:`reads_signs` says.
+        asks_python: whether the questions leave out what :meth:`readable` says.
     """
 
     @property
@@ -146,10 +146,10 @@ class Repeated(Protocol):
     @property
     def kernels(self) -> Sequence[tuple[int, int, int]] | None: ...
     @property
-    def has_singles(self) -> bool: ...
+    def asks_python(self) -> bool: ...
 
-    def reads_signs(self) -> bool:
-        """Whether the numbers in memory are the gradients', and not to be negated when read."""
+    def readable(self) -> bool:
+        """Whether what the questions leave out is as it was; to be asked before them."""
 
     def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
         """One update's numbers as the kernels read them."""

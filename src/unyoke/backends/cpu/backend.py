@@ -96,7 +96,6 @@ class Prepared:
 
     def __init__(self, work: Work, tables: Sequence[Table]) -> None:
         self._tables = tables
-        self._singles = [table for table in tables if table.singles]
         self._models = work.models
         self._pick = itemgetter(*work.rule.coefficient_names)
         self._row = struct.Struct(f"{len(work.rule.coefficient_names) + 2}d")
@@ -116,9 +115,9 @@ class Prepared:
         return None if None in alone else [each for each in alone if each is not None]
 
     @property
-    def has_singles(self) -> bool:
-        """Whether there are parameters of one element."""
-        return bool(self._singles)
+    def asks_python(self) -> bool:
+        """Whether compiled code leaves something out that :meth:`readable` asks."""
+        return any(table.asks_python for table in self._tables)
 
     def holds(self, work: Work) -> bool:
         """Take over this update's numbers; False if anything else has changed as well."""
@@ -135,11 +134,11 @@ class Prepared:
         except (TypeError, ValueError, RuntimeError, struct.error):
             return False  # a number has become a row of numbers
         self._which = work.which
-        return self.reads_signs()
+        return True
 
-    def reads_signs(self) -> bool:
-        """Whether no gradient of one element is a view that is negated lazily."""
-        return not self._singles or all(table.reads_signs() for table in self._singles)
+    def readable(self) -> bool:
+        """Whether that is as it was; to be asked before compiled code asks the rest."""
+        return all(table.readable() for table in self._tables)
 
     def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
         """One set of coefficients as kernels read it; seed and t follow, for random bits."""

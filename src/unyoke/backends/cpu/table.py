@@ -60,7 +60,9 @@ def run(job):
             for offset in (0, 64, 128):
                 prefetch(nearby + offset)
             entry = addresses + 8 * (buffer * tensors + tensor)
-            if ask(device, handle) != 0 or (buffer <= 1 and ask(layout, handle) != 0):
+            if ask(device, handle) != 0:
+                return 1
+            if layout != 0 and buffer <= 1 and ask(layout, handle) != 0:
                 return 1
             place = ask(data_ptr, handle)
             if buffer > 1 and place == word_at(entry, 0):
@@ -86,14 +88,17 @@ def run(job):
 def questions() -> Integers:
     """The addresses of torch's C functions that say what a tensor is and where.
 
+    That of the layout is 0 in torch 2.8, which does not have it.
+
     Raises:
-        AttributeError: this torch does not have them.
+        AttributeError: this torch does not have the others.
     """
     library = ctypes.CDLL(torch._C.__file__)
     windows = Path(torch.__file__).parent / "lib" / "torch_cpu.dll"
     if windows.exists():
         library = ctypes.CDLL(str(windows))
-    functions = [getattr(library, f"aoti_torch_get_{name}") for name in QUESTIONS]
+    layout = getattr(library, f"aoti_torch_get_{QUESTIONS[0]}", None)
+    functions = [layout, *(getattr(library, f"aoti_torch_get_{name}") for name in QUESTIONS[1:])]
     return np.array([ctypes.cast(f, ctypes.c_void_p).value or 0 for f in functions], dtype=np.int64)
 
 
@@ -132,7 +137,7 @@ class Table:
         models: how many models a stack has in its first dimension.
 
     Attributes:
-        singles: parameters of one element, whose gradients may be views that are negated lazily.
+        asks_python: whether :meth:`readable` has something to ask.
     """
 
     def __init__(
@@ -154,7 +159,10 @@ class Table:
         self._not_swapped = [weakref.ref(state) for column in states for state in column]
         places = objects.places()
         self._python_finds_tensors = places is None
-        self.singles = [k for k, weight in enumerate(weights) if weight.numel() == 1]
+        # A view that is negated lazily is dense if it has one element, and only then
+        self._singles = [weight for weight in weights if weight.numel() == 1]
+        self._python_asks_layouts = questions()[0] == 0
+        self.asks_python = bool(self._singles or self._python_asks_layouts)
         self._sets: Sequence[int] | None = None
         self._models = models or 1
         self._chunks = _chunks(weights, self._models)
@@ -199,14 +207,23 @@ class Table:
 
     def holds(self) -> bool:
         """Read where everything is now; False if anything is not what it was, but for its place."""
+        if not self.readable():
+            return False
         if self._python_finds_tensors:
             self._handles[:2] = _handles(self._weights), _handles(self._grads)
         return not self._moved()
 
-    def reads_signs(self) -> bool:
-        """Whether the numbers in memory are the gradients', and not to be negated when read."""
-        grads = [self._weights[k].grad for k in self.singles]
-        return not any(grad is not None and grad.is_neg() for grad in grads)
+    def readable(self) -> bool:
+        """Whether what compiled code does not ask is as it was; to be asked before it.
+
+        That is layouts, where torch has no C function for them, and signs: numbers in memory may
+        have to be negated when they are read.
+        """
+        signs = all(weight.grad is None or not weight.grad.is_neg() for weight in self._singles)
+        if not (signs and self._python_asks_layouts):
+            return signs
+        tensors = (each for w in self._weights for each in (w, w.grad) if each is not None)
+        return all(each.layout is torch.strided for each in tensors)
 
     def run(self, coefficients: int, sets: Sequence[int] | None) -> None:
         """Update all chunks.
