@@ -190,7 +190,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
 
 
 def test_workers_never_see_ctrl_c() -> None:
-    with workers.worker_pool(1, "line.py:line") as pool:
+    with workers.worker_pool(1) as pool:
         blocked = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
     assert signal.SIGINT in blocked
 

@@ -207,7 +207,7 @@ class TestShards:
 def test_names_that_are_no_executor(name: str, message: str, tmp_path: Path) -> None:
     if name.startswith("slurm"):
         pytest.importorskip("submitit")
-    with pytest.raises(StudyError, match=message), executors.start(name, 1, "digits"):
+    with pytest.raises(StudyError, match=message), executors.start(name, 1):
         pass
 
 
@@ -222,7 +222,7 @@ def test_a_missing_library_names_the_extra(
     extra = name.partition(":")[0]
     with (
         pytest.raises(StudyError, match=rf"needs {library}: pip install 'unyoke\[{extra}\]'"),
-        executors.start(name, 1, "digits"),
+        executors.start(name, 1),
     ):
         pass
 

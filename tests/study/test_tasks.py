@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from unyoke.study import Task, workers
-from unyoke.study.digits import _shuffled_digits, digits
+from unyoke.study.digits import digits
 from unyoke.study.errors import StudyError
 from unyoke.study.tasks import load, refer
 
@@ -98,18 +96,3 @@ def test_digits_are_split_alike_for_every_seed_and_begin_differently() -> None:
     weights, same, differ = (next(task.model.parameters()) for task in (first, again, other))
     assert torch.equal(weights, same)
     assert not torch.equal(weights, differ)
-
-
-def test_missing_scikit_learn_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without_sklearn(name: str, *rest: Any) -> Any:
-        if name.split(".")[0] == "sklearn":
-            raise ModuleNotFoundError("No module named 'sklearn'")
-        return real(name, *rest)
-
-    _shuffled_digits.cache_clear()
-    monkeypatch.setattr(builtins, "__import__", without_sklearn)
-    with pytest.raises(StudyError, match=r"pip install 'unyoke\[demo\]'") as refused:
-        load(refer("digits"))(0)
-    one_line(refused)

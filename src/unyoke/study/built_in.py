@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unyoke.study.data import Source
+from unyoke.study.errors import StudyError
 
 
 @dataclass(frozen=True)
@@ -17,14 +18,12 @@ class BuiltIn:
         module: what holds the task's function.
         function: the function's name. It takes the seed, and the data's folder if there is one.
         models: a module whose code is a part of the task too.
-        preload: what the task imports, so that workers find it imported already.
         source: the files that it reads, or None.
     """
 
     module: str
     function: str
     models: str | None = None
-    preload: tuple[str, ...] = ()
     source: Source | None = None
 
 
@@ -60,15 +59,14 @@ SHAKESPEARE = Source(
     get="save data/tinyshakespeare/input.txt of github.com/karpathy/char-rnn",
 )
 
-_SKLEARN = ("sklearn.datasets",)
 _SMALL = "unyoke.study.small_resnet"
 _SHAKE = "unyoke.study.shake_shake"
 _CHARACTERS = "unyoke.study.character_models"
 
 BUILT_IN: Mapping[str, BuiltIn] = {
-    "digits": BuiltIn("unyoke.study.digits", "digits", preload=_SKLEARN),
-    "breast-cancer": BuiltIn("unyoke.study.tabular", "breast_cancer", preload=_SKLEARN),
-    "diabetes": BuiltIn("unyoke.study.tabular", "diabetes", preload=_SKLEARN),
+    "digits": BuiltIn("unyoke.study.digits", "digits"),
+    "breast-cancer": BuiltIn("unyoke.study.tabular", "breast_cancer"),
+    "diabetes": BuiltIn("unyoke.study.tabular", "diabetes"),
     "fashion-mnist": BuiltIn("unyoke.study.fashion", "fashion_mnist", source=FASHION_MNIST),
     "cifar10": BuiltIn("unyoke.study.cifar", "cifar10", _SMALL, source=CIFAR10),
     "cifar100": BuiltIn("unyoke.study.cifar", "cifar100", _SMALL, source=CIFAR100),
@@ -82,3 +80,24 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     ),
 }
 """Every built-in task by its name."""
+
+TABULAR = "tabular"
+TABLES = ("breast-cancer", "diabetes")
+"""The tasks that `tabular` stands for: `tabular:NAME` is each, `tabular` alone the first."""
+
+
+def resolve(text: str) -> str:
+    """The name of the built-in task that `text` is another name of; any other text as it is.
+
+    Raises:
+        StudyError: it names a table that there is not.
+    """
+    family, _, table = text.partition(":")
+    if family != TABULAR:
+        return text
+    if table and table not in TABLES:
+        raise StudyError(
+            f"the task {text!r} is none: the tables are "
+            f"{' and '.join(f'{TABULAR}:{name}' for name in TABLES)}"
+        )
+    return table or TABLES[0]

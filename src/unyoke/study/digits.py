@@ -24,7 +24,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from unyoke.study.errors import StudyError
+from unyoke.study import shipped
 from unyoke.study.task import Task
 
 if TYPE_CHECKING:
@@ -64,15 +64,7 @@ def digits(seed: int) -> Task:
 def _shuffled_digits() -> tuple[Tensor, Tensor]:
     import torch
 
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise StudyError(
-            "the task 'digits' reads the data that scikit-learn ships, and scikit-learn cannot be "
-            f"imported ({error}); install it with: pip install 'unyoke[demo]'"
-        ) from error
-
-    data = load_digits()
-    order = torch.randperm(len(data.target), generator=torch.Generator().manual_seed(0))
-    inputs = torch.tensor(data.data, dtype=torch.float32)[order] / 8 - 1
-    return inputs, torch.tensor(data.target, dtype=torch.int64)[order]
+    pixels, classes = shipped.digits()
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(0))
+    inputs = torch.tensor(pixels, dtype=torch.float32)[order] / 8 - 1
+    return inputs, torch.tensor(classes, dtype=torch.int64)[order]

@@ -80,7 +80,7 @@ def run(
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape, extend=extend))
             if not _wanted(ledger, landscape, refine, shard):
                 return ledger.count()
-        started = stack.enter_context(executors.start(executor, workers, landscape.task.name))
+        started = stack.enter_context(executors.start(executor, workers))
         # Before anything is created, the task must have shown that it can be used.
         largest = max((size for size in landscape.batch_sizes if size is not None), default=None)
         probe = started.submit(worker_processes.probe, landscape.task, landscape.seeds[0], largest)

@@ -46,14 +46,13 @@ class Executor(ABC):
 class Processes(Executor):
     """Processes of this machine, one thread each."""
 
-    def __init__(self, workers: int, task: str) -> None:
+    def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._task = task
         self._pools = ExitStack()
         self._pool = self._start()
 
     def _start(self) -> Any:
-        return self._pools.enter_context(worker_processes.worker_pool(self.workers, self._task))
+        return self._pools.enter_context(worker_processes.worker_pool(self.workers))
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         try:
@@ -150,20 +149,19 @@ class Slurm(Executor):
 
 
 @contextmanager
-def start(name: str, workers: int, task: str) -> Iterator[Executor]:
+def start(name: str, workers: int) -> Iterator[Executor]:
     """The executor of that name, gone when the context ends.
 
     Args:
         name: one of `KINDS`.
         workers: how many processes or jobs at the same time; a cluster knows it by itself.
-        task: the task's name; what it imports is imported before the processes begin.
 
     Raises:
         StudyError: there is no such executor, its library is missing, or it does not answer.
     """
     kind, _, rest = name.partition(":")
     if kind == "processes" and not rest:
-        with Processes(workers, task) as processes:
+        with Processes(workers) as processes:
             yield processes
     elif kind == "dask" and rest:
         with _dask(rest) as client:

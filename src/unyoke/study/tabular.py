@@ -7,13 +7,14 @@ same for every seed; the seed draws the initial weights and the order of the bat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from unyoke.study.errors import StudyError
+from unyoke.study import shipped
 from unyoke.study.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ BATCH_SIZE = 25
 
 def breast_cancer(seed: int) -> Task:
     """569 tumours, 30 measurements, malignant or benign: 100 train, 200 choose, 269 report."""
-    train, validation, test = _parts("breast_cancer", 100, 200)
+    train, validation, test = _parts(shipped.breast_cancer, 100, 200, classes=True)
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(30, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
     return Task(model, train, validation, test, batch_size=BATCH_SIZE)
@@ -37,7 +38,7 @@ def diabetes(seed: int) -> Task:
     The error is the squared error as a share of the variance of the training targets: 100 % is
     what their mean achieves.
     """
-    train, validation, test = _parts("diabetes", 100, 150)
+    train, validation, test = _parts(shipped.diabetes, 100, 150, classes=False)
     torch.manual_seed(seed)
     model = nn.Sequential(
         nn.Linear(10, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1), nn.Flatten(start_dim=0)
@@ -59,22 +60,18 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 @cache
-def _parts(name: str, training: int, validation: int) -> tuple[Samples, Samples, Samples]:
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise StudyError(
-            f"the task {name.replace('_', '-')!r} reads the data that scikit-learn ships, and "
-            f"scikit-learn cannot be imported ({error}); install it with: "
-            "pip install 'unyoke[demo]'"
-        ) from error
-
-    inputs, targets = getattr(datasets, f"load_{name}")(return_X_y=True)
+def _parts(
+    read: Callable[[], tuple[shipped.Numbers, shipped.Numbers]],
+    training: int,
+    validation: int,
+    *,
+    classes: bool,
+) -> tuple[Samples, Samples, Samples]:
+    inputs, targets = read()
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
     columns = _scaled(torch.tensor(inputs)[order], training)
     answers = torch.tensor(targets)[order]
-    if answers.is_floating_point():
-        answers = _scaled(answers, training)
+    answers = answers.long() if classes else _scaled(answers, training)
     bounds = [training, training + validation]
     first, second, third = zip(
         columns.tensor_split(bounds), answers.tensor_split(bounds), strict=True

@@ -50,11 +50,6 @@ def refer(text: str, data: str | None = None) -> TaskReference:
     return TaskReference(f"{file.name}:{function}", _digest(file), str(file.resolve()))
 
 
-def preload(name: str) -> tuple[str, ...]:
-    """What the task of this name is known to import."""
-    return BUILT_IN[name].preload if name in BUILT_IN else ()
-
-
 def load(reference: TaskReference) -> Callable[[int], Task]:
     """The function that builds the task from a seed. Runs the task's file.
 

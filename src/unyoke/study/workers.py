@@ -25,7 +25,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, TaskReference
 from unyoke.study.outcome import Outcome
 from unyoke.study.task import Task
-from unyoke.study.tasks import load, preload
+from unyoke.study.tasks import load
 
 
 class Finished(NamedTuple):
@@ -43,14 +43,11 @@ def available_cores() -> int:
 
 
 @contextmanager
-def worker_pool(workers: int, task: str) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `workers` processes, all gone when the context ends, whatever they were doing.
-
-    What `task` is known to import is imported once, before the workers are forked.
-    """
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `workers` processes, all gone when the context ends, whatever they were doing."""
     context = multiprocessing.get_context("forkserver")
     # torch imports torch._dynamo, as large as itself, when a process makes its first optimizer.
-    context.set_forkserver_preload(["unyoke.study.training", "torch._dynamo", *preload(task)])
+    context.set_forkserver_preload(["unyoke.study.training", "torch._dynamo"])
     # What is blocked here stays blocked in the server and in all that it forks. The tracker that it
     # needs unblocks as it starts, so that comes first.
     resource_tracker.ensure_running()
