@@ -24,6 +24,30 @@ def test_the_default_is_the_must_reach() -> None:
     assert landscape.schedules == ("cosine",)
 
 
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("tabular", "breast-cancer"),
+        ("tabular:breast-cancer", "breast-cancer"),
+        ("tabular:diabetes", "diabetes"),
+    ],
+)
+def test_tabular_is_another_name_of_the_tables(word: str, name: str) -> None:
+    """The same ledger, axes and command as by the table's own name."""
+    asked = request.landscape(task=word)
+    assert asked == request.landscape(task=name)
+    assert asked.task.name == name
+    assert asked.axes != request.landscape().axes
+    assert defaults.quick(word) == defaults.quick(name)
+    command = map_command(asked, Path("out"))
+    assert command == f"unyoke map --out out --task {name}"
+
+
+def test_a_table_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(StudyError, match="tabular:breast-cancer and tabular:diabetes"):
+        request.landscape(task="tabular:iris")
+
+
 def test_an_axis_is_for_all_optimizers_or_for_one() -> None:
     landscape = request.landscape(
         optimizers="SGDW, AdamW", lr=["0.1,0.2", "SGDW=0.5"], weight_decay=["AdamW=0,1e-3"]

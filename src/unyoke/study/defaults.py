@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unyoke.study.axes import parse_axis
+from unyoke.study.built_in import resolve
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Axes
 from unyoke.study.optimizers import decay, direction
@@ -86,7 +87,7 @@ FULL = Preset(
 
 def full(task: str) -> Preset:
     """The usual landscape of a built-in task; of any other, that of the default task."""
-    return _OTHERS.get(task, FULL)
+    return _OTHERS.get(resolve(task), FULL)
 
 
 def quick(task: str) -> Preset:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from unyoke.study.built_in import BUILT_IN
+from unyoke.study.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import TaskReference
 from unyoke.study.task import Task
@@ -29,6 +29,7 @@ def refer(text: str, data: str | None = None) -> TaskReference:
     Raises:
         StudyError: there is no such task, no such file, or no data for it.
     """
+    text = resolve(text)
     if text in BUILT_IN and BUILT_IN[text].source is not None:
         return _refer_with_data(text, data)
     if data is not None:
@@ -41,7 +42,7 @@ def refer(text: str, data: str | None = None) -> TaskReference:
     name, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
         raise StudyError(
-            f"unknown task {text!r}; built in: {', '.join(BUILT_IN)}; "
+            f"unknown task {text!r}; built in: {', '.join(BUILT_IN)}, {TABULAR}; "
             "or give your own as file.py:function"
         )
     file = Path(name)
