@@ -7,6 +7,7 @@ not name stands wherever its own imports put it, and must not be a way around th
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -112,7 +113,9 @@ def imports() -> tuple[Import, ...]:
 
 
 def internal() -> list[Import]:
-    return [i for i in imports() if i.target.split(".")[0] == "unyoke" and not i.for_types]
+    """Imports of unyoke's own; of the package's, those too that it makes when it is asked."""
+    own = [i for i in imports() if i.target.split(".")[0] == "unyoke"]
+    return [i for i in own if not i.for_types or not i.importer]
 
 
 def below_unyoke(target: str) -> str:
@@ -222,21 +225,42 @@ def test_heavy_imports_wait_until_they_are_used() -> None:
     assert not faults, listing(faults)
 
 
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    """Importing it would put it in the function's place."""
+    clashing = set(unyoke.__all__) & {room(module) for module in modules()}
+    assert clashing == {"decays", "directions", "groups", "optimizers", "schedules"}
+
+
+def test_public_names_are_found_and_others_are_not() -> None:
+    assert set(unyoke.__all__) <= set(dir(unyoke))
+    assert unyoke.release is importlib.import_module("unyoke.releasing").release
+    assert unyoke.AdamW is importlib.import_module("unyoke.optimizers").AdamW
+    with pytest.raises(AttributeError, match="'unyoke' has no attribute 'AdamV'"):
+        unyoke.AdamV  # noqa: B018 - to ask for it is the test
+
+
 def test_import_unyoke_is_light(capsys: pytest.CaptureFixture[str]) -> None:
-    """In a process of its own: neither the heavy packages nor the study come along."""
+    """In a process of its own: neither the heavy packages nor the study come along.
+
+    Not with all of its public names either; and torch only with them.
+    """
     script = """
 import json, sys, time
+import unyoke
+alone = "torch" in sys.modules
 import torch
 before, start = set(sys.modules), time.perf_counter()
-import unyoke
+for name in unyoke.__all__:
+    getattr(unyoke, name)
 seconds = time.perf_counter() - start
-print(json.dumps([seconds, sorted(set(sys.modules) - before)]))
+print(json.dumps([seconds, alone, sorted(set(sys.modules) - before)]))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    seconds, new = json.loads(run.stdout)
+    seconds, with_torch, new = json.loads(run.stdout)
     with capsys.disabled():
-        print(f"\n`import unyoke` adds {1000 * seconds:.1f} ms to `import torch`")
-    assert "unyoke" in new
+        print(f"\nall of unyoke adds {1000 * seconds:.1f} ms to `import torch`")
+    assert not with_torch
+    assert "unyoke.optimizers" in new
     heavy = [name for name in new if name.split(".")[0] in HEAVY]
-    assert not heavy, f"import unyoke brings {heavy}"
+    assert not heavy, f"unyoke brings {heavy}"
     assert not [name for name in new if name.startswith(("unyoke.study", "unyoke.cli"))]

@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 
 import unyoke
 from unyoke import schedules
-from unyoke.release import ReleasedGradient
+from unyoke.releasing import ReleasedGradient
 
 FORMATS: list[dict[str, Any]] = [
     {},

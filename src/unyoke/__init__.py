@@ -8,44 +8,42 @@ Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from unyoke import decays, directions, optimizers, schedules
-from unyoke.decays import normalized, timescale
-from unyoke.decouple import decouple
-from unyoke.optimizer import Optimizer
-from unyoke.optimizers import (
-    SGD,
-    SGDW,
-    AdaBayes,
-    AdaBayesFP,
-    Adadelta,
-    AdadeltaW,
-    Adagrad,
-    AdagradW,
-    Adam,
-    Adamax,
-    AdamaxW,
-    AdamW,
-    AMSGrad,
-    AMSGradW,
-    LambW,
-    LarsW,
-    Lion,
-    LionW,
-    Muon,
-    MuonW,
-    NAdam,
-    NAdamW,
-    NDAdam,
-    RAdam,
-    RAdamW,
-    RMSprop,
-    RMSpropW,
-)
-from unyoke.release import release
-
 if TYPE_CHECKING:
-    from unyoke import groups
+    from unyoke import decays, directions, groups, optimizers, schedules
     from unyoke.convert import from_torch, to_torch
+    from unyoke.decays import normalized, timescale
+    from unyoke.decoupling import decouple
+    from unyoke.optimizer import Optimizer
+    from unyoke.optimizers import (
+        SGD,
+        SGDW,
+        AdaBayes,
+        AdaBayesFP,
+        Adadelta,
+        AdadeltaW,
+        Adagrad,
+        AdagradW,
+        Adam,
+        Adamax,
+        AdamaxW,
+        AdamW,
+        AMSGrad,
+        AMSGradW,
+        LambW,
+        LarsW,
+        Lion,
+        LionW,
+        Muon,
+        MuonW,
+        NAdam,
+        NAdamW,
+        NDAdam,
+        RAdam,
+        RAdamW,
+        RMSprop,
+        RMSpropW,
+    )
+    from unyoke.releasing import release
 
 __version__ = "0.1.0"
 
@@ -91,15 +89,33 @@ __all__ = [
     "to_torch",
 ]
 
-_LATER = {"groups": "unyoke.groups", "from_torch": "unyoke.convert", "to_torch": "unyoke.convert"}
-"""Public names that most programs do not use, and where they are: imported when asked for."""
+_MODULES = {"decays", "directions", "groups", "optimizers", "schedules"}
+
+_HOMES = {
+    "Optimizer": "unyoke.optimizer",
+    "decouple": "unyoke.decoupling",
+    "from_torch": "unyoke.convert",
+    "normalized": "unyoke.decays",
+    "release": "unyoke.releasing",
+    "timescale": "unyoke.decays",
+    "to_torch": "unyoke.convert",
+}
+"""Where the public names are that are not optimizers."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    """A public name, imported when it is asked for.
+
+    So the command line answers at once, and starts its workers before it imports torch itself. No
+    module has the name of a function here, or importing the module would take its place.
+    """
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_LATER[name])
-    return module if name == "groups" else getattr(module, name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    found = getattr(importlib.import_module(_HOMES.get(name, "unyoke.optimizers")), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -34,7 +34,7 @@ from unyoke.update import Decay, Direction, Rule, combine
 
 if TYPE_CHECKING:
     from unyoke.explain import Explanation
-    from unyoke.release import Release
+    from unyoke.releasing import Release
 
 COMMON = (
     "lr",
