@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -191,3 +193,16 @@ def test_backends_says_of_each_what_it_lacks_here() -> None:
     assert [line.split(maxsplit=1) for line in lines] == [
         [name, lacking or "ready"] for name, lacking in table()
     ]
+
+
+def test_workers_are_on_their_way_before_the_command_imports_torch() -> None:
+    script = """
+import sys
+from unyoke.cli import main
+from unyoke.study import workers
+workers.start_server = lambda: print("torch" in sys.modules)
+main(["map", "--task", "nowhere.py:task"])
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stdout.split() == ["False"]

@@ -104,8 +104,11 @@ def map_command(
     steps of a factor 4, and AdamW=2^-10:2^-2 is for one optimizer only. λ is the paper's weight
     decay, per update and not multiplied by α.
     """
-    from unyoke.study import defaults, driver, request
     from unyoke.study import workers as worker_processes
+
+    if executor == "processes":
+        worker_processes.start_server()  # which imports torch while this process does
+    from unyoke.study import defaults, driver, request
     from unyoke.study.progress import ProgressBar
     from unyoke.study.statistics import require_libraries
 

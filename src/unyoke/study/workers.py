@@ -42,9 +42,11 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `workers` processes, all gone when the context ends, whatever they were doing."""
+def start_server() -> None:
+    """Start the process that workers are forked from, if it has not begun.
+
+    It imports what they need once; this process goes on meanwhile. The server ends with it.
+    """
     context = multiprocessing.get_context("forkserver")
     # torch imports torch._dynamo, as large as itself, when a process makes its first optimizer.
     context.set_forkserver_preload(["unyoke.study.training", "torch._dynamo"])
@@ -56,6 +58,13 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `workers` processes, all gone when the context ends, whatever they were doing."""
+    start_server()
+    context = multiprocessing.get_context("forkserver")
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     try:
