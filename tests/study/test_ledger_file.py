@@ -8,6 +8,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -143,6 +146,30 @@ class TestVersion1:
         with closing(sqlite3.connect(old / FILE_NAME)) as connection, pytest.raises(sqlite3.Error):
             migrate(connection)
         assert sqlite_content(old) == before
+
+
+def test_a_ledger_whose_cells_have_other_keys_is_refused_untouched(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    """As one that says "batch_size": null where it means the task's own."""
+    fill(tmp_path, landscape, lambda cell: cell.lr)
+    for cell in landscape.cells():
+        text = json.dumps(asdict(cell), sort_keys=True)
+        key = sha256(text.encode()).hexdigest()[:32]
+        changed(
+            tmp_path,
+            "UPDATE cells SET key = ?, configuration = ? WHERE key = ?",
+            *(key, text, cell.key),
+        )
+    before = sqlite_content(tmp_path)
+    for attempt in (Ledger.open_to_read, partial(Ledger.open_to_write, landscape=landscape)):
+        with pytest.raises(StudyError, match="otherwise than this unyoke does") as refused:
+            attempt(tmp_path)
+        assert "\n" not in str(refused.value)
+    assert sqlite_content(tmp_path) == before
+    changed(tmp_path, "UPDATE cells SET configuration = '{}'")
+    with pytest.raises(StudyError, match="otherwise than this unyoke does"):
+        Ledger.open_to_read(tmp_path)
 
 
 def sqlite_content(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,12 +16,13 @@ import numpy as np
 import pytest
 
 from unyoke.study import curves
+from unyoke.study.axes import parse_axis
 from unyoke.study.comparisons import Row, comparisons
 from unyoke.study.curves import read_curves
 from unyoke.study.errors import StudyError
 from unyoke.study.figures import drawn
 from unyoke.study.findings import Finding, colour_range, edge_text, extension, find
-from unyoke.study.landscape import Cell, Landscape
+from unyoke.study.landscape import Axes, Cell, Landscape
 from unyoke.study.ledger import Ledger
 from unyoke.study.outcome import CurvePoint, Outcome
 from unyoke.study.page import page_data
@@ -205,6 +207,38 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
         assert picture.read_bytes().startswith(b"\x89PNG")
     for picture in folder.glob("*.svg"):
         ElementTree.parse(picture)
+
+
+def test_nothing_in_the_pictures_is_cut_off_or_covered(
+    tmp_path: Path, landscape: Landscape, fill: Fill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight maps stand in two lines."""
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def noted(figure: Figure, path: Path, **more: object) -> None:
+        save(figure, path, **more)
+        figures.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", noted)
+    names = ("Adam", "AdamW", "SGD", "SGDW", "NAdam", "NAdamW", "RAdam", "RAdamW")
+    axes = Axes(parse_axis("2^-8:2^8", "lr"), parse_axis("0,2^-7:2^8", "weight decay"))
+    wide = replace(landscape, axes=dict.fromkeys(names, axes), seeds=(0,))
+    fill(tmp_path, wide, lambda cell: cell.lr / 1000)
+    write_report(tmp_path)
+    assert len(figures) == 4
+    for figure in figures[::2]:
+        width, height = figure.get_size_inches()
+        everything = figure.get_tightbbox()
+        assert everything.x0 >= 0
+        assert everything.y0 >= 0
+        assert everything.x1 <= width
+        assert everything.y1 <= height
+        places = [each.get_tightbbox() for each in figure.axes if each.axison]
+        pairs = combinations(places, 2)
+        assert not any(one.overlaps(other) for one, other in pairs)
 
 
 def test_a_task_name_cannot_break_out_of_the_page(

@@ -31,6 +31,9 @@ DENSE = 2_500
 MOST = 24
 """Panels that fit on one picture."""
 FORMATS = ("png", "svg")
+RESOLUTION = 160
+"""Dots per inch."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list[Path]:
@@ -48,13 +51,13 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
     shown = drawn(findings)
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}):
         for name, draw in (("landscape", _draw_landscape), ("knobs", _draw_knobs)):
-            figure = Figure(layout="constrained")
+            figure = Figure(layout="constrained", dpi=RESOLUTION)
             draw(figure, survey, shown)
             for kind in FORMATS:
                 path = folder / f"{name}.{kind}"
                 metadata = {"Date": None} if kind == "svg" else {}
-                figure.savefig(path, dpi=160, metadata=metadata)
-                figure.set_layout_engine("none")  # what the first file found, the second keeps
+                figure.savefig(path, metadata=metadata)
+                figure.set_layout_engine(None)  # what the first file found, the second keeps
                 written.append(path)
     return written
 
@@ -72,7 +75,8 @@ def drawn(findings: list[Finding]) -> list[Finding]:
 def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
     columns = min(len(survey.landscape.axes), COLUMNS)
     lines = math.ceil(len(findings) / columns)
-    figure.set_size_inches(3.1 * columns + 0.8, 2.9 * lines + 0.2)
+    figure.set_layout_engine("compressed")  # for maps, whose cells are squares
+    figure.set_size_inches(3.1 * columns + 0.8, 3.2 * lines)
     plots = figure.subplots(lines, columns, squeeze=False)
     low, high = colour_range(survey)
     scale = 100 if survey.error_unit == "%" else 1
@@ -177,7 +181,7 @@ def _column_positions(panel: Panel) -> list[float]:
 
 def _tick(value: float) -> str:
     text = label(value)
-    return f"$2^{{{text[2:]}}}$" if text.startswith("2^") else text
+    return f"2{text[2:].translate(RAISED)}" if text.startswith("2^") else text
 
 
 def _draw_knobs(figure: Figure, survey: Survey, findings: list[Finding]) -> None:

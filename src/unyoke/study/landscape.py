@@ -94,7 +94,7 @@ class Cell:
 
         So a cell has the key that it had before there were batch sizes.
         """
-        plain = {name: value for name, value in asdict(self).items() if value is not None}
+        plain = {name: value for name, value in vars(self).items() if value is not None}
         return json.dumps(plain, sort_keys=True)
 
     @classmethod

@@ -16,6 +16,7 @@ moved there, so a ledger that exists is whole.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import secrets
@@ -26,7 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
@@ -39,12 +40,15 @@ from unyoke.study.ledger_file import (
     migrate,
     writing,
 )
-from unyoke.study.outcome import CurvePoint, Outcome
+from unyoke.study.outcome import CurvePoint, Outcome, curve_from_json
 
 __all__ = ["FILE_NAME", "LEASE", "Claims", "Count", "Finished", "Ledger", "Record"]
 
 LEASE = 600.0
 """Seconds for which a claim stands; its driver renews it long before."""
+
+_AT_ONCE = 1000
+"""Rows that are parsed in one call, which takes a third of the time that one by one takes."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class Ledger:
                 create(path, landscape)
             ledger = cls(path, connect(path, read_only=False), lock)
             try:
+                ledger._check_names()
                 ledger._accept(landscape, extend=extend)
             except BaseException:
                 ledger._connection.close()
@@ -131,7 +136,13 @@ class Ledger:
         path = folder / FILE_NAME
         if not path.exists():
             raise StudyError(f"{path} does not exist; run: unyoke map --out {folder}")
-        return cls(path, connect(path, read_only=True), None)
+        ledger = cls(path, connect(path, read_only=True), None)
+        try:
+            ledger._check_names()
+        except BaseException:
+            ledger._connection.close()
+            raise
+        return ledger
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +183,8 @@ class Ledger:
     def open_cells(self) -> list[Cell]:
         """Every open cell, in the landscape's order."""
         query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position"
-        return [Cell.from_json(row[0]) for row in self._connection.execute(query)]
+        rows = self._connection.execute(query).fetchall()
+        return [Cell(**plain) for plain in _parsed([row[0] for row in rows])]
 
     def claim(self) -> Cell | None:
         """The next open cell, now claimed by this driver; None when none is open."""
@@ -269,18 +281,34 @@ class Ledger:
             "SELECT configuration, outcome, versions, recorded_at FROM cells"
             " WHERE state = 'done' ORDER BY position"
         )
-        for configuration, outcome, versions, recorded_at in self._connection.execute(query):
-            yield Record(
-                Cell.from_json(configuration), Outcome.from_json(outcome), versions, recorded_at
-            )
+        rows = self._connection.execute(query)
+        while some := rows.fetchmany(_AT_ONCE):
+            cells, outcomes, versions, times = zip(*some, strict=True)
+            for cell, figures, version, time_ in zip(
+                _parsed(cells), _parsed(outcomes), versions, times, strict=True
+            ):
+                yield Record(Cell(**cell), Outcome(**figures, curve=()), version, time_)
 
     def curve(self, cell: Cell) -> tuple[CurvePoint, ...]:
         """The learning curve of one finished cell."""
-        query = "SELECT outcome, curve FROM cells WHERE key = ? AND state = 'done'"
+        query = "SELECT curve FROM cells WHERE key = ? AND state = 'done'"
         row = self._connection.execute(query, (cell.key,)).fetchone()
         if row is None:
             raise KeyError(f"the ledger has no finished cell {cell}")
-        return Outcome.from_json(*row).curve
+        return curve_from_json(row[0])
+
+    def _check_names(self) -> None:
+        """Raise StudyError if cells have other keys than this unyoke gives them."""
+        row = self._connection.execute("SELECT key, configuration FROM cells LIMIT 1").fetchone()
+        try:
+            known = row is None or Cell.from_json(row[1]).key == row[0]
+        except (TypeError, ValueError):
+            known = False
+        if not known:
+            raise StudyError(
+                f"{self.path} names its trainings otherwise than this unyoke does; use the unyoke "
+                "that made it, or choose another folder with --out"
+            )
 
     def _accept(self, landscape: Landscape, *, extend: bool) -> None:
         frozen = self.landscape
@@ -317,3 +345,8 @@ class Ledger:
                     f"in {min(left, LEASE):.0f} s; a ledger has one driver: give each machine its "
                     "own folder with --shard, and put them together with unyoke ledger merge"
                 )
+
+
+def _parsed(texts: Sequence[str]) -> list[dict[str, Any]]:
+    parsed: list[dict[str, Any]] = json.loads(f"[{','.join(texts)}]")
+    return parsed

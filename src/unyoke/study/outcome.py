@@ -63,8 +63,7 @@ class Outcome:
         """The figures and the curve, each as JSON."""
         return json.dumps(self.figures(), allow_nan=False), json.dumps(self.curve, allow_nan=False)
 
-    @classmethod
-    def from_json(cls, figures: str, curve: str = "[]") -> Outcome:
-        """The outcome that `to_json` wrote; without its curve unless that is given."""
-        points = tuple(CurvePoint(*point) for point in json.loads(curve))
-        return cls(**json.loads(figures), curve=points)
+
+def curve_from_json(text: str) -> tuple[CurvePoint, ...]:
+    """The curve that `Outcome.to_json` wrote."""
+    return tuple(CurvePoint(*point) for point in json.loads(text))
