@@ -82,7 +82,6 @@ def dask() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-@pytest.mark.filterwarnings("ignore")
 class TestDask:
     def test_gives_the_same_and_survives_a_killed_worker(
         self, dask: str, small: Landscape, tmp_path: Path, expected: object
@@ -105,17 +104,20 @@ class TestDask:
         assert len(set(watcher.cells)) == len(watcher.cells) == 36
         assert results(folder) == expected
 
-    def test_nobody_there(self, small: Landscape, tmp_path: Path) -> None:
+    def test_nobody_there(
+        self, small: Landscape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         pytest.importorskip("distributed")
+        monkeypatch.setattr(executors, "PATIENCE", 1)
         with pytest.raises(StudyError, match="no Dask scheduler answers at nowhere"):
             driver.run(small, tmp_path, Watcher(), workers=1, executor="dask:nowhere:1")
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_ray_gives_the_same_and_survives_a_killed_worker(
-    small: Landscape, tmp_path: Path, expected: object
+    small: Landscape, tmp_path: Path, expected: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # tests tell nobody that they ran
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})

@@ -18,6 +18,9 @@ from typing import Any
 from unyoke.study import workers as worker_processes
 from unyoke.study.errors import StudyError
 
+PATIENCE = 10
+"""Seconds in which a scheduler must answer."""
+
 KINDS = ("processes", "dask:ADDRESS", "ray:ADDRESS", "slurm[:NAME=VALUE,…]")
 
 
@@ -183,7 +186,7 @@ def _dask(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise _missing("dask", "distributed") from error
     try:
-        client: Any = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        client: Any = Client(address, timeout=PATIENCE)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise StudyError(f"no Dask scheduler answers at {address}: {error}") from error
     with client:
