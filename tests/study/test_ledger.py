@@ -101,13 +101,26 @@ def test_a_cell_is_recorded_only_once_and_only_when_claimed(
 
 
 def test_claims_of_a_dead_driver_are_open_again(tmp_path: Path, landscape: Landscape) -> None:
-    with Ledger.open_to_write(tmp_path, landscape) as ledger:
-        first = ledger.claim()
-        assert first is not None
-        ledger.record(first, finished(), VERSIONS)
-        lost = ledger.claim()
+    dead = Ledger.open_to_write(tmp_path, landscape)
+    first = dead.claim()
+    assert first is not None
+    dead.record(first, finished(), VERSIONS)
+    lost = dead.claim()
+    dead._connection.close()  # as the system does with what a process leaves
+    assert dead._lock is not None
+    os.close(dead._lock)
+    with Ledger.open_to_read(tmp_path) as ledger:
+        assert [claims.cells for claims in ledger.claimed()] == [1]
     with Ledger.open_to_write(tmp_path, landscape) as ledger:
         assert ledger.claim() == lost
+
+
+def test_a_driver_that_ends_lets_go_of_its_claims(tmp_path: Path, landscape: Landscape) -> None:
+    with Ledger.open_to_write(tmp_path, landscape) as ledger:
+        lost = ledger.claim()
+    with Ledger.open_to_read(tmp_path) as ledger:
+        assert ledger.claimed() == []
+        assert ledger.open_cells()[0] == lost
 
 
 def test_a_second_driver_is_refused_while_the_first_lives(

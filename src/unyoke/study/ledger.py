@@ -156,8 +156,11 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file and of the folder's lock."""
+        """Let go of this driver's claims, of the file, and of the folder's lock."""
         if self._lock is not None:
+            query = "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND owner = ?"
+            with suppress(sqlite3.OperationalError), self._connection:  # a full disk: leases end
+                self._connection.execute(query, (self._owner,))
             # One file again, without companions. While a report reads, it stays as it is.
             with suppress(sqlite3.OperationalError):
                 self._connection.execute("PRAGMA journal_mode = DELETE")
