@@ -161,6 +161,6 @@ def assert_equal(one: Any, other: Any) -> None:
 
 def favour(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     def seconds(trials: Any) -> list[float]:
-        return [0.001 if trial.name == engine else 1.0 for trial, _ in trials]
+        return [0.001 if trial.name == engine else 1.0 for trial, *_ in trials]
 
     monkeypatch.setattr(choice, "_seconds", seconds)

@@ -25,7 +25,8 @@ from population_examples import (
 )
 from torch import Tensor, nn
 
-from unyoke.population import Population, UnstackableError
+from unyoke.population import Population, UnstackableError, choice
+from unyoke.population.engine import Batch
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -44,6 +45,33 @@ def test_auto_times_without_a_trace() -> None:
     expected = trained(normed, lr=[0.01, 0.1], weight_decay=1e-3, engine=population.engine)
     for k in range(2):
         assert_same(population.model(k), expected.model(k), **EXACT)
+
+
+@pytest.mark.parametrize(("slow", "updates"), [(2.0, 4), (10.0, 2)])
+def test_what_is_clearly_faster_is_timed_once(
+    monkeypatch: pytest.MonkeyPatch, slow: float, updates: int
+) -> None:
+    now = 0.0
+
+    class Trial:
+        def __init__(self, seconds: float) -> None:
+            self.seconds = seconds
+            self.made = 0
+
+        def gradients(self, batch: object) -> None:
+            nonlocal now
+            now += self.seconds * (3 if self.made == 0 else 1)  # the first is always slow
+
+        def apply(self, update: int) -> None:
+            self.made += 1
+
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(choice.time, clock, lambda: now)
+    batch = Batch(torch.zeros(1), torch.zeros(1), False, 0, torch.zeros(1), False)
+    trials = [Trial(1.0), Trial(slow / 5)]
+    seconds = choice._seconds([(trials[0], batch, 1.0), (trials[1], batch, 5.0)])  # type: ignore[list-item]
+    assert seconds == pytest.approx([1.0, slow])
+    assert [trial.made for trial in trials] == [updates, updates]
 
 
 UNSTACKABLE = [

@@ -23,6 +23,8 @@ ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (Stacked, 
 _PROBED = 2
 _TIMED_ONE_BY_ONE = 4
 _TIMED_UPDATES = 3
+_CLEARLY = 3.0
+"""Times as fast, at the first look, that more looks would not turn round."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,10 @@ def choose(
     parts = batch.only(range(len(few)))
     stacked, single = _seconds(
         [
-            (_trial(Stacked, blueprint, models, rows), batch),
-            (_trial(OneByOne, blueprint, models, few), parts),
+            (_trial(Stacked, blueprint, models, rows), batch, 1.0),
+            (_trial(OneByOne, blueprint, models, few), parts, len(rows) / len(few)),
         ]
     )
-    single *= len(rows) / len(few)
     name = "stacked" if stacked <= single else "one_by_one"
     reason = (
         f"{name}: an update of {len(rows)} models took {1e3 * stacked:.3g} ms stacked and "
@@ -142,8 +143,10 @@ def _trial(
     return engine(few, models.rows(rows), range(len(rows)))
 
 
-def _seconds(trials: Sequence[tuple[Engine, Batch]]) -> list[float]:
-    """The shortest of a few updates of each, taken in turn, after one to warm up.
+def _seconds(trials: Sequence[tuple[Engine, Batch, float]]) -> list[float]:
+    """The shortest of a few updates of each, times its factor; taken in turn, after one to warm up.
+
+    As soon as one is clearly faster no more are made.
 
     On one thread the thread's own time: what else the machine does falls on long updates more
     often than on short ones, and would decide.
@@ -153,12 +156,15 @@ def _seconds(trials: Sequence[tuple[Engine, Batch]]) -> list[float]:
     clock = time.thread_time if alone else time.perf_counter
     times: list[list[float]] = [[] for _ in trials]
     with torch.random.fork_rng(devices=rng_devices(trials[0][1].targets)):
-        for _ in range(1 + _TIMED_UPDATES):
-            for (trial, batch), taken in zip(trials, times, strict=True):
+        for number in range(1 + _TIMED_UPDATES):
+            for (trial, batch, factor), taken in zip(trials, times, strict=True):
                 start = clock()
                 trial.gradients(batch)
                 trial.apply(batch.update)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
-                taken.append(clock() - start)
-    return [min(taken[1:]) for taken in times]
+                taken.append(factor * (clock() - start))
+            best = [min(taken[1:] or taken) for taken in times]
+            if number and max(best) > _CLEARLY * min(best):
+                break
+    return best

@@ -22,8 +22,11 @@ from unyoke.population.models import Named
 PATIENCE = 6
 """Calls with stacks of the same shapes before a recording; models that diverge do so early."""
 
-WORTH = 4096
-"""Updates, counted for each model, that are still to be made for a recording to pay."""
+WORTH = 100
+"""Calls that are still to be made for a recording to pay; it saves about as much at each."""
+
+LARGE = 40
+"""Models above which it saves more: taking stacks apart costs more than working on them."""
 
 SHADOWED = 2
 """Calls after the recording that are made both ways before it is relied on."""
@@ -73,7 +76,7 @@ class Program:
             self._shapes, self._calls, self._recorded = shapes, 0, None
         self._calls += 1
         since = self._calls - PATIENCE
-        if since == 0 and self._recordable and left * len(keys) >= WORTH:
+        if since == 0 and self._recordable and left * max(1.0, len(keys) / LARGE) >= WORTH:
             before = [remembered(each) for each in self._objects]
             self._record(weights, fixed, arguments)
             if before != [remembered(each) for each in self._objects]:
