@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _NUMBERS = 2**19
 """Numbers in the inputs that are evaluated at once; large samples would fill the memory."""
 
-_SAMPLES = 4096
-"""Samples, counted for each model, that are evaluated at once: activations stay in the cache."""
+_TARGETS = 4096
+"""Targets, counted for each model, that are evaluated at once: activations stay in the cache."""
 
 _WEIGHTS = 2**18
 """Weights of the models that are evaluated at once, which stay in the cache with them."""
@@ -128,7 +128,8 @@ def _figures(
     """Of models whose outputs for some inputs `predict` gives as [models, n, …]."""
     inputs, targets = samples
     numbers = models * max(1, inputs[0].numel())
-    size = max(1, min(_SAMPLES // models, _NUMBERS // numbers))
+    answers = models * max(1, targets[0].numel())  # a text has one for each character
+    size = max(1, min(_TARGETS // answers, _NUMBERS // numbers))
     loss = torch.full((models,), 0.0 if with_loss else math.nan, dtype=torch.float64)
     finite = torch.ones(models, dtype=torch.bool)
     errors = []
