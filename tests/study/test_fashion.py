@@ -37,15 +37,44 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_images_are_divided_in_order_and_the_test_files_report(folder: Path) -> None:
+def halved(images: torch.Tensor) -> torch.Tensor:
+    """Each pixel the mean of four, −1 to 1; written out."""
+    corners = [images[:, i::2, j::2].float() for i in (0, 1) for j in (0, 1)]
+    return sum(corners) / 4 / 127.5 - 1  # type: ignore[return-value]
+
+
+def test_the_first_images_train_the_last_choose_and_the_test_files_report(folder: Path) -> None:
     task = load(refer("fashion-mnist", str(folder)))(0)
-    scaled = pixels(12).float() / 127.5 - 1
-    assert torch.equal(task.train[0], scaled[:6])
-    assert torch.equal(task.validation[0], scaled[6:])
+    first = halved(pixels(12)[:6])
+    assert task.train[0].shape == (6, 14, 14)
+    distance = (task.train[0][:, None] - first[None]).abs().amax(dim=(-2, -1))
+    assert sorted(distance.argmin(dim=1).tolist()) == list(range(6))
+    assert distance.amin(dim=1).max() < 1e-6
+    torch.testing.assert_close(task.validation[0], halved(pixels(12)[6:]))
     assert task.validation[1].tolist() == [6, 7, 8, 9, 0, 1]
-    assert torch.equal(task.test[0], pixels(6).float() / 127.5 - 1)
+    torch.testing.assert_close(task.test[0], halved(pixels(6)))
     assert task.test[1].tolist() == list(range(6))
     assert task.model(task.test[0]).shape == (6, 10)
+
+
+def test_the_seed_draws_images_and_wrong_labels(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fashion, "TRAINING", 2_000)
+    count = 5_000
+    (folder / IMAGES).write_bytes(idx(torch.zeros(count, 28, 28, dtype=torch.uint8)))
+    (folder / LABELS).write_bytes(idx(torch.zeros(count, dtype=torch.uint8)))
+    build = load(refer("fashion-mnist", str(folder)))
+    first, again, other = build(0), build(0), build(1)
+    assert torch.equal(first.train[1], again.train[1])
+    assert not torch.equal(first.train[1], other.train[1])
+    # Of those with a drawn label, one in ten has the right one by chance: 0.4 · 0.9.
+    wrong = (first.train[1] != 0).double().mean().item()
+    assert wrong == pytest.approx(0.36, abs=0.04)  # four standard deviations of 2,000 draws
+    assert not first.validation[1].any()
+    largest = 4 / 196**0.5  # four times the usual bound of the first layer
+    weights = next(first.model.parameters()).detach().abs().max().item()
+    assert 0.99 * largest < weights <= largest
 
 
 def test_of_many_images_few_train_and_choose_and_all_test_images_report(
@@ -55,7 +84,8 @@ def test_of_many_images_few_train_and_choose_and_all_test_images_report(
     monkeypatch.setattr(fashion, "VALIDATION", 2)
     task = load(refer("fashion-mnist", str(folder)))(0)
     parts = (task.train, task.validation, task.test)
-    assert [targets.tolist() for _, targets in parts] == [[0, 1, 2], [3, 4], [0, 1, 2, 3, 4, 5]]
+    assert [len(targets) for _, targets in parts] == [3, 2, 6]
+    assert task.validation[1].tolist() == [0, 1]
 
 
 def test_the_place_of_debians_package_is_known() -> None:

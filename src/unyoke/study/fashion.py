@@ -1,8 +1,15 @@
-"""Fashion-MNIST: 28 × 28 pixels, ten kinds of clothes, from files in the IDX format.
+"""Fashion-MNIST: ten kinds of clothes, from files in the IDX format, made so that decay matters.
 
-A network 784–128–10 on the first 1,000 training images, few enough to be learned by heart; the next
-5,000 choose and all 10,000 test images report. The seed draws the initial weights and the order of
-the batches.
+Images of 28 × 28 pixels are halved to 14 × 14, each pixel the mean of four, and a network 196–64–10
+learns 1,000 of them. As they are, weight decay takes 1 or 2 % off the error of such a network; two
+changes make regularization matter (in coarse trials 12 % for AdamW, 6 % for SGDW):
+
+- 40 % of the training images, drawn, have a label that is drawn too, right by chance only;
+- the weights begin four times as large as usual; see `unyoke.study.digits`.
+
+The seed draws the training images and their labels, the initial weights and the order of the
+batches, so that what holds over seeds holds for other training images too. The last 5,000 images of
+the training file choose and all 10,000 test images report, with their right labels.
 """
 
 from __future__ import annotations
@@ -26,7 +33,9 @@ CLASSES = 10
 SIDE = 28
 TRAINING = 1_000
 VALIDATION = 5_000
-HIDDEN = 128
+WRONG_LABELS = 0.4
+INITIAL_SCALE = 4.0
+HIDDEN = 64
 BATCH_SIZE = 50
 
 _UNSIGNED_BYTES = b"\x00\x00\x08"
@@ -34,12 +43,15 @@ _UNSIGNED_BYTES = b"\x00\x00\x08"
 
 def fashion_mnist(seed: int, folder: Path) -> Task:
     """The Fashion-MNIST task for one seed, from the files in `folder`."""
-    train, validation, test = _parts(folder)
+    pool, validation, test = _parts(folder)
     torch.manual_seed(seed)
     model = nn.Sequential(
-        nn.Flatten(), nn.Linear(SIDE * SIDE, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES)
+        nn.Flatten(), nn.Linear(SIDE * SIDE // 4, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES)
     )
-    return Task(model, train, validation, test, batch_size=BATCH_SIZE)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(INITIAL_SCALE)
+    return Task(model, _drawn(pool), validation, test, batch_size=BATCH_SIZE)
 
 
 def parse_idx(contents: bytes, path: Path, dimensions: int) -> Tensor:
@@ -69,21 +81,31 @@ def parse_idx(contents: bytes, path: Path, dimensions: int) -> Tensor:
 
 @cache
 def _parts(folder: Path) -> tuple[Samples, Samples, Samples]:
+    """What training images are drawn from, those that choose, and those that report."""
     files = FASHION_MNIST.read(folder)
     images, labels = _pair(*next(files), *next(files))
     test_images, test_labels = _pair(*next(files), *next(files))
     # Files with fewer images, such as those of a test, are divided into halves.
-    training = min(TRAINING, len(labels) // 2)
-    chooses = slice(training, training + VALIDATION)
+    held_out = min(VALIDATION, len(labels) // 2)
     return (
-        (_scaled(images[:training]), labels[:training]),
-        (_scaled(images[chooses]), labels[chooses]),
-        (_scaled(test_images), test_labels),
+        (images[:-held_out], labels[:-held_out]),
+        (_halved(images[-held_out:]), labels[-held_out:]),
+        (_halved(test_images), test_labels),
     )
 
 
-def _scaled(pixels: Tensor) -> Tensor:
-    return pixels.float() / 127.5 - 1
+def _drawn(pool: Samples) -> Samples:
+    """Training images, some of them with another label."""
+    images, labels = pool
+    chosen = torch.randperm(len(labels))[:TRAINING]
+    wrong = torch.rand(len(chosen)) < WRONG_LABELS
+    others = torch.randint(CLASSES, (len(chosen),))
+    return _halved(images[chosen]), torch.where(wrong, others, labels[chosen])
+
+
+def _halved(pixels: Tensor) -> Tensor:
+    """Each pixel the mean of four, −1 to 1."""
+    return nn.functional.avg_pool2d(pixels[:, None].float(), 2)[:, 0] / 127.5 - 1
 
 
 def _pair(image_path: Path, images: bytes, label_path: Path, labels: bytes) -> Samples:
