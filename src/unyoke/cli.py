@@ -6,7 +6,7 @@ they run, so that `unyoke --help` needs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
 
 EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
 EXPORT = "FILE.csv, .json, .parquet, or .db for Optuna's dashboard."
+CLAIMS = "Folder for ledgers and pages.  [default: unyoke-claims]"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -155,17 +156,40 @@ def _report(folder: Path) -> None:
     click.echo(f"report: {written.page}")
 
 
+TRAINED = (
+    click.option("--scale", default="laptop", show_default=True, help="Or gpu, paper, smoke."),
+    click.option("--data", multiple=True, metavar="TASK=FOLDER", help="Where a task's files are."),
+    click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", help=CLAIMS),
+    click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]"),
+    click.option("--executor", default="processes", show_default=True, help=EXECUTOR),
+    click.option("--shard", metavar="I/N", help="Only part I of N of every ledger's trainings."),
+    click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded."),
+    click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long."),
+)
+"""Options of the commands that train what they show."""
+
+
+def trained(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options `TRAINED`."""
+    for option in reversed(TRAINED):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--scale", default="laptop", show_default=True, help="laptop, gpu, paper or smoke.")
-@click.option("--tasks", help="By commas; the first is asked everything.  [default: the scale's]")
-@click.option("--data", help="Folder of the files that a task reads.")
-@click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", show_default=True)
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
-@click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded.")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long it takes.")
+@trained
+@click.option("--tasks", help="By commas.  [default: the scale's]")
 @click.option("--results", type=click.Path(path_type=Path), help="A Markdown page to publish.")
-def claims(names: tuple[str, ...], draw: bool, dry_run: bool, **words: Any) -> None:
+def claims(
+    names: tuple[str, ...],
+    tasks: str | None,
+    results: Path | None,
+    scale: str,
+    data: tuple[str, ...],
+    out: Path,
+    **how: Any,
+) -> None:
     """Test the paper's claims: all, or those named, such as p1 or knobs/adam-tilt.
 
     Ctrl-C keeps what is done; the same command goes on from there, and draws the page anew from
@@ -174,24 +198,38 @@ def claims(names: tuple[str, ...], draw: bool, dry_run: bool, **words: Any) -> N
     from unyoke.study.claims import command
 
     with going_on_later():
-        command.claims(names, draw=draw, dry_run=dry_run, say=click.echo, **words)
+        command.claims(
+            names,
+            scale=scale,
+            tasks=tasks,
+            data=data,
+            out=out,
+            how=command.How(**how),
+            results=results,
+            say=click.echo,
+        )
 
 
 @main.command()
 @click.argument("number", metavar="1|2|3|4|s1|s2|s3|s4")
-@click.option("--scale", default="laptop", show_default=True, help="laptop, gpu, paper or smoke.")
+@trained
 @click.option("--task", help="[default: the scale's first]")
-@click.option("--data", help="Folder of the files that the task reads.")
-@click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", show_default=True)
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
-@click.option("--draw", is_flag=True, help="Train nothing; draw from what is recorded.")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long it takes.")
-def figure(number: str, draw: bool, dry_run: bool, **words: Any) -> None:
+def figure(
+    number: str, task: str | None, scale: str, data: tuple[str, ...], out: Path, **how: Any
+) -> None:
     """Draw a figure of the paper, trained here, with its data beside it."""
     from unyoke.study.claims import command
 
     with going_on_later():
-        command.figure(number, draw=draw, dry_run=dry_run, say=click.echo, **words)
+        command.figure(
+            number,
+            scale=scale,
+            task=task,
+            data=data,
+            out=out,
+            how=command.How(**how),
+            say=click.echo,
+        )
 
 
 @main.group()

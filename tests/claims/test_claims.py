@@ -17,7 +17,7 @@ from unyoke.cli import main
 from unyoke.study.claims import catalogue, exact, page, plan, run
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.question import Measurement, Question, Region
-from unyoke.study.claims.run import Request
+from unyoke.study.claims.request import Request
 from unyoke.study.claims.verdicts import Row, judge
 from unyoke.study.landscape import Cell
 from unyoke.study.ledger import FILE_NAME, Ledger
@@ -59,13 +59,19 @@ def basin(cell: Cell, best: float, gain: float = 0.03) -> float:
 @pytest.fixture
 def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     """Three learning rates and decays of the four optimizers, six seeds, nothing trained."""
-    small = replace(plan.SCALES["smoke"], seeds=6)
-    monkeypatch.setattr(plan, "SCALES", {**plan.SCALES, "smoke": small})
+    studies = plan.SCALES["smoke"].tasks["digits"]
+    small = {name: replace(size, seeds=6) for name, size in studies.items()}
+    smoke = plan.Scale({"digits": small})
+    monkeypatch.setattr(plan, "SCALES", {**plan.SCALES, "smoke": smoke})
     return Request(tmp_path, "smoke", ("digits",), ASKED)
 
 
 def answers(request: Request) -> dict[str, Row]:
-    return {row.question.name: row for row in run.answer(request, run.read(request))}
+    return {row.question.name: row for row in run.answer(request, read(request))}
+
+
+def read(request: Request) -> dict[str, Maps]:
+    return run.read(request, request.needed())
 
 
 @pytest.mark.parametrize(("better", "verdict"), [(True, "held"), (False, "did not hold")])
@@ -88,19 +94,27 @@ def test_noise_alone_is_undecided(request_: Request) -> None:
     assert row.verdict == "undecided at this scale"
 
 
-def test_three_rows_from_the_exported_table_alone(request_: Request) -> None:
-    """Computed anew with plain Python from the CSV of the ledger."""
-    fill(request_, lambda cell: basin(cell, 0.06), spread=0.004)
-    folder = request_.folder("digits", "main")
-    with Ledger.open_to_read(folder) as ledger:
-        write_csv(table_rows(ledger.records()), folder / "cells.csv")
-    with (folder / "cells.csv").open() as file:
-        table = list(csv.DictReader(file))
+@pytest.mark.parametrize("task", ["digits", "shakespeare"])
+def test_rows_from_the_exported_tables_alone(
+    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """Computed anew with plain Python from the CSV of the ledgers."""
+    (tmp_path / "input.txt").write_text("to be or not to be\n" * 2_000)
+    monkeypatch.setenv("UNYOKE_SHAKESPEARE", str(tmp_path))
+    names = (*ASKED, "schedules", "others/lion")
+    request = replace(request_, out=tmp_path / "out", tasks=(task,), names=names)
+    fill(request, lambda cell: basin(cell, 0.06), spread=0.004)
 
-    def best(optimizer: str, *, plain: bool = False) -> float:
+    def best(
+        optimizer: str, study: str = "main", *, plain: bool = False, schedule: str = ""
+    ) -> float:
         cells: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for line in table:
-            if line["optimizer"] == optimizer and (not plain or float(line["weight_decay"]) == 0):
+        for line in exported(request.folder(task, study)):
+            if (
+                line["optimizer"] == optimizer
+                and line["schedule"].startswith(schedule)
+                and (not plain or float(line["weight_decay"]) == 0)
+            ):
                 figures = float(line["validation_error"]), float(line["test_error"])
                 cells.setdefault((line["lr"], line["weight_decay"]), []).append(figures)
         means = [[sum(part) / len(part) for part in zip(*runs)] for runs in cells.values()]  # noqa: B905
@@ -109,15 +123,60 @@ def test_three_rows_from_the_exported_table_alone(request_: Request) -> None:
     def gain(optimizer: str) -> float:
         return 1 - best(optimizer) / best(optimizer, plain=True)
 
-    found = answers(request_)
+    fixed = best("AdamW", "schedules", schedule="constant")
+    found = answers(request)
     for name, expected in (
         ("generalisation/adam", 1 - best("AdamW") / best("Adam")),
         ("generalisation/sgd", 1 - best("AdamW") / best("SGDW")),
         ("gain/equal", gain("AdamW") - gain("SGDW")),
+        ("others/lion", 1 - best("LionW", "lion") / best("Lion+l2", "lion")),
+        ("schedules/adamw-cosine-constant", 1 - best("AdamW") / fixed),
     ):
         measurement = found[name].measurement
         assert measurement is not None
         assert measurement.number.value == pytest.approx(expected, rel=1e-12), name
+
+
+def exported(folder: Path) -> list[dict[str, str]]:
+    """The CSV of a ledger."""
+    with Ledger.open_to_read(folder) as ledger:
+        write_csv(table_rows(ledger.records()), folder / "cells.csv")
+    with (folder / "cells.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_of_maps_with_more_seeds_the_first_are_paired(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four seeds of the other schedule beside six of the cosine."""
+    sizes = dict(request_.size.tasks["digits"])
+    sizes["schedules"] = replace(sizes["schedules"], seeds=4)
+    monkeypatch.setattr(plan, "SCALES", {"smoke": plan.Scale({"digits": sizes})})
+    request = replace(request_, names=("schedules",))
+    fill(request, lambda cell: basin(cell, 0.06) + (0.5 if cell.seed > 3 else 0.0))
+    measurement = answers(request)["schedules/adamw-cosine-constant"].measurement
+    assert measurement is not None
+    assert measurement.samples == 4
+    assert abs(measurement.number.value) < 0.02
+
+
+def test_an_interval_says_what_it_covers(request_: Request) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06))
+    rows = answers(request_)
+    better, leaning = rows["generalisation/adam"], rows["knobs/adam-tilt"]
+    assert better.measurement is not None
+    assert better.any_samples is not None
+    # Two errors of 0.06, each known to 0.001 of the test samples.
+    reach = (better.any_samples[1] - better.any_samples[0]) / 2
+    seeds = (better.measurement.number.high - better.measurement.number.low) / 2
+    samples = (reach**2 - seeds**2) ** 0.5
+    assert samples == pytest.approx(1.96 * 2**0.5 * 0.001 / 0.06, rel=0.1)
+    assert leaning.any_samples is None
+    assert leaning.on_other_samples is None
+    page.write(request_, list(rows.values()), read(request_))
+    text = (request_.out / "claims.md").read_text()
+    assert "not other test samples; with those too it is at most" in text
+    assert "not other test samples, of whose part nothing is known" in text
 
 
 def test_partial_ledgers_say_what_is_missing(request_: Request) -> None:
@@ -225,7 +284,7 @@ def test_exact_figures_are_kept(request_: Request) -> None:
 
 
 def test_every_row_has_a_name_of_its_own_and_studies_that_exist() -> None:
-    rows = catalogue.questions("shakespeare", every=True)
+    rows = catalogue.every_question()
     assert len({row.name for row in rows}) == len(rows)
     assert {study for row in rows for study in row.studies} <= set(plan.STUDIES)
     assert all(row.reason and row.place and row.statistic for row in rows)
@@ -233,7 +292,7 @@ def test_every_row_has_a_name_of_its_own_and_studies_that_exist() -> None:
 
 def test_the_page_has_every_row(request_: Request) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
-    maps = run.read(request_)
+    maps = read(request_)
     rows = run.answer(request_, maps)
     page.write(request_, rows, maps)
     for kind in ("md", "html", "csv"):

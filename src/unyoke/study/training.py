@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
@@ -22,7 +22,18 @@ from unyoke.study.task import Task
 if TYPE_CHECKING:
     from unyoke.study.task import Samples as Split
 
-__all__ = ["ENGINES", "HUGE", "LOOKS", "SCHEDULES", "evaluate", "train", "train_together"]
+__all__ = [
+    "ENGINES",
+    "HUGE",
+    "LOOKS",
+    "SCHEDULES",
+    "Rehearsal",
+    "evaluate",
+    "look_updates",
+    "rehearse",
+    "train",
+    "train_together",
+]
 
 ENGINES = ("auto", "stacked", "one_by_one")
 
@@ -42,6 +53,9 @@ LOOKS = 16
 
 FEWEST_LOOKS = 4
 """Points of a learning curve of that many updates, at least."""
+
+_SETTLED = 22
+"""Updates after which a population has chosen its engine and seldom checks its recording."""
 
 HUGE = 1e4
 """A loss this many times the first one, or larger than this, is called diverged."""
@@ -87,6 +101,50 @@ def train_together(
     ]
 
 
+class Rehearsal(NamedTuple):
+    """What the parts of a training cost.
+
+    Attributes:
+        begin: seconds before the first updates run at full speed, for the whole batch of cells.
+        update, look: seconds of one update and of one look, for each cell.
+        updates: how many were timed.
+    """
+
+    begin: float
+    update: float
+    look: float
+    updates: int
+
+
+def rehearse(
+    cells: Sequence[Cell], build: Callable[[int], Task], clock: Callable[[], float], seconds: float
+) -> Rehearsal:
+    """Time the beginning of a batch of cells, some updates and a look; nothing is kept.
+
+    Args:
+        seconds: how long updates are timed, at least three, or all that the cells have.
+    """
+    started = clock()
+    training = _Training(stacks(cells, build)[0], "auto")
+    models = list(range(len(training)))
+    longest = min(cell.updates for cell in cells)
+    first = min(_SETTLED, longest // 2)
+    for update in range(1, first + 1):
+        training.step(update)
+    settled, update = clock(), first
+    while update < longest and (update < first + 3 or clock() - settled < seconds):
+        update += 1
+        training.step(update)
+    ended = clock()
+    training.look(update, models)  # finds out how outputs are to be compared
+    looked = clock()
+    training.look(update, models)
+    look = (clock() - looked) / len(models)
+    of_all = (ended - settled) / max(1, update - first)
+    begin = max(0.0, settled - started - first * of_all)
+    return Rehearsal(begin, of_all / len(models), look, update - first)
+
+
 class _Training:
     """A population of cells on its way."""
 
@@ -120,21 +178,26 @@ class _Training:
         looks = [look_updates(cell, self._stack.task) for cell in cells]
         last: list[tuple[Figures, Figures]] = [(_NOTHING, _NOTHING)] * len(cells)
         for update in range(1, max(cell.updates for cell in cells) + 1):
-            if not self._population.done:
-                self._step(update)
+            self.step(update)
             self._diverged |= self._population.diverged
             due = [
                 model
                 for model, at in enumerate(looks)
                 if update in at and model not in self._diverged
             ]
-            for model, figures in self._look(update, due).items():
+            for model, figures in self.look(update, due).items():
                 last[model] = figures
             if len(self._diverged) == len(cells):
                 break
         return [self._outcome(model, *last[model]) for model in range(len(cells))]
 
-    def _step(self, update: int) -> None:
+    def __len__(self) -> int:
+        return len(self._stack.cells)
+
+    def step(self, update: int) -> None:
+        """Make one update of every model that has not reached its end or diverged."""
+        if self._population.done:
+            return
         population, samples = self._population, self._samples
         population.step(samples.inputs, samples.targets, samples.batch(update))
         if update == 1 and population.engine == "stacked" and population.draws:
@@ -143,7 +206,7 @@ class _Training:
                 "use engine='one_by_one'"
             )
 
-    def _look(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
+    def look(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
         """Add a point to the models' curves; their figures over training and test samples.
 
         Models whose outputs are no longer finite numbers have diverged.

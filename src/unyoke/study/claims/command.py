@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from unyoke.study.claims import page, paper_figures, plan, run
+from unyoke.study.claims import page, paper_figures, run
 from unyoke.study.claims.estimate import estimates
-from unyoke.study.claims.run import Request
+from unyoke.study.claims.request import Needed, Request, data_folders
+from unyoke.study.claims.rows import lines
+from unyoke.study.claims.run import Crew
+from unyoke.study.driver import Shard
 from unyoke.study.errors import StudyError
+from unyoke.study.executors import KINDS
 from unyoke.study.landscape import Landscape
 from unyoke.study.progress import ProgressBar
+from unyoke.study.request import shard as parse_shard
 from unyoke.study.workers import available_cores
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class How:
+    """How the trainings are run.
+
+    Attributes:
+        workers: processes; None is one per core.
+        executor, shard: as `unyoke map` has them.
+        draw: nothing is trained.
+        dry_run: nothing is trained nor drawn, only said.
+    """
+
+    workers: int | None = None
+    executor: str = "processes"
+    shard: str | None = None
+    draw: bool = False
+    dry_run: bool = False
+
+    @property
+    def crew(self) -> Crew:
+        """Who trains.
+
+        Raises:
+            StudyError: the shard is not I/N, or there is no such executor.
+        """
+        if self.executor.partition(":")[0] not in {kind.partition(":")[0] for kind in KINDS}:
+            raise StudyError(f"unknown executor {self.executor!r}; there are {', '.join(KINDS)}")
+        part = None if self.shard is None else Shard(*parse_shard(self.shard))
+        return Crew(self.workers or available_cores(), self.executor, part)
 
 
 def claims(
@@ -21,50 +57,30 @@ def claims(
     *,
     scale: str,
     tasks: str | None,
-    data: str | None,
+    data: Sequence[str],
     out: Path,
-    workers: int | None,
-    draw: bool,
-    dry_run: bool,
+    how: How,
     results: Path | None,
     say: Say,
 ) -> None:
     """Train what is missing, answer, write the page and say the verdicts."""
     listed = tuple(part.strip() for part in (tasks or "").split(",") if part.strip())
-    request = Request(out, scale, listed, tuple(dict.fromkeys(names)), data)
-    landscapes = request.landscapes()
-    processes = workers or available_cores()
-    if not draw:
-        _say_estimates(request, landscapes, processes, say)
-        if dry_run:
-            return
-        run.run(request, ProgressBar, processes, say)
-    maps = run.read(request)
+    request = _request(out, scale, listed, tuple(dict.fromkeys(names)), data)
+    crew, needed = how.crew, request.needed()
+    for task, why in needed.missing.items():
+        say(f"{task}: left out, its claims are incomplete: {why}")
+    if not _trained(request, needed, how, crew, say):
+        return
+    maps = run.read(request, needed)
     rows = run.answer(request, maps)
-    for line in page.lines(rows):
+    for line in lines(rows):
         say(line)
     for path in page.write(request, rows, maps):
         say(str(path))
     if results is not None:
-        figures = _drawable(request, landscapes, say)
+        figures = _drawable(request, needed.landscapes, say)
         for path in page.publish(request, rows, maps, figures, results):
             say(str(path))
-
-
-def _drawable(
-    request: Request, landscapes: Mapping[tuple[str, str], Landscape], say: Say
-) -> list[Path]:
-    """The figures, as SVG, of which all studies are among `landscapes` and whole."""
-    found = []
-    first = (request.tasks or request.size.tasks)[0]
-    for asked in paper_figures.FIGURES.values():
-        task = asked.task or first
-        if all((task, study) in landscapes for study in asked.studies):
-            try:
-                found.append(paper_figures.draw(asked, request, task, landscapes)[0])
-            except StudyError as error:
-                say(str(error))
-    return found
 
 
 def figure(
@@ -72,41 +88,79 @@ def figure(
     *,
     scale: str,
     task: str | None,
-    data: str | None,
+    data: Sequence[str],
     out: Path,
-    workers: int | None,
-    draw: bool,
-    dry_run: bool,
+    how: How,
     say: Say,
 ) -> None:
     """Train what the figure lacks and draw it, with its data beside it."""
     asked = paper_figures.get(number)
-    request = Request(out, scale, (task,) if task else (), (), data)
-    name = task or asked.task or request.size.tasks[0]
-    landscapes = {
-        (name, study): plan.landscape(study, name, request.size, data) for study in asked.studies
-    }
-    processes = workers or available_cores()
-    if not draw:
-        _say_estimates(request, landscapes, processes, say)
-        if dry_run:
-            return
-        run.fill(request, landscapes, ProgressBar, processes, say)
-    for path in paper_figures.draw(asked, request, name, landscapes):
-        say(str(path))
+    name = task or asked.task or Request(out, scale).listed[0]
+    request = _request(out, scale, (name,), (), data)
+    crew, needed = how.crew, request.studies({name: asked.studies})
+    if needed.missing:
+        raise StudyError(needed.missing[name])
+    if _trained(request, needed, how, crew, say):
+        for path in paper_figures.draw(asked, request, name, needed.landscapes):
+            say(str(path))
+
+
+def _request(
+    out: Path, scale: str, tasks: tuple[str, ...], names: tuple[str, ...], data: Sequence[str]
+) -> Request:
+    """The request, with each folder of data given to its task."""
+    bare = Request(out, scale, tasks, names)
+    return Request(out, scale, tasks, names, data_folders(data, bare.listed))
+
+
+def _trained(request: Request, needed: Needed, how: How, crew: Crew, say: Say) -> bool:
+    """Whether there is something to be drawn, after training what is missing."""
+    if how.draw:
+        return True
+    _say_estimates(request, needed.landscapes, crew, say)
+    if how.dry_run:
+        return False
+    run.run(request, needed.landscapes, ProgressBar, crew, say)
+    return True
+
+
+def _drawable(
+    request: Request, landscapes: Mapping[tuple[str, str], Landscape], say: Say
+) -> list[Path]:
+    """The figures, as SVG, of which all studies are among `landscapes` and whole.
+
+    Of the first task all of them, of the others those that show trainings.
+    """
+    found = []
+    for task in request.listed:
+        for asked in paper_figures.FIGURES.values():
+            own = task == (asked.task or request.listed[0]) or (asked.studies and not asked.task)
+            if own and all((task, study) in landscapes for study in asked.studies):
+                try:
+                    found.append(paper_figures.draw(asked, request, task, landscapes)[0])
+                except StudyError as error:
+                    say(str(error))
+    return found
 
 
 def _say_estimates(
-    request: Request, landscapes: Mapping[tuple[str, str], Landscape], workers: int, say: Say
+    request: Request, landscapes: Mapping[tuple[str, str], Landscape], crew: Crew, say: Say
 ) -> None:
-    total = 0.0
-    for part in estimates(request, landscapes, workers):
+    total, timed = 0.0, set()
+    for part in estimates(request, landscapes, crew.workers):
         total += part.seconds
+        new = [f"{part.task}, {text}" for text in part.samples]
         say(
             f"{part.task}, {part.study}: {part.trainings} trainings, {part.updates} updates, "
             f"about {_duration(part.seconds)}"
         )
-    say(f"about {_duration(total)} with {workers} processes, before extensions past edges")
+        timed.update(new)
+    for text in sorted(timed):
+        say(f"timed here: {text}")
+    say(
+        f"about {_duration(total)} with {crew.workers} processes of this machine, "
+        "before extensions past edges"
+    )
 
 
 def _duration(seconds: float) -> str:

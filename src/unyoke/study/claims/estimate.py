@@ -1,22 +1,36 @@
-"""How long what is missing will take on this machine, from a timed sample."""
+"""How long what is missing will take on this machine, from timed samples.
+
+A training costs its updates and its looks, and looks are few however many updates there are; both
+are timed apart, for each task and batch size, on models that are trained together. Of networks
+whose update takes long, such as the paper's, only some samples of one batch are timed, forward and
+backward, and the rest is proportion.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from itertools import cycle
 
-from unyoke.study.claims.run import Request
-from unyoke.study.landscape import Landscape
+from unyoke.study.batches import batches
+from unyoke.study.claims.request import Request
+from unyoke.study.landscape import Cell, Landscape, TaskReference
 from unyoke.study.ledger import FILE_NAME, Ledger
+from unyoke.study.optimizers import direction
+from unyoke.study.task import Task
 
-SLOW = 0.05
-"""Seconds of one update of one model above which the sample is that update alone."""
-SAMPLE = 32
-"""Models that are trained together in a sample."""
-UPDATES = 60
-"""Updates of the sample."""
+SLOW = 0.03
+"""Seconds of one update of one model above which samples of a batch are timed, not a training."""
+SAMPLES = 4
+"""Samples of a batch that are timed first; all of it where that takes no longer than a second."""
+MODELS = 48
+"""Models that are trained together in a sample, at most."""
+SECONDS = 0.7
+"""How long the updates of a sample are timed."""
+START = 2.0
+"""Seconds in which a study's workers start and its task is tried."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,8 @@ class Estimate:
     """What one study still needs.
 
     Attributes:
-        seconds: of wall time with `workers` processes, without extensions past edges.
+        seconds: of wall time with all workers, without extensions past edges.
+        samples: what was timed for it, in words.
     """
 
     task: str
@@ -32,86 +47,152 @@ class Estimate:
     trainings: int
     updates: int
     seconds: float
+    samples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What trainings of one task and batch size cost on one core.
+
+    Attributes:
+        begin: seconds of a batch of trainings, once; see `unyoke.study.batches`.
+        update, look: seconds of one model.
+        alone: seconds of the gradient of one model trained alone.
+        task: which decides how many looks a training has.
+        sample: what was timed, in words.
+    """
+
+    begin: float
+    update: float
+    look: float
+    alone: float
+    task: Task
+    sample: str
+
+    def seconds(self, cells: Sequence[Cell]) -> float:
+        """Of these trainings."""
+        from unyoke.study.training import look_updates
+
+        total = self.begin * len(batches(cells, 1, self.alone))
+        for length, count in Counter(cell.updates for cell in cells).items():
+            cell = next(cell for cell in cells if cell.updates == length)
+            looks = len(look_updates(cell, self.task))
+            total += count * (length * self.update + looks * self.look)
+        return total
 
 
 def estimates(
     request: Request, landscapes: Mapping[tuple[str, str], Landscape], workers: int
 ) -> list[Estimate]:
     """For each study, what its ledger lacks."""
+    timed: dict[object, Cost] = {}
     found = []
     for (task, study), landscape in landscapes.items():
         done = set()
         if (request.folder(task, study) / FILE_NAME).exists():
             with Ledger.open_to_read(request.folder(task, study)) as ledger:
                 done = {record.cell.key for record in ledger.records()}
-        cells = [cell for cell in landscape.cells() if cell.key not in done]
-        seconds = sum(
-            cell.updates * seconds_per_update(_task_of(landscape), cell.batch_size)
-            for cell in cells
-        )
-        updates = sum(cell.updates for cell in cells)
-        found.append(Estimate(task, study, len(cells), updates, seconds / workers))
+        missing = [cell for cell in landscape.cells() if cell.key not in done]
+        kinds: dict[tuple[object, ...], list[Cell]] = {}
+        for cell in missing:
+            rare = direction(cell.optimizer) == "nd_adam"
+            kinds.setdefault((landscape.task, cell.batch_size, rare), []).append(cell)
+        seconds = START if missing else 0.0
+        for kind, cells in kinds.items():
+            if kind not in timed:
+                timed[kind] = cost(landscape.task, cells)
+            seconds += timed[kind].seconds(cells) / workers
+        updates = sum(cell.updates for cell in missing)
+        samples = tuple(dict.fromkeys(timed[kind].sample for kind in kinds))
+        found.append(Estimate(task, study, len(missing), updates, seconds, samples))
     return found
 
 
-def _task_of(landscape: Landscape) -> str:
-    """What a sample depends on, as a key: the task."""
-    empty = replace(landscape, axes={}, schedules=(), updates=(), seeds=(), batch_sizes=())
-    return empty.to_json()
-
-
-@cache
-def seconds_per_update(task: str, batch_size: int | None) -> float:
-    """Of one model on one core, evaluation included, when it is trained with others."""
+def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:
+    """What such trainings cost, timed on one thread."""
     import torch
 
-    from unyoke.study.landscape import Cell
     from unyoke.study.tasks import load
-    from unyoke.study.training import train_together
 
-    reference = Landscape.from_json(task).task
     build = load(reference)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        alone = _one_update(build(0), batch_size)
+        task = build(0)
+        size = min(cells[0].batch_size or task.batch_size, len(task.train[1]))
+        alone, timed = _gradient(task, size)
         if alone > SLOW:
-            return alone
-        cells = [
-            Cell(
-                reference.name,
-                reference.version,
-                "AdamW",
-                "cosine",
-                updates,
-                lr,
-                0.001,
-                0,
-                batch_size,
-            )
-            for updates in (4, UPDATES)
-            for lr in [0.001 * 1.1**step for step in range(SAMPLE)]
-        ]
-        train_together(cells[:SAMPLE], build, time.perf_counter)
-        started = time.perf_counter()
-        train_together(cells[SAMPLE:], build, time.perf_counter)
-        return (time.perf_counter() - started) / SAMPLE / UPDATES
+            seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
+            look = _forward(task, timed) / timed * seen
+            words = f"{timed} of {size} samples of a batch, forward and backward"
+            return Cost(0.0, alone, look, alone, task, words)
+        return _together(cells, build, task, alone)
     finally:
         torch.set_num_threads(threads)
 
 
-def _one_update(task: object, batch_size: int | None) -> float:
-    """Forward and backward of one batch, and evaluation's share where looks are fewest."""
+def _together(
+    cells: Sequence[Cell], build: Callable[[int], Task], task: Task, alone: float
+) -> Cost:
+    """What trainings cost as they will be trained: many at once."""
+    from unyoke.study.training import rehearse
+
+    divided = batches(cells, 1, alone)
+    sample = _calm(divided[len(divided) // 2][:MODELS])
+    _warm_up(sample[:2], build)
+    found = rehearse(sample, build, time.perf_counter, SECONDS)
+    words = f"{found.updates} updates and a look of {len(sample)} models"
+    return Cost(found.begin, found.update, found.look, alone, task, words)
+
+
+def _calm(cells: Sequence[Cell]) -> list[Cell]:
+    """The same with the smaller half of the learning rates: a model that diverges costs nothing."""
+    rates = sorted({cell.lr for cell in cells})
+    low = cycle(rates[: max(1, len(rates) // 2)])
+    return [replace(cell, lr=next(low)) for cell in cells]
+
+
+def _warm_up(cells: Sequence[Cell], build: Callable[[int], Task]) -> None:
+    """What the first training of a process imports and compiles is no part of a sample."""
+    from unyoke.study.training import rehearse
+
+    rehearse(cells, build, time.perf_counter, 0.0)
+
+
+def _gradient(task: Task, size: int) -> tuple[float, int]:
+    """Seconds of the gradient of `size` samples, and how many of them were timed."""
+    count = min(SAMPLES, size)
+    while True:
+        seconds = _backward(task, count) / count * size
+        larger = size if seconds < 1.0 else count
+        if larger == count:
+            return seconds, count
+        count = larger
+
+
+def _backward(task: Task, samples: int) -> float:
+    """Seconds of the gradient of so many samples, the better of two."""
     import torch
 
-    from unyoke.study.task import Task
+    def gradient() -> None:
+        inputs, targets = (part[:samples] for part in task.train)
+        torch.autograd.backward(task.loss(task.model.train()(inputs), targets))
 
-    assert isinstance(task, Task)
-    size = batch_size or task.batch_size
-    inputs, targets = task.train[0][:size], task.train[1][:size]
-    seconds = []
-    for _ in range(2):
-        started = time.perf_counter()
-        torch.autograd.backward(task.loss(task.model(inputs), targets))
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return min(_timed(gradient) for _ in range(2))
+
+
+def _forward(task: Task, samples: int) -> float:
+    """Seconds of looking at so many samples, the better of two."""
+    import torch
+
+    def look() -> None:
+        with torch.no_grad():
+            task.model.eval()(task.train[0][:samples])
+
+    return min(_timed(look) for _ in range(2))
+
+
+def _timed(function: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started

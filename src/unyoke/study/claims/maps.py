@@ -15,10 +15,13 @@ import numpy as np
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
-from unyoke.study.ledger import Ledger
+from unyoke.study.ledger import FILE_NAME, Ledger
 from unyoke.study.outcome import CurvePoint
 from unyoke.study.statistics import Edge, edges
 from unyoke.study.survey import Panel, Survey, survey
+
+CURVES = ("long", "restarts")
+"""Studies whose learning curves are asked for."""
 
 
 class Incomplete(Exception):
@@ -62,8 +65,11 @@ class Maps:
         sources: dict[str, Source] = {}
         missing: dict[str, str] = {}
         for study, folder in folders.items():
+            if not (folder / FILE_NAME).exists():
+                missing[study] = f"the study {study} has not been run"
+                continue
             try:
-                sources[study] = _read(folder, plans[study], with_curves=study == "long")
+                sources[study] = _read(folder, plans[study], with_curves=study in CURVES)
             except (StudyError, sqlite3.Error, ValueError, TypeError, KeyError) as error:
                 text = " ".join(str(error).split())
                 missing[study] = f"the study {study} cannot be read: {text}"

@@ -21,17 +21,21 @@ from unyoke.study.survey import Array, Panel
 from unyoke.study.wording import error_text
 
 Seeds = NDArray[np.intp]
+Position = tuple[int, int]
 
 
 def measured(
     statistic: Callable[[Seeds], Array],
     panels: Sequence[Panel],
     *,
-    sampling_error: float = 0.0,
+    sampling_error: float = math.nan,
     unit: str = "%",
 ) -> Measurement:
-    """A statistic of seed positions [draws, seeds] with its interval, and what its maps chose."""
-    seeds = len(panels[0].done)
+    """A statistic of seed positions [draws, seeds] with its interval, and what its maps chose.
+
+    Of maps with more seeds than others only the first are used, which all have.
+    """
+    seeds = min(len(panel.done) for panel in panels)
     number = statistics.bootstrap(statistic, seeds)
     details = "; ".join(chosen_text(panel, unit) for panel in panels)
     return Measurement(number, seeds, sampling_error=sampling_error, details=details)
@@ -64,16 +68,32 @@ def advantage(first: Panel, second: Panel, unit: str) -> Measurement:
         reference = best_error(second, seeds)
         return (reference - best_error(first, seeds)) / reference
 
-    noise = math.hypot(sampling_error(first), sampling_error(second))
+    best = [(panel, statistics.best_cell(panel.choice)) for panel in (first, second)]
+    noise = _ratio_sampling_error(*best)
     return measured(share, (first, second), sampling_error=noise, unit=unit)
 
 
-def sampling_error(panel: Panel) -> float:
-    """Standard error of the best cell's test error from finite test samples, as a share of it."""
-    best = statistics.best_cell(panel.choice)
-    if best is None:
-        return math.nan
-    return float(panel.mean("test_standard_error")[best] / panel.mean("test_error")[best])
+def gain_sampling_error(panel: Panel) -> float:
+    """Standard error of `gain_of_decay` from finite test samples, at most."""
+    best, plain = statistics.best_cell(panel.choice), statistics.best_cell(panel.choice[:1])
+    return _ratio_sampling_error((panel, best), (panel, plain))
+
+
+def _ratio_sampling_error(
+    first: tuple[Panel, Position | None], second: tuple[Panel, Position | None]
+) -> float:
+    """Standard error of the ratio of two cells' test errors from finite test samples, at most.
+
+    As if the two were tested on different samples; that both err on the same ones makes it
+    smaller. All seeds have the same test samples, so that seeds do not lessen it.
+    """
+    errors, shares = [], []
+    for panel, cell in (first, second):
+        if cell is None:
+            return math.nan
+        errors.append(panel.mean("test_error")[cell])
+        shares.append(panel.mean("test_standard_error")[cell] / errors[-1])
+    return float(errors[0] / errors[1] * math.hypot(*shares))
 
 
 def gain_of_decay(panel: Panel, seeds: Seeds) -> Array:

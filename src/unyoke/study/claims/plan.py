@@ -1,137 +1,230 @@
-"""The landscapes from which the claims are answered, at each scale.
+"""The landscapes from which the claims are answered: which, for which task, at which scale.
 
 A study is one landscape with one ledger, OUT/TASK/STUDY. Claims that ask about the same trainings
-share a study, so that nothing is trained twice.
+share a study, so that nothing is trained twice. `STUDIES` says what each trains, the tables of
+`SCALES` how much of it for which task.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unyoke.study import defaults, tasks
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes, Landscape
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much is trained.
-
-    Attributes:
-        tasks: asked where no task is named.
-        seeds: of the maps, and of the studies of longer or many budgets.
-        stride: every how manieth value of the task's usual axes is taken.
-        budget: what the task's usual number of updates is multiplied by.
-        longest: how many times longer the long studies are; the paper's are 1800 epochs to 100.
-    """
-
-    tasks: tuple[str, ...]
-    seeds: int
-    long_seeds: int
-    stride: int = 1
-    budget: float = 1.0
-    longest: int = 4
-
-
-SCALES: Mapping[str, Scale] = {
-    "smoke": Scale(("digits",), seeds=2, long_seeds=2, stride=4, budget=0.1),
-    "laptop": Scale(("digits", "breast-cancer", "diabetes"), seeds=10, long_seeds=5),
-    "gpu": Scale(("cifar10",), seeds=5, long_seeds=3),
-    "paper": Scale(("cifar10-26-2x64d",), seeds=3, long_seeds=1, longest=18),
-}
-"""`smoke` shows that everything works and decides nothing."""
+from unyoke.study.landscape import Axes, Landscape, TaskReference
 
 
 @dataclass(frozen=True)
 class Study:
-    """One landscape, before a task and a scale are chosen.
+    """One landscape, before a task and its size are chosen.
 
     Attributes:
         optimizers: names as `unyoke.study.optimizers` reads them.
-        budgets: multiples of the task's usual number of updates; "long" is the scale's longest.
+        budgets: multiples of the size's number of updates.
         batches: multiples of the task's usual batch size.
-        coarse_lr: whether every second learning rate is enough.
     """
 
     optimizers: tuple[str, ...]
     schedules: tuple[str, ...] = ("cosine",)
-    budgets: tuple[float, ...] | str = (1.0,)
+    budgets: tuple[float, ...] = (1.0,)
     batches: tuple[float, ...] = (1.0,)
-    coarse_lr: bool = False
 
+
+OTHERS: Mapping[str, tuple[str, str]] = {
+    "amsgrad": ("AMSGrad", "AMSGradW"),
+    "nadam": ("NAdamW+l2", "NAdamW"),
+    "adagrad": ("Adagrad", "AdagradW"),
+    "rmsprop": ("RMSprop", "RMSpropW"),
+    "lion": ("Lion+l2", "LionW"),
+}
+"""Other directions, each with an L2 penalty and with decoupled decay."""
 
 STUDIES: Mapping[str, Study] = {
     "main": Study(("Adam", "AdamW", "SGD", "SGDW")),
     "schedules": Study(("Adam", "AdamW"), ("constant", "step_drops")),
     "ablation": Study(("Adam+l2_first_moment", "Adam+l2_second_moment")),
-    "others": Study(
-        (
-            "AMSGrad",
-            "AMSGradW",
-            "NAdamW+l2",
-            "NAdamW",
-            "Adagrad",
-            "AdagradW",
-            "RMSprop",
-            "RMSpropW",
-            "Lion+l2",
-            "LionW",
-            "NDAdam",
-        )
+    **{name: Study(pair) for name, pair in OTHERS.items()},
+    "nd-adam": Study(("NDAdam",)),
+    "long": Study(("Adam", "AdamW")),
+    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts")),
+    "long-fixed": Study(("Adam", "AdamW"), ("constant",)),
+    "budgets": Study(("AdamW", "SGDW"), budgets=(0.5, 1.0, 2.0, 4.0), batches=(0.5, 1.0, 2.0)),
+}
+"""What each study trains."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of a study is trained for a task.
+
+    Attributes:
+        times: what the task's usual number of updates is multiplied by.
+        rates: every how manieth of the task's usual learning rates is taken.
+        decays: the same of its weight decays above 0.
+        network: the built-in task of the same data that is trained in the task's place.
+    """
+
+    seeds: int
+    times: float = 1.0
+    rates: int = 1
+    decays: int = 1
+    network: str | None = None
+
+
+Sizes = Mapping[str, Size]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of each study is trained for each task.
+
+    Attributes:
+        tasks: those that are asked where none is named, each with its studies. What is named
+            besides, a task or a study, has the sizes of the first task.
+    """
+
+    tasks: Mapping[str, Sizes]
+
+    def studies(self, task: str) -> Sizes:
+        """The studies of a task that are run where none is named."""
+        return self.tasks.get(task) or self._first()
+
+    def size(self, task: str, study: str) -> Size:
+        """How much of a study is trained for a task."""
+        return self.studies(task).get(study) or self._first()[study]
+
+    def _first(self) -> Sizes:
+        sizes = next(iter(self.tasks.values()))
+        return {study: replace(size, network=None) for study, size in sizes.items()}
+
+
+def _others(size: Size) -> Sizes:
+    return dict.fromkeys((*OTHERS, "nd-adam"), size)
+
+
+_SMOKE = Size(2, times=0.1, rates=4, decays=4)
+_64D, _96D = "cifar10-26-2x64d", "cifar10-26-2x96d"
+
+SCALES: Mapping[str, Scale] = {
+    "smoke": Scale(
+        {
+            "digits": {
+                **dict.fromkeys(STUDIES, _SMOKE),
+                **dict.fromkeys(("long", "restarts", "long-fixed"), replace(_SMOKE, times=0.4)),
+                "budgets": replace(_SMOKE, rates=8),
+            }
+        }
     ),
-    "long": Study(("Adam", "AdamW", "SGDW"), ("cosine", "warm_restarts"), "long"),
-    "long-fixed": Study(("Adam", "AdamW"), ("constant",), "long", coarse_lr=True),
-    "budgets": Study(
-        ("AdamW", "SGDW"), budgets=(0.5, 1.0, 2.0, 4.0), batches=(0.5, 1.0, 2.0), coarse_lr=True
+    "laptop": Scale(
+        {
+            "digits": {
+                "main": Size(20),
+                "schedules": Size(20),
+                "ablation": Size(20),
+                **_others(Size(20)),
+                "long": Size(10, times=4),
+                "restarts": Size(10, times=4),
+                "long-fixed": Size(5, times=4, rates=2),
+                "budgets": Size(10, rates=2),
+            },
+            "fashion-mnist": {
+                "main": Size(20),
+                "schedules": Size(10),
+                "ablation": Size(10),
+                **_others(Size(10)),
+                "long": Size(8, times=4),
+                "restarts": Size(8, times=4),
+                "budgets": Size(5, rates=2),
+            },
+            "shakespeare": {
+                "main": Size(10),
+                "schedules": Size(5),
+                **_others(Size(5)),
+                "restarts": Size(4, times=2),
+            },
+            "breast-cancer": {"main": Size(20), **_others(Size(20))},
+            "diabetes": {"main": Size(20), **_others(Size(20))},
+        }
+    ),
+    "gpu": Scale(
+        {
+            "cifar10": {
+                "main": Size(5),
+                "schedules": Size(5),
+                "ablation": Size(5),
+                **_others(Size(5)),
+                "long": Size(3, times=4),
+                "restarts": Size(3, times=4),
+                "long-fixed": Size(3, times=4, rates=2),
+                "budgets": Size(3, rates=2),
+            }
+        }
+    ),
+    "paper": Scale(
+        {
+            "cifar10": {
+                "main": Size(3, network=_64D),
+                "schedules": Size(3, network=_64D),
+                "ablation": Size(3, network=_64D),
+                **_others(Size(3, network=_64D)),
+                "long": Size(1, times=18, network=_96D),
+                "restarts": Size(3, network=_64D),
+                "long-fixed": Size(1, times=18, network=_96D),
+                "budgets": Size(1, rates=2, network=_64D),
+            }
+        }
     ),
 }
+"""`smoke` shows that everything works and decides nothing."""
 
 LION = 1 / 8
 """How Lion's learning rates compare with Adam's: its steps have full size in every weight."""
 
 
-def landscape(study: str, task: str, scale: Scale, data: str | None = None) -> Landscape:
-    """The landscape of one study for a task at a scale.
+def trained(task: str, study: str, scale: Scale) -> str:
+    """The name of the task whose network is trained for a study."""
+    return scale.size(task, study).network or task
+
+
+def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
+    """The landscape of one study of that size for a task.
 
     Raises:
-        StudyError: there is no such task, or no data for it.
+        StudyError: an optimizer has no usual axes for the task.
     """
     what = STUDIES[study]
-    preset = defaults.full(task)
-    usual = max(8, round(preset.updates * scale.budget))
-    budgets = (float(scale.longest),) if isinstance(what.budgets, str) else what.budgets
-    reference = tasks.refer(task, data)
+    usual = max(8, round(defaults.full(reference.name).updates * size.times))
     sizes: tuple[int | None, ...] = (None,)
     if what.batches != (1.0,):
-        own = tasks.load(reference)(0).batch_size
-        sizes = tuple(max(1, round(own * part)) for part in what.batches)
-    many = isinstance(what.budgets, str) or len(budgets) > 1
+        samples, own = tasks.training_size(reference)
+        sizes = tuple(max(1, min(samples, round(own * part))) for part in what.batches)
     return Landscape(
         task=reference,
-        axes={name: _axes(name, task, what, scale) for name in what.optimizers},
+        axes={optimizer: _axes(optimizer, reference.name, size) for optimizer in what.optimizers},
         schedules=what.schedules,
-        updates=tuple(round(usual * part) for part in budgets),
-        seeds=tuple(range(scale.long_seeds if many else scale.seeds)),
+        updates=tuple(round(usual * part) for part in what.budgets),
+        seeds=tuple(range(size.seeds)),
         batch_sizes=sizes,
     )
 
 
 def folder(out: Path, task: str, study: str) -> Path:
     """Where the ledger of a study lies."""
-    return out / task / study
+    return out / task.rpartition("/")[2].replace(":", "-") / study
 
 
-def _axes(name: str, task: str, study: Study, scale: Scale) -> Axes:
+def _axes(name: str, task: str, size: Size) -> Axes:
     usual = defaults.full(task).usual(_relative(name))
     if usual is None:
         raise StudyError(f"{name} has no usual axes for the task {task}")
     part = LION if name.startswith("Lion") else 1.0
-    lr = usual.lr[:: scale.stride * (2 if study.coarse_lr else 1)]
     zero = tuple(value for value in usual.weight_decay if value == 0)
     positive = tuple(value for value in usual.weight_decay if value > 0)
-    return Axes(tuple(value * part for value in lr), zero + positive[:: scale.stride])
+    return Axes(
+        tuple(value * part for value in usual.lr[:: size.rates]), zero + positive[:: size.decays]
+    )
 
 
 def _relative(name: str) -> str:

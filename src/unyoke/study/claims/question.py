@@ -45,14 +45,15 @@ class Measurement:
         number: with its interval over seeds; of an exact question, the range over problems.
         samples: seeds, or problems.
         drawn: whether the samples are drawn, so that a p-value has a meaning.
-        sampling_error: standard error that the finite test set leaves, in the number's unit.
+        sampling_error: standard error that the finite test set leaves, in the number's unit, at
+            most; NaN where it is not known, since ledgers keep no errors of single samples.
         details: what stands behind the number, in words.
     """
 
     number: Interval
     samples: int
     drawn: bool = True
-    sampling_error: float = 0.0
+    sampling_error: float = math.nan
     details: str = ""
 
 

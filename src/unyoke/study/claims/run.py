@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unyoke.study import driver
-from unyoke.study.claims import catalogue, exact, plan
+from unyoke.study.claims import exact
 from unyoke.study.claims.maps import Maps, inner_edges
-from unyoke.study.claims.plan import Scale
 from unyoke.study.claims.question import Question
+from unyoke.study.claims.request import Needed, Request
 from unyoke.study.claims.verdicts import Row, judge
 from unyoke.study.commands import beyond
-from unyoke.study.driver import Watcher
+from unyoke.study.driver import Shard, Watcher
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Landscape
 from unyoke.study.ledger import FILE_NAME, Ledger
@@ -30,84 +30,36 @@ LONGEST_GROWTH = 3 * ROUNDS
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked: claims of tasks at a scale, in a folder.
+class Crew:
+    """Who trains, as `unyoke.study.driver.run` has it.
 
     Attributes:
-        names: of claims or of rows; empty for all.
-        tasks: the first is asked everything, the others what the four optimizers' maps answer.
-        data: folder of the files of the tasks that read some.
+        workers: processes, where the executor does not know by itself.
+        shard: only this part of every study's trainings; grids are not extended then.
     """
 
-    out: Path
-    scale: str
-    tasks: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    data: str | None = None
-
-    @property
-    def size(self) -> Scale:
-        """The scale.
-
-        Raises:
-            StudyError: there is no such scale.
-        """
-        if self.scale not in plan.SCALES:
-            known = ", ".join(plan.SCALES)
-            raise StudyError(f"unknown scale {self.scale!r}; known: {known}")
-        return plan.SCALES[self.scale]
-
-    def asked(self) -> dict[str, list[Question]]:
-        """The questions of each task.
-
-        Raises:
-            StudyError: a name is unknown.
-        """
-        tasks = self.tasks or self.size.tasks
-        found = {
-            task: catalogue.questions(task, every=task == tasks[0]) for task in dict.fromkeys(tasks)
-        }
-        known = {name for rows in found.values() for row in rows for name in (row.claim, row.name)}
-        for name in self.names:
-            if name not in known:
-                raise StudyError(
-                    f"unknown claim {name!r} of {', '.join(found)}; known: "
-                    f"{', '.join(catalogue.names())}"
-                )
-        if not self.names:
-            return found
-        return {
-            task: [row for row in rows if {row.claim, row.name} & set(self.names)]
-            for task, rows in found.items()
-        }
-
-    def landscapes(self) -> dict[tuple[str, str], Landscape]:
-        """What must be trained, by task and study."""
-        return {
-            (task, study): plan.landscape(study, task, self.size, self.data)
-            for task, rows in self.asked().items()
-            for study in dict.fromkeys(name for row in rows for name in row.studies)
-        }
-
-    def folder(self, task: str, study: str) -> Path:
-        """Where a study's ledger lies."""
-        return plan.folder(self.out, task, study)
+    workers: int
+    executor: str = "processes"
+    shard: Shard | None = None
 
 
 def run(
-    request: Request, watcher: Callable[[], Watcher], workers: int, say: Callable[[str], None]
+    request: Request,
+    landscapes: Mapping[tuple[str, str], Landscape],
+    watcher: Callable[[], Watcher],
+    crew: Crew,
+    say: Callable[[str], None],
 ) -> None:
     """Compute what is exact and train what is not in the ledgers yet; see `fill`."""
-    landscapes = request.landscapes()
     compute_exact(request)
-    fill(request, landscapes, watcher, workers, say)
+    fill(request, landscapes, watcher, crew, say)
 
 
 def fill(
     request: Request,
     landscapes: Mapping[tuple[str, str], Landscape],
     watcher: Callable[[], Watcher],
-    workers: int,
+    crew: Crew,
     say: Callable[[str], None],
 ) -> None:
     """Train what is not in the ledgers yet; extend grids whose best cell lies on an edge.
@@ -124,10 +76,9 @@ def fill(
         except Damaged as error:
             say(f"{task}, {study}: {error}; left out")
     for (task, study), landscape in whole.items():
-        say(f"{study}: {landscape.summary()}")
-        _fill(
-            landscape, landscapes[task, study], request.folder(task, study), watcher, workers, say
-        )
+        say(f"{task}, {study}: {landscape.summary()}")
+        asked, folder = landscapes[task, study], request.folder(task, study)
+        _fill(landscape, asked, folder, watcher, crew, say)
 
 
 class Damaged(StudyError):
@@ -159,11 +110,21 @@ def _fill(
     asked: Landscape,
     folder: Path,
     watcher: Callable[[], Watcher],
-    workers: int,
+    crew: Crew,
     say: Callable[[str], None],
 ) -> None:
     while True:
-        driver.run(landscape, folder, watcher(), workers=workers, extend=True)
+        driver.run(
+            landscape,
+            folder,
+            watcher(),
+            workers=crew.workers,
+            extend=True,
+            executor=crew.executor,
+            shard=crew.shard,
+        )
+        if crew.shard is not None:
+            return
         larger = extended(landscape, asked, folder)
         if larger == landscape:
             return
@@ -228,17 +189,23 @@ def _code() -> str:
     return hashlib.sha256(Path(exact.__file__).read_bytes()).hexdigest()[:16]
 
 
-def read(request: Request) -> dict[str, Maps]:
+def read(request: Request, needed: Needed) -> dict[str, Maps]:
     """The maps of each task, from what is recorded."""
-    landscapes, figures = request.landscapes(), read_exact(request.out)
-    return {
-        task: Maps.read(
-            {study: request.folder(task, study) for name, study in landscapes if name == task},
-            {study: asked for (name, study), asked in landscapes.items() if name == task},
-            figures,
-        )
-        for task in request.asked()
-    }
+    figures = read_exact(request.out)
+    found = {}
+    for task, rows in request.asked().items():
+        plans = {
+            study: landscape
+            for (name, study), landscape in needed.landscapes.items()
+            if name == task
+        }
+        if task in needed.missing:
+            studies = sorted({study for row in rows for study in row.studies})
+            found[task] = Maps({}, dict.fromkeys(studies, needed.missing[task]), figures)
+        else:
+            folders = {study: request.folder(task, study) for study in plans}
+            found[task] = Maps.read(folders, plans, figures)
+    return found
 
 
 def answer(request: Request, maps: dict[str, Maps]) -> list[Row]:

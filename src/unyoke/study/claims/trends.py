@@ -80,10 +80,10 @@ def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
 def restarts_anytime(maps: Maps, optimizer: str) -> Measurement:
     """By which share the anytime error with restarts is below that without, each at its best."""
     with_restarts, without = (
-        maps.panel("long", optimizer, schedule=name) for name in ("warm_restarts", "cosine")
+        maps.panel("restarts", optimizer, schedule=name) for name in ("warm_restarts", "cosine")
     )
     measured = advantage(
-        anytime(maps, "long", with_restarts), anytime(maps, "long", without), maps.unit
+        anytime(maps, "restarts", with_restarts), anytime(maps, "restarts", without), maps.unit
     )
     ahead = _ahead(maps, with_restarts, without)
     return replace(measured, details=f"{measured.details}; restarts are ahead {ahead}")
@@ -104,8 +104,8 @@ def mean_curve(maps: Maps, study: str, panel: Panel) -> tuple[Array, Array]:
 
 
 def _ahead(maps: Maps, with_restarts: Panel, without: Panel) -> str:
-    updates, error = mean_curve(maps, "long", with_restarts)
-    _, other = mean_curve(maps, "long", without)
+    updates, error = mean_curve(maps, "restarts", with_restarts)
+    _, other = mean_curve(maps, "restarts", without)
     there = [f"{update:g}" for update, a, b in zip(updates, error, other, strict=True) if a < b]
     if not there:
         return "at no look"

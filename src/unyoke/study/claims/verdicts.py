@@ -67,13 +67,22 @@ class Row:
         return spread * detectable_effect(self.measurement.samples)
 
     @property
-    def on_other_samples(self) -> bool:
-        """Whether the number would stay on its side if the test samples counted as drawn too."""
-        if self.measurement is None or not self.measurement.drawn:
-            return True
+    def any_samples(self) -> tuple[float, float] | None:
+        """The interval's ends if the test samples count as drawn too; None where not known."""
+        if self.measurement is None or not math.isfinite(self.measurement.sampling_error):
+            return None
         number = self.measurement.number
         reach = math.hypot(number.high - number.value, 1.96 * self.measurement.sampling_error)
-        return self.question.region.distance(number.value) > reach
+        return number.value - reach, number.value + reach
+
+    @property
+    def on_other_samples(self) -> bool | None:
+        """Whether all of `any_samples` lies on the number's side; None where not known."""
+        ends = self.any_samples
+        if self.measurement is None or ends is None:
+            return None
+        number = self.measurement.number
+        return self.question.region.distance(number.value) > number.value - ends[0]
 
 
 def _side(inside: bool) -> Verdict:

@@ -1,0 +1,181 @@
+"""Where the basins lie and how deep they are: knobs, generalisation, gains, equal training loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+from unyoke.study.claims.maps import Maps
+from unyoke.study.claims.measures import (
+    advantage,
+    at_equal_training_loss,
+    gain_of_decay,
+    gain_sampling_error,
+    measured,
+    regret_saved,
+    tilt_removed,
+)
+from unyoke.study.claims.question import Measurement, Question, Region
+from unyoke.study.claims.questions.sizes import MORE, NOTABLE, SAME, TURN
+from unyoke.study.survey import Panel
+
+COUPLED = (("Adam", "AdamW"), ("SGD", "SGDW"))
+
+Pair = Callable[[Panel, Panel, str], Measurement]
+
+
+def two(study: str, first: str, second: str, statistic: Pair, maps: Maps) -> Measurement:
+    """A statistic of two maps of one study."""
+    return statistic(maps.panel(study, first), maps.panel(study, second), maps.unit)
+
+
+def knobs() -> list[Question]:
+    """Whether decoupling separates learning rate and weight decay."""
+    rows = []
+    for coupled, decoupled in COUPLED:
+        kind = coupled.lower()
+        rows += [
+            Question(
+                f"knobs/{kind}-tilt",
+                f"The basin of {coupled} with L2 leans more than that of {decoupled}.",
+                "Section 4.2, Figure 2",
+                f"|tilt| of {coupled} + L2 less |tilt| of {decoupled}",
+                Region(TURN),
+                "a quarter of a full coupling, which has tilt −1",
+                ("main",),
+                partial(two, "main", coupled, decoupled, tilt_removed),
+            ),
+            Question(
+                f"knobs/{kind}-regret",
+                f"Tuning one knob at a time costs more with {coupled} + L2 than with {decoupled}.",
+                "Section 4.2, Figure 2",
+                f"one-knob regret of {coupled} + L2 less that of {decoupled}, share of best error",
+                Region(NOTABLE),
+                MORE,
+                ("main",),
+                partial(two, "main", coupled, decoupled, regret_saved),
+                percent=True,
+            ),
+        ]
+    return rows
+
+
+def better(
+    name: str, first: str, second: str, sentence: str, place: str, study: str = "main"
+) -> Question:
+    """The first's best has a notably lower test error than the second's."""
+    return Question(
+        name,
+        sentence,
+        place,
+        f"(test error of {second} − {first})/{second}, best cells",
+        Region(NOTABLE),
+        MORE,
+        (study,),
+        partial(two, study, first, second, advantage),
+        percent=True,
+    )
+
+
+def generalisation() -> list[Question]:
+    """Best against best."""
+    return [
+        better(
+            "generalisation/adam",
+            "AdamW",
+            "Adam",
+            "Adam generalises better with decoupled weight decay than with L2.",
+            "Abstract; Sections 4.2 and 4.3",
+        ),
+        Question(
+            "generalisation/sgd",
+            "AdamW competes with SGD with momentum and decoupled decay.",
+            "Section 4.3; Abstract",
+            "(test error of SGDW − AdamW)/SGDW, best cells",
+            Region(low=-NOTABLE),
+            "to be worse by less than what is notable is to compete",
+            ("main",),
+            partial(two, "main", "AdamW", "SGDW", advantage),
+            percent=True,
+        ),
+    ]
+
+
+def gains() -> list[Question]:
+    """What decay gains over none."""
+
+    def gain(optimizer: str, maps: Maps) -> Measurement:
+        panel = maps.panel("main", optimizer)
+        return measured(
+            partial(gain_of_decay, panel),
+            (panel,),
+            sampling_error=gain_sampling_error(panel),
+            unit=maps.unit,
+        )
+
+    def difference(maps: Maps) -> Measurement:
+        adam, sgd = maps.panel("main", "AdamW"), maps.panel("main", "SGDW")
+        return measured(
+            lambda seeds: gain_of_decay(adam, seeds) - gain_of_decay(sgd, seeds),
+            (adam, sgd),
+            sampling_error=math.hypot(gain_sampling_error(adam), gain_sampling_error(sgd)),
+            unit=maps.unit,
+        )
+
+    return [
+        *(
+            Question(
+                f"gain/{optimizer.lower()}",
+                f"Decoupled decay lowers the error of {optimizer}.",
+                "Section 2: weight decay is equally effective in both SGD and Adam",
+                f"(best test error of {optimizer} with λ = 0 − best with any λ)/with λ = 0",
+                Region(NOTABLE),
+                MORE,
+                ("main",),
+                partial(gain, optimizer),
+                percent=True,
+            )
+            for optimizer in ("AdamW", "SGDW")
+        ),
+        Question(
+            "gain/equal",
+            "Weight decay is equally effective in Adam and in SGD.",
+            "Section 2",
+            "gain of AdamW over λ = 0 less that of SGDW",
+            Region(-SAME, SAME),
+            "twice what is notable, since a difference of two gains carries two noises",
+            ("main",),
+            difference,
+            percent=True,
+        ),
+    ]
+
+
+def training_loss() -> list[Question]:
+    """Whether less error comes with the same fit."""
+    return [_loss_question("main")]
+
+
+def long_training_loss() -> list[Question]:
+    """The same on the long budget."""
+    return [_loss_question("long")]
+
+
+def _loss_question(study: str) -> Question:
+    def measure(maps: Maps) -> Measurement:
+        first, second = (maps.panel(study, name, schedule="cosine") for name in ("AdamW", "Adam"))
+        return at_equal_training_loss(first, second, maps.unit)
+
+    return Question(
+        f"training-loss/{study}",
+        "AdamW often reaches a lower test error at equal training loss than Adam + L2."
+        + (" Longer budget." if study == "long" else ""),
+        "Section 4.3, Figure 3",
+        "mean over eight bins of training loss of (test error of Adam − AdamW)/Adam",
+        Region(NOTABLE),
+        MORE,
+        (study,),
+        measure,
+        percent=True,
+    )

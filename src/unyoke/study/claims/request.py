@@ -1,0 +1,177 @@
+"""What is asked: claims of tasks at a scale, and where the data of the tasks lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unyoke.study import tasks as known_tasks
+from unyoke.study.built_in import BUILT_IN
+from unyoke.study.claims import catalogue, plan
+from unyoke.study.claims.plan import Scale
+from unyoke.study.claims.question import Question
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape import Landscape, TaskReference
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What must be trained.
+
+    Attributes:
+        landscapes: by task and study.
+        missing: tasks whose data were not found, each with how to get them.
+    """
+
+    landscapes: Mapping[tuple[str, str], Landscape]
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Claims of tasks at a scale, in a folder.
+
+    Attributes:
+        tasks: empty for those of the scale.
+        names: of claims or of rows; empty for those that the scale asks of each task.
+        data: the folder with the files of a task, by the task's name.
+    """
+
+    out: Path
+    scale: str
+    tasks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> Scale:
+        """The scale.
+
+        Raises:
+            StudyError: there is no such scale.
+        """
+        if self.scale not in plan.SCALES:
+            known = ", ".join(plan.SCALES)
+            raise StudyError(f"unknown scale {self.scale!r}; known: {known}")
+        return plan.SCALES[self.scale]
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The tasks, each once."""
+        return tuple(dict.fromkeys(self.tasks or self.size.tasks))
+
+    def asked(self) -> dict[str, list[Question]]:
+        """The questions of each task; those about no task stand with the first.
+
+        What is named for tasks that are named is asked, else what the scale's table has studies
+        for.
+
+        Raises:
+            StudyError: a name is unknown, or nothing of it is asked of these tasks.
+        """
+        names = set(self.names)
+        _check_names(self.names)
+        found = {}
+        for number, task in enumerate(self.listed):
+            studies = set(plan.STUDIES if self.tasks and names else self.size.studies(task))
+            found[task] = [
+                row
+                for row in catalogue.questions(task)
+                if (row.studies or number == 0)
+                and studies.issuperset(row.studies)
+                and (not names or names & {row.claim, row.name})
+            ]
+        if not any(found.values()):
+            raise StudyError(
+                f"{', '.join(self.names)}: not asked of {', '.join(found)} at the scale "
+                f"{self.scale}; name a task with --tasks"
+            )
+        return found
+
+    def needed(self) -> Needed:
+        """What must be trained for it, but for tasks whose data are not found.
+
+        Where no claim is named, that is all of the scale's table, with what only figures show.
+
+        Raises:
+            StudyError: a task is unknown, or a folder that was named does not hold its data.
+        """
+        if not self.names:
+            return self.studies({task: list(self.size.studies(task)) for task in self.listed})
+        return self.studies(
+            {
+                task: list(dict.fromkeys(study for row in rows for study in row.studies))
+                for task, rows in self.asked().items()
+            }
+        )
+
+    def studies(self, asked: Mapping[str, Sequence[str]]) -> Needed:
+        """The landscapes of studies, by task, but for tasks whose data are not found.
+
+        Raises:
+            StudyError: a task is unknown, or a folder that was named does not hold its data.
+        """
+        references: dict[str, TaskReference] = {}
+        landscapes, missing = {}, {}
+        for task, studies in asked.items():
+            networks = [plan.trained(task, study, self.size) for study in studies]
+            try:
+                for name in networks or [task]:
+                    if name not in references:
+                        references[name] = known_tasks.refer(name, self.data.get(task))
+            except StudyError as error:
+                if task in self.data or not _reads_data(name):
+                    raise
+                missing[task] = str(error)
+                continue
+            for study, name in zip(studies, networks, strict=True):
+                size = self.size.size(task, study)
+                landscapes[task, study] = plan.landscape(study, references[name], size)
+        return Needed(landscapes, missing)
+
+    def landscapes(self) -> Mapping[tuple[str, str], Landscape]:
+        """What must be trained, by task and study."""
+        return self.needed().landscapes
+
+    def folder(self, task: str, study: str) -> Path:
+        """Where a study's ledger lies."""
+        return plan.folder(self.out, task, study)
+
+
+def data_folders(texts: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
+    """Folders by task from TASK=FOLDER, or from one FOLDER where one task reads data.
+
+    Raises:
+        StudyError: it cannot be told which task a folder is for.
+    """
+    reading = [task for task in tasks if _reads_data(task)]
+    folders: dict[str, str] = {}
+    for text in texts:
+        task, separator, folder = text.partition("=")
+        if not separator or task not in BUILT_IN:
+            if len(reading) != 1:
+                readers = ", ".join(reading) or "none of the tasks asked"
+                raise StudyError(f"--data {text}: read by {readers}; write --data TASK=FOLDER")
+            task, folder = reading[0], text
+        if task not in reading:
+            raise StudyError(
+                f"--data {text}: the task {task} is not asked or reads no data; those that are "
+                f"and do: {', '.join(reading) or 'none'}"
+            )
+        if task in folders:
+            raise StudyError(f"--data {text}: {task} already has {folders[task]}; give one folder")
+        folders[task] = folder
+    return folders
+
+
+def _reads_data(task: str) -> bool:
+    return task in BUILT_IN and BUILT_IN[task].source is not None
+
+
+def _check_names(names: Sequence[str]) -> None:
+    rows = catalogue.every_question()
+    known = {name for row in rows for name in (row.claim, row.name)}
+    for name in names:
+        if name not in known:
+            raise StudyError(f"unknown claim {name!r}; known: {', '.join(catalogue.names())}")

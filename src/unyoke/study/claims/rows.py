@@ -1,0 +1,140 @@
+"""A row of the page as words, as a line of a table, and as a line of the terminal."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unyoke.study.built_in import BUILT_IN
+from unyoke.study.claims.request import Request
+from unyoke.study.claims.verdicts import Row
+from unyoke.study.wording import probability_text
+
+COLUMNS = (
+    "task",
+    "row",
+    "verdict",
+    "number",
+    "low",
+    "high",
+    "low_any_test_samples",
+    "high_any_test_samples",
+    "standard_error",
+    "samples",
+    "holds_above",
+    "holds_below",
+    "holm_p_value",
+    "detectable",
+    "missing",
+)
+
+
+def command(request: Request, name: str = "") -> str:
+    """What asks for all of this, or for one row, again."""
+    parts = ["unyoke claims", *([name] if name else request.names), f"--scale {request.scale}"]
+    if request.tasks:
+        parts.append(f"--tasks {','.join(request.tasks)}")
+    parts += [f"--data {task}={folder}" for task, folder in request.data.items()]
+    return " ".join([*parts, f"--out {request.out}"])
+
+
+def words(row: Row, request: Request) -> dict[str, str]:
+    """Everything about a row that the page shows."""
+    question, measured = row.question, row.measurement
+    scale = 100.0 if question.percent else 1.0
+    unit = " %" if question.percent else ""
+    number = interval = could = details = "–"
+    if measured is not None:
+        number = f"{_figure(scale * measured.number.value)}{unit}"
+        interval = _interval((measured.number.low, measured.number.high), scale, unit)
+        details = measured.details
+        if measured.drawn:
+            could = f"{_figure(scale * row.detectable, sign=False)}{unit}"
+    return {
+        "task": row.task,
+        "name": question.name,
+        "sentence": question.sentence,
+        "place": question.place,
+        "statistic": question.statistic,
+        "studies": ", ".join(question.studies) or "no training",
+        "number": number,
+        "interval": interval,
+        "samples": "–" if measured is None else str(measured.samples),
+        "sample_kind": "problems" if measured is not None and not measured.drawn else "seeds",
+        "region": f"{question.region.text(scale)}{unit}",
+        "reason": question.reason,
+        "p_value": probability_text(row.p_value),
+        "verdict": row.verdict,
+        "missing": row.missing,
+        "could": could,
+        "covers": _covers(row, scale, unit),
+        "details": details,
+        "command": command(request, question.name),
+    }
+
+
+def _covers(row: Row, scale: float, unit: str) -> str:
+    """What the interval is about, and what it would be with other test samples."""
+    if row.measurement is None or not row.measurement.drawn:
+        return "the drawn problems"
+    draws = BUILT_IN[row.task].draws if row.task in BUILT_IN else "what the task draws from a seed"
+    text = f"other seeds ({draws}), not other test samples"
+    if row.any_samples is None:
+        return f"{text}, of whose part nothing is known"
+    stays = "stays on its side" if row.on_other_samples else "could be on either side"
+    interval = _interval(row.any_samples, scale, unit)
+    return f"{text}; with those too it is at most {interval}, and {stays}"
+
+
+def _interval(ends: tuple[float, float], scale: float, unit: str) -> str:
+    return " … ".join(_figure(scale * end) for end in ends) + unit
+
+
+def _figure(value: float, *, sign: bool = True) -> str:
+    if not math.isfinite(value):
+        return "–"
+    form = ".1e" if 0 < abs(value) < 1e-3 else "+.3g" if sign else ".3g"
+    return f"{value:{form}}".replace("-", "−")
+
+
+def write_table(rows: Sequence[Row], path: Path) -> Path:
+    """Write all rows as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow(_plain(row))
+    return path
+
+
+def _plain(row: Row) -> list[Any]:
+    region, measured = row.question.region, row.measurement
+    ends = [end if math.isfinite(end) else None for end in (region.low, region.high)]
+    figures: list[Any] = [None] * 7
+    if measured is not None:
+        number = measured.number
+        figures = [number.value, number.low, number.high, *(row.any_samples or (None, None))]
+        figures += [number.standard_error, measured.samples]
+    return [
+        row.task,
+        row.question.name,
+        row.verdict,
+        *figures,
+        *ends,
+        row.p_value,
+        row.detectable,
+        row.missing,
+    ]
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """The verdicts in a line each, for the terminal."""
+    width = max((len(row.question.name) + len(row.task) for row in rows), default=0) + 2
+    return [
+        f"{f'{row.task} {row.question.name}'.strip():{width}} {row.verdict}"
+        + (f": {row.missing}" if row.missing else "")
+        for row in rows
+    ]

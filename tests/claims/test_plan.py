@@ -1,0 +1,156 @@
+"""What is trained for what: the scales' tables, tasks whose data are missing, folders of data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from unyoke.cli import main
+from unyoke.study import built_in, tasks
+from unyoke.study.claims import catalogue, paper_figures, plan, run
+from unyoke.study.claims import request as claims_request
+from unyoke.study.claims.request import Request, data_folders
+from unyoke.study.errors import StudyError
+
+FASHION = built_in.BUILT_IN["fashion-mnist"]
+LAPTOP = ("digits", "fashion-mnist", "shakespeare", "breast-cancer", "diabetes")
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a text for shakespeare; no other data are to be found."""
+    for source in ("FASHION_MNIST", "CIFAR10", "SHAKESPEARE"):
+        monkeypatch.delenv(f"UNYOKE_{source}", raising=False)
+    fashion = replace(built_in.FASHION_MNIST, places=())
+    without = {**built_in.BUILT_IN, "fashion-mnist": replace(FASHION, source=fashion)}
+    for module in (built_in, tasks, claims_request):
+        monkeypatch.setattr(module, "BUILT_IN", without)
+    folder = tmp_path / "text"
+    folder.mkdir()
+    (folder / "input.txt").write_text("to be or not to be\n" * 2_000)
+    return folder
+
+
+@pytest.mark.parametrize("scale", plan.SCALES)
+def test_every_question_of_a_table_has_its_studies(scale: str, tmp_path: Path) -> None:
+    request = Request(tmp_path, scale)
+    for task, rows in request.asked().items():
+        studies = set(request.size.studies(task))
+        assert studies <= set(plan.STUDIES)
+        assert {study for row in rows for study in row.studies} <= studies
+        assert any("main" in row.studies for row in rows)
+
+
+def test_the_laptop_asks_five_tasks_and_exact_claims_once(tmp_path: Path) -> None:
+    asked = Request(tmp_path, "laptop").asked()
+    assert tuple(asked) == LAPTOP
+    exact = [row.name for rows in asked.values() for row in rows if not row.studies]
+    assert exact == [row.name for row in catalogue.PROPOSITIONS]
+    assert "language/little" in {row.name for row in asked["shakespeare"]}
+    assert "others/lion" in {row.name for row in asked["diabetes"]}
+    assert "restarts/adamw-final" not in {row.name for row in asked["diabetes"]}
+
+
+def test_maps_that_decide_have_ten_seeds_or_more(tmp_path: Path) -> None:
+    for task, studies in plan.SCALES["laptop"].tasks.items():
+        assert studies["main"].seeds >= 10, task
+        assert min(size.seeds for size in studies.values()) >= 3, task
+
+
+def test_every_figure_has_its_studies_at_laptop_scale() -> None:
+    studies = plan.SCALES["laptop"].tasks["digits"]
+    for figure in paper_figures.FIGURES.values():
+        assert set(figure.studies) <= set(studies), figure.number
+
+
+def test_the_first_task_has_what_only_a_figure_shows(tmp_path: Path) -> None:
+    request = Request(tmp_path, "smoke", ("digits",))
+    assert ("digits", "long-fixed") in request.landscapes()
+    assert ("digits", "long-fixed") not in Request(tmp_path, "smoke", (), ("p1",)).landscapes()
+
+
+def test_what_is_named_for_a_named_task_is_asked(tmp_path: Path) -> None:
+    request = Request(tmp_path, "laptop", ("diabetes",), ("restarts",))
+    ((task, study),) = request.landscapes()
+    assert (task, study) == ("diabetes", "restarts")
+    assert request.landscapes()[task, study].updates == (600,)
+
+
+def test_the_papers_networks_by_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = bytes(1 + 3 * 32 * 32)
+    for name in built_in.CIFAR10.files:
+        (tmp_path / name).write_bytes(record * 2_000)
+    monkeypatch.setenv("UNYOKE_CIFAR10", str(tmp_path))
+    request = Request(tmp_path / "out", "paper")
+    landscapes = request.studies({"cifar10": ["main", "restarts", "long", "long-fixed"]}).landscapes
+    found = {study: (land.task.name, land.updates) for (_, study), land in landscapes.items()}
+    assert found == {
+        "main": ("cifar10-26-2x64d", (35_200,)),
+        "restarts": ("cifar10-26-2x64d", (35_200,)),
+        "long": ("cifar10-26-2x96d", (633_600,)),
+        "long-fixed": ("cifar10-26-2x96d", (633_600,)),
+    }
+    rates = landscapes["cifar10", "main"].axes["AdamW"].lr
+    assert {b / a for a, b in pairwise(rates)} == {2.0}
+    assert request.folder("cifar10", "main") == tmp_path / "out" / "cifar10" / "main"
+
+
+def test_a_task_without_data_is_incomplete_and_others_are_planned(
+    text: Path, tmp_path: Path
+) -> None:
+    request = Request(tmp_path / "out", "laptop", ("digits", "fashion-mnist"), ("gain",))
+    needed = request.needed()
+    assert set(needed.landscapes) == {("digits", "main")}
+    assert "UNYOKE_FASHION_MNIST" in needed.missing["fashion-mnist"]
+    rows = run.answer(request, run.read(request, needed))
+    lacking = {row.missing for row in rows if row.task == "fashion-mnist"}
+    assert len(lacking) == 1
+    assert "three ways to get it" in lacking.pop()
+
+
+def test_missing_data_are_said_and_the_command_goes_on(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["claims", "gain", "--tasks", "digits,fashion-mnist", "--draw", "--out", str(out)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    assert "fashion-mnist: left out" in result.output
+    assert "UNYOKE_FASHION_MNIST" in (out / "claims.md").read_text()
+    result = CliRunner().invoke(main, ["figure", "2", "--task", "cifar10", "--out", str(out)])
+    assert result.exit_code == 2
+    assert "UNYOKE_CIFAR10" in result.output
+
+
+def test_a_folder_is_given_to_the_task_that_reads_it(text: Path, tmp_path: Path) -> None:
+    asked = ("digits", "shakespeare", "fashion-mnist")
+    folders = data_folders([f"shakespeare={text}"], asked)
+    assert folders == {"shakespeare": str(text)}
+    assert data_folders([str(text)], ("digits", "shakespeare")) == folders
+    request = Request(tmp_path / "out", "laptop", asked, ("gain",), folders)
+    assert request.needed().landscapes["shakespeare", "main"].task.data == str(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (["folder"], "read by shakespeare, fashion-mnist; write --data TASK=FOLDER"),
+        (["digits=folder"], "digits is not asked or reads no data"),
+        (["cifar10=folder"], "cifar10 is not asked"),
+        (["shakespeare=a", "shakespeare=b"], "already has a"),
+    ],
+)
+def test_folders_that_are_nobodys(data: list[str], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        data_folders(data, ("digits", "shakespeare", "fashion-mnist"))
+
+
+def test_a_wrong_folder_is_refused_before_anything_starts(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["claims", "gain", "--tasks", "digits,shakespeare", "--out", str(out)]
+    result = CliRunner().invoke(main, [*words, "--data", f"shakespeare={tmp_path}"])
+    assert result.exit_code == 2
+    assert "has no input.txt" in result.output
+    assert not out.exists()

@@ -1,0 +1,151 @@
+"""The commands as a user runs them, at the scale that only shows that everything works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from unyoke.cli import main
+from unyoke.study.claims import estimate, plan
+from unyoke.study.claims.request import Request
+from unyoke.study.ledger import Ledger
+from unyoke.study.merge import merge
+
+GAIN = ("claims", "gain", "--scale", "smoke", "--tasks", "digits", "--workers", "2")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _grids_stay() -> Iterator[None]:
+    """No best cell on an edge extends a grid, so that two ways of running train the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unyoke.study.claims.run.LONGEST_GROWTH", 0)
+        yield
+
+
+def ran(*words: str) -> str:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def figures(out: Path) -> list[tuple[str, float | None]]:
+    """The test error of every training, by its key."""
+    with Ledger.open_to_read(out / "digits" / "main") as ledger:
+        return sorted((r.cell.key, r.outcome.test_error) for r in ledger.records())
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run by this machine's processes."""
+    out = tmp_path_factory.mktemp("alone")
+    text = ran(*GAIN, "--out", str(out))
+    assert "digits gain/adamw" in text
+    return out
+
+
+@pytest.fixture
+def dask() -> Iterator[str]:
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp://"
+    )
+    with cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_answers_the_same(dask: str, alone: Path, tmp_path: Path) -> None:
+    text = ran(*GAIN, "--executor", f"dask:{dask}", "--out", str(tmp_path / "out"))
+    assert "undecided at this scale" in text
+    found, expected = figures(tmp_path / "out"), figures(alone)
+    assert [key for key, _ in found] == [key for key, _ in expected]
+    # Batches differ with the number of workers, and with them the rounding of sums.
+    known = [(a, b) for (_, a), (_, b) in zip(found, expected, strict=True) if a is not None]
+    assert sum(a != b for a, b in known) <= len(known) // 10
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_figure_by_a_cluster(dask: str, tmp_path: Path) -> None:
+    words = ("figure", "2", "--scale", "smoke", "--executor", f"dask:{dask}")
+    ran(*words, "--out", str(tmp_path))
+    assert (tmp_path / "digits" / "figure-2.svg").exists()
+
+
+def test_shards_are_merged_into_the_whole(alone: Path, tmp_path: Path) -> None:
+    parts = []
+    for index in (1, 2):
+        out = tmp_path / str(index)
+        text = ran(*GAIN, "--shard", f"{index}/2", "--out", str(out))
+        assert "incomplete" in text
+        parts.append(out / "digits" / "main")
+    merged = merge(parts, tmp_path / "whole" / "digits" / "main")
+    assert merged.done == merged.total
+    text = ran(*GAIN, "--draw", "--out", str(tmp_path / "whole"))
+    assert "incomplete" not in text
+    assert [key for key, _ in figures(tmp_path / "whole")] == [key for key, _ in figures(alone)]
+
+
+def test_a_dry_run_trains_nothing_and_names_its_samples(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = ran("figure", "2", "--scale", "smoke", "--dry-run", "--out", str(out))
+    assert "digits, main: 72 trainings, 1080 updates, about" in text
+    assert "timed here: digits, " in text
+    assert not out.exists()
+
+
+def test_an_estimate_is_of_what_is_left(alone: Path) -> None:
+    request = Request(alone, "smoke", ("digits",), ("gain",))
+    (left,) = estimate.estimates(request, request.landscapes(), workers=1)
+    assert (left.trainings, left.updates, left.seconds) == (0, 0, 0.0)
+
+
+def test_looks_do_not_grow_with_updates() -> None:
+    """A budget twice as long costs its updates twice, and no more looks where these are fewest."""
+    request = Request(Path("nowhere"), "smoke", ("digits",))
+    ((_, landscape),) = request.studies({"digits": ["main"]}).landscapes.items()
+    cells = [replace(cell, updates=20) for cell in list(landscape.cells())[:10]]
+    known = estimate.cost(landscape.task, cells)
+    made_up = replace(known, begin=0.0, update=0.001, look=0.5)
+    assert made_up.seconds(cells) == pytest.approx(10 * (0.020 + 4 * 0.5))
+    longer = [replace(cell, updates=40) for cell in cells]
+    assert made_up.seconds(longer) == pytest.approx(10 * (0.040 + 4 * 0.5))
+
+
+def test_large_networks_are_timed_on_some_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unyoke.study import tasks
+
+    request = Request(Path("nowhere"), "smoke", ("digits",))
+    ((_, landscape),) = request.studies({"digits": ["main"]}).landscapes.items()
+    monkeypatch.setattr(estimate, "SLOW", 0.0)
+    # A gradient takes ten seconds for each sample.
+    monkeypatch.setattr(estimate, "_backward", lambda task, samples: 10.0 * samples)
+    monkeypatch.setattr(estimate, "_forward", lambda task, samples: 3.0 * samples)
+    cost = estimate.cost(landscape.task, list(landscape.cells())[:1])
+    task = tasks.load(landscape.task)(0)
+    samples = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
+    assert cost.update == pytest.approx(10.0 * task.batch_size)
+    assert cost.look == pytest.approx(3.0 * samples)
+    assert cost.sample == f"4 of {task.batch_size} samples of a batch, forward and backward"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--executor", "cluster"), "unknown executor 'cluster'"),
+        (("--shard", "3/2"), "--shard '3/2'"),
+    ],
+)
+def test_mistakes_are_one_line(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [*GAIN, *words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert result.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_study_begins_at_smoke_scale() -> None:
+    assert set(plan.SCALES["smoke"].tasks["digits"]) == set(plan.STUDIES)
