@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unyoke.study.claims import page, paper_figures, run
 from unyoke.study.claims.estimate import estimates
+from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Needed, Request, data_folders
 from unyoke.study.claims.rows import lines
 from unyoke.study.claims.run import Crew
@@ -75,11 +76,12 @@ def claims(
     rows = run.answer(request, maps)
     for line in lines(rows):
         say(line)
-    for path in page.write(request, rows, maps):
+    written = page.write(request, rows, maps)
+    for path in written:
         say(str(path))
     if results is not None:
-        figures = _drawable(request, needed.landscapes, say)
-        for path in page.publish(request, rows, maps, figures, results):
+        figures = _drawable(request, maps, say)
+        for path in page.publish(request, rows, maps, written, figures, results):
             say(str(path))
 
 
@@ -101,7 +103,8 @@ def figure(
     if needed.missing:
         raise StudyError(needed.missing[name])
     if _trained(request, needed, how, crew, say):
-        for path in paper_figures.draw(asked, request, name, needed.landscapes):
+        maps = run.maps_of(request, name, needed)
+        for path in paper_figures.draw(asked, request, name, maps):
             say(str(path))
 
 
@@ -124,20 +127,19 @@ def _trained(request: Request, needed: Needed, how: How, crew: Crew, say: Say) -
     return True
 
 
-def _drawable(
-    request: Request, landscapes: Mapping[tuple[str, str], Landscape], say: Say
-) -> list[Path]:
-    """The figures, as SVG, of which all studies are among `landscapes` and whole.
+def _drawable(request: Request, maps: Mapping[str, Maps], say: Say) -> list[Path]:
+    """The figures, as SVG, of which all studies are asked and whole.
 
     Of the first task all of them, of the others those that show trainings.
     """
     found = []
-    for task in request.listed:
+    for task, own in maps.items():
         for asked in paper_figures.FIGURES.values():
-            own = task == (asked.task or request.listed[0]) or (asked.studies and not asked.task)
-            if own and all((task, study) in landscapes for study in asked.studies):
+            first = task == (asked.task or request.listed[0])
+            shown = first or (asked.studies and asked.task is None)
+            if shown and own.sources.keys() >= set(asked.studies):
                 try:
-                    found.append(paper_figures.draw(asked, request, task, landscapes)[0])
+                    found.append(paper_figures.draw(asked, request, task, own)[0])
                 except StudyError as error:
                     say(str(error))
     return found

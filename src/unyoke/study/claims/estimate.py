@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
+from pathlib import Path
 
 from unyoke.study.batches import batches
 from unyoke.study.claims.request import Request
@@ -88,11 +89,7 @@ def estimates(
     timed: dict[object, Cost] = {}
     found = []
     for (task, study), landscape in landscapes.items():
-        done = set()
-        if (request.folder(task, study) / FILE_NAME).exists():
-            with Ledger.open_to_read(request.folder(task, study)) as ledger:
-                done = {record.cell.key for record in ledger.records()}
-        missing = [cell for cell in landscape.cells() if cell.key not in done]
+        missing = _missing(landscape, request.folder(task, study))
         kinds: dict[tuple[object, ...], list[Cell]] = {}
         for cell in missing:
             rare = direction(cell.optimizer) == "nd_adam"
@@ -106,6 +103,18 @@ def estimates(
         samples = tuple(dict.fromkeys(timed[kind].sample for kind in kinds))
         found.append(Estimate(task, study, len(missing), updates, seconds, samples))
     return found
+
+
+def _missing(landscape: Landscape, folder: Path) -> list[Cell]:
+    """The trainings that the ledger in the folder lacks."""
+    if not (folder / FILE_NAME).exists():
+        return list(landscape.cells())
+    with Ledger.open_to_read(folder) as ledger:
+        count = ledger.count()
+        if count.done == count.total and landscape.is_part_of(ledger.landscape):
+            return []
+        done = {record.cell for record in ledger.records()}
+    return [cell for cell in landscape.cells() if cell not in done]
 
 
 def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:

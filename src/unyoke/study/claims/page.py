@@ -47,10 +47,15 @@ def publish(
     request: Request,
     rows: Sequence[Row],
     maps: dict[str, Maps],
+    written: Sequence[Path],
     figures: Sequence[Path],
     page: Path,
 ) -> list[Path]:
     """Write the Markdown as `page`, its pictures into images/results beside it.
+
+    Args:
+        written: what `write` wrote.
+        figures: of the paper, as SVG, each in the folder of its task.
 
     Raises:
         StudyError: they cannot be written.
@@ -59,16 +64,17 @@ def publish(
     data = page_data(request, rows, maps)
     try:
         images.mkdir(parents=True, exist_ok=True)
-        pictures = [path for path in intervals_figure.draw(rows, images) if path.suffix == ".svg"]
+        pictures = [path for path in written if path.suffix == ".svg"]
         copies = [images / _published_name(figure, request) for figure in figures]
-        for figure, copy in zip(figures, copies, strict=True):
-            copy.write_bytes(figure.read_bytes())
+        targets = [images / picture.name for picture in pictures] + copies
+        for source, target in zip([*pictures, *figures], targets, strict=True):
+            target.write_bytes(source.read_bytes())
         data["picture"] = f"images/results/{pictures[0].name}" if pictures else ""
         data["figures"] = [f"images/results/{copy.name}" for copy in copies]
         page.write_text(_rendered("claims.md", data), encoding="utf-8")
     except OSError as error:
         raise StudyError(f"{page} cannot be written: {error.strerror}; choose another") from error
-    return [page, *pictures, *copies]
+    return [page, *targets]
 
 
 def _published_name(figure: Path, request: Request) -> str:

@@ -25,7 +25,6 @@ from unyoke.study.claims.heat_maps import Data
 from unyoke.study.claims.maps import Incomplete, Maps
 from unyoke.study.claims.request import Request
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Landscape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,12 +58,7 @@ def get(number: str) -> PaperFigure:
     return FIGURES[number.lower()]
 
 
-def draw(
-    figure: PaperFigure,
-    request: Request,
-    task: str,
-    landscapes: Mapping[tuple[str, str], Landscape],
-) -> list[Path]:
+def draw(figure: PaperFigure, request: Request, task: str, maps: Maps) -> list[Path]:
     """Write figure-N.svg, .png and .csv into the folder of the task.
 
     Raises:
@@ -73,14 +67,12 @@ def draw(
     import matplotlib
     from matplotlib.figure import Figure
 
-    folders = {study: request.folder(task, study) for study in figure.studies}
-    plans = {study: landscapes[task, study] for study in figure.studies}
     canvas = Figure(layout="constrained")
     stem = request.folder(task, f"figure-{figure.number}")
     paths = [stem.with_suffix(f".{kind}") for kind in ("svg", "png", "csv")]
     style: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}
     try:
-        data = figure.draw(canvas, Maps.read(folders, plans, {}))
+        data = figure.draw(canvas, maps)
         canvas.suptitle(f"{figure.title}; task {task}")
         stem.parent.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(style):

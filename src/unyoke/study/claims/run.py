@@ -191,21 +191,18 @@ def _code() -> str:
 
 def read(request: Request, needed: Needed) -> dict[str, Maps]:
     """The maps of each task, from what is recorded."""
+    return {task: maps_of(request, task, needed) for task in request.asked()}
+
+
+def maps_of(request: Request, task: str, needed: Needed) -> Maps:
+    """The maps of one task, from what is recorded."""
     figures = read_exact(request.out)
-    found = {}
-    for task, rows in request.asked().items():
-        plans = {
-            study: landscape
-            for (name, study), landscape in needed.landscapes.items()
-            if name == task
-        }
-        if task in needed.missing:
-            studies = sorted({study for row in rows for study in row.studies})
-            found[task] = Maps({}, dict.fromkeys(studies, needed.missing[task]), figures)
-        else:
-            folders = {study: request.folder(task, study) for study in plans}
-            found[task] = Maps.read(folders, plans, figures)
-    return found
+    if task in needed.missing:
+        lacking = dict.fromkeys(request.size.studies(task), needed.missing[task])
+        return Maps({}, lacking, figures)
+    plans = {study: plan for (name, study), plan in needed.landscapes.items() if name == task}
+    folders = {study: request.folder(task, study) for study in plans}
+    return Maps.read(folders, plans, figures)
 
 
 def answer(request: Request, maps: dict[str, Maps]) -> list[Row]:
