@@ -163,6 +163,7 @@ TRAINED = (
     click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]"),
     click.option("--executor", default="processes", show_default=True, help=EXECUTOR),
     click.option("--shard", metavar="I/N", help="Only part I of N of every ledger's trainings."),
+    click.option("--device", help="Where to train, such as cuda.  [default: the CPU]"),
     click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded."),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long."),
 )

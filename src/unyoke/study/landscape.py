@@ -28,6 +28,7 @@ class TaskReference:
         file: where a user's own task lies, or None. Not part of what the task is.
         data: the folder of the data that it reads, or None. Not part of what the task is.
         data_digest: of the contents of that data; other data make another task.
+        device: on which it is trained, as torch names it; None is the CPU. Not part of what it is.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TaskReference:
     file: str | None = None
     data: str | None = None
     data_digest: str | None = None
+    device: str | None = None
 
     @property
     def version(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from unyoke.study.built_in import BUILT_IN, TABULAR, resolve
+from unyoke.study.devices import Mover
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import TaskReference
 from unyoke.study.task import Task
@@ -71,8 +72,11 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
                 f"define one: def {name}(seed): return unyoke.study.Task(...)"
             )
 
+    mover = None if reference.device is None else Mover(reference.device)
+
     def build(seed: int) -> Task:
-        return _checked(reference.name, function, seed)
+        task = _checked(reference.name, function, seed)
+        return task if mover is None else mover.moved(task)
 
     return build
 

@@ -132,7 +132,7 @@ def run_cells(reference: TaskReference, cells: Sequence[Cell], engine: str) -> F
     from unyoke.study.training import train_together
 
     outcomes = train_together(cells, _builder(reference), time.perf_counter, engine)
-    return Finished(outcomes, _versions())
+    return Finished(outcomes, _versions(reference.device))
 
 
 def on_one_thread(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
@@ -164,15 +164,14 @@ def _builder(reference: TaskReference) -> Callable[[int], Task]:
 
 
 @cache
-def _versions() -> str:
+def _versions(device: str | None) -> str:
     import torch
 
     import unyoke
 
-    return json.dumps(
-        {
-            "unyoke": unyoke.__version__,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-        }
-    )
+    versions = {
+        "unyoke": unyoke.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+    return json.dumps(versions if device is None else {**versions, "device": device})

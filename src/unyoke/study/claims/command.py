@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unyoke.study.claims import page, paper_figures, run
@@ -28,8 +28,9 @@ class How:
     """How the trainings are run.
 
     Attributes:
-        workers: processes; None is one per core.
+        workers: processes; None is one per core, or one where a device is named.
         executor, shard: as `unyoke map` has them.
+        device: on which they are trained, as torch names it; None is the CPU.
         draw: nothing is trained.
         dry_run: nothing is trained nor drawn, only said.
     """
@@ -37,6 +38,7 @@ class How:
     workers: int | None = None
     executor: str = "processes"
     shard: str | None = None
+    device: str | None = None
     draw: bool = False
     dry_run: bool = False
 
@@ -50,7 +52,8 @@ class How:
         if self.executor.partition(":")[0] not in {kind.partition(":")[0] for kind in KINDS}:
             raise StudyError(f"unknown executor {self.executor!r}; there are {', '.join(KINDS)}")
         part = None if self.shard is None else Shard(*parse_shard(self.shard))
-        return Crew(self.workers or available_cores(), self.executor, part)
+        most = available_cores() if self.device is None else 1
+        return Crew(self.workers or most, self.executor, part)
 
 
 def claims(
@@ -66,7 +69,9 @@ def claims(
 ) -> None:
     """Train what is missing, answer, write the page and say the verdicts."""
     listed = tuple(part.strip() for part in (tasks or "").split(",") if part.strip())
-    request = _request(out, scale, listed, tuple(dict.fromkeys(names)), data)
+    request = _request(
+        Request(out, scale, listed, tuple(dict.fromkeys(names)), device=how.device), data
+    )
     crew, needed = how.crew, request.needed()
     for task, why in needed.missing.items():
         say(f"{task}: left out, its claims are incomplete: {why}")
@@ -98,7 +103,7 @@ def figure(
     """Train what the figure lacks and draw it, with its data beside it."""
     asked = paper_figures.get(number)
     name = task or asked.task or Request(out, scale).listed[0]
-    request = _request(out, scale, (name,), (), data)
+    request = _request(Request(out, scale, (name,), device=how.device), data)
     crew, needed = how.crew, request.studies({name: asked.studies})
     if needed.missing:
         raise StudyError(needed.missing[name])
@@ -108,19 +113,17 @@ def figure(
             say(str(path))
 
 
-def _request(
-    out: Path, scale: str, tasks: tuple[str, ...], names: tuple[str, ...], data: Sequence[str]
-) -> Request:
+def _request(bare: Request, data: Sequence[str]) -> Request:
     """The request, with each folder of data given to its task."""
-    bare = Request(out, scale, tasks, names)
-    return Request(out, scale, tasks, names, data_folders(data, bare.listed))
+    return replace(bare, data=data_folders(data, bare.listed))
 
 
 def _trained(request: Request, needed: Needed, how: How, crew: Crew, say: Say) -> bool:
     """Whether there is something to be drawn, after training what is missing."""
     if how.draw:
         return True
-    _say_estimates(request, needed.landscapes, crew, say)
+    if how.dry_run or crew.executor == Crew.executor:  # a cluster's machines are not this one
+        _say_estimates(request, needed.landscapes, crew, say)
     if how.dry_run:
         return False
     run.run(request, needed.landscapes, ProgressBar, crew, say)

@@ -202,6 +202,10 @@ def _forward(task: Task, samples: int) -> float:
 
 
 def _timed(function: Callable[[], None]) -> float:
+    import torch
+
     started = time.perf_counter()
     function()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
     return time.perf_counter() - started

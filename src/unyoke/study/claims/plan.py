@@ -198,7 +198,7 @@ def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
     usual = max(8, round(defaults.full(reference.name).updates * size.times))
     sizes: tuple[int | None, ...] = (None,)
     if what.batches != (1.0,):
-        samples, own = tasks.training_size(reference)
+        samples, own = tasks.training_size(replace(reference, device=None))
         sizes = tuple(max(1, min(samples, round(own * part))) for part in what.batches)
     return Landscape(
         task=reference,

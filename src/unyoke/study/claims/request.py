@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unyoke.study import tasks as known_tasks
@@ -36,6 +36,7 @@ class Request:
         tasks: empty for those of the scale.
         names: of claims or of rows; empty for those that the scale asks of each task.
         data: the folder with the files of a task, by the task's name.
+        device: on which to train, as torch names it; None is the CPU.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class Request:
     tasks: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
+    device: str | None = None
 
     @property
     def size(self) -> Scale:
@@ -119,7 +121,8 @@ class Request:
             try:
                 for name in networks or [task]:
                     if name not in references:
-                        references[name] = known_tasks.refer(name, self.data.get(task))
+                        found = known_tasks.refer(name, self.data.get(task))
+                        references[name] = replace(found, device=self.device)
             except StudyError as error:
                 if task in self.data or not _reads_data(name):
                     raise

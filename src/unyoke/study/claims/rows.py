@@ -38,6 +38,8 @@ def command(request: Request, name: str = "") -> str:
     if request.tasks:
         parts.append(f"--tasks {','.join(request.tasks)}")
     parts += [f"--data {task}={folder}" for task, folder in request.data.items()]
+    if request.device is not None:
+        parts.append(f"--device {request.device}")
     return " ".join([*parts, f"--out {request.out}"])
 
 
