@@ -58,7 +58,10 @@ def dask() -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_cluster_answers_the_same(dask: str, alone: Path, tmp_path: Path) -> None:
+def test_a_cluster_answers_the_same(
+    dask: str, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unyoke.study.executors.Processes", None)  # nobody here trains
     text = ran(*GAIN, "--executor", f"dask:{dask}", "--out", str(tmp_path / "out"))
     assert "undecided at this scale" in text
     found, expected = figures(tmp_path / "out"), figures(alone)
@@ -69,7 +72,10 @@ def test_a_cluster_answers_the_same(dask: str, alone: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_figure_by_a_cluster(dask: str, tmp_path: Path) -> None:
+def test_a_figure_by_a_cluster(
+    dask: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unyoke.study.executors.Processes", None)
     words = ("figure", "2", "--scale", "smoke", "--executor", f"dask:{dask}")
     ran(*words, "--out", str(tmp_path))
     assert (tmp_path / "digits" / "figure-2.svg").exists()
