@@ -72,9 +72,7 @@ def test_a_cluster_answers_the_same(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_figure_by_a_cluster(
-    dask: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_by_a_cluster(dask: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unyoke.study.executors.Processes", None)
     words = ("figure", "2", "--scale", "smoke", "--executor", f"dask:{dask}")
     ran(*words, "--out", str(tmp_path))
