@@ -87,12 +87,13 @@ class Foresight:
             return False
         numbers, coefficients = [], []
         for (index, plan), how in zip(self._plans, self._repeated, strict=True):
-            own, rows = array("d"), array("d")
+            own: list[float] = []
+            rows: list[float] = []
             for rates, formed, t in self._coming(index, plan):
-                own.extend(rates)
-                rows.extend(how.row(formed, plan.work.seed, t))
-            numbers.append(own)
-            coefficients.append(rows)
+                own += rates
+                rows += how.row(formed, plan.work.seed, t)
+            numbers.append(array("d", own))
+            coefficients.append(array("d", rows))
         series.load(numbers, coefficients)
         self.left = self._length
         self._length = min(2 * self._length, MOST)

@@ -60,13 +60,13 @@ def run(job):
             for offset in (0, 64, 128):
                 prefetch(nearby + offset)
             entry = addresses + 8 * (buffer * tensors + tensor)
-            if ask(device, handle) != 0:
-                return 1
             if layout != 0 and buffer <= 1 and ask(layout, handle) != 0:
                 return 1
             place = ask(data_ptr, handle)
             if buffer > 1 and place == word_at(entry, 0):
                 continue  # state is nobody else's to reshape, and its memory is still there
+            if ask(device, handle) != 0:
+                return 1
             expected = descriptions + 8 * width * (buffer * tensors + tensor)
             if ask(dtype, handle) != word_at(expected, 0):
                 return 1
