@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -279,3 +280,15 @@ def test_a_refined_map_leaves_cells_open_and_goes_on(tmp_path: Path, line_file: 
     again = Seen()
     assert driver.run(landscape, tmp_path, again, workers=2, refine=driver.Refine()) == more
     assert again.cells == []
+
+
+def test_the_server_has_imported_what_workers_need_and_collects_garbage_again() -> None:
+    with workers.worker_pool(1) as pool:
+        loaded, collecting, kept = pool.submit(_state_of_a_worker).result()
+    assert {"torch._dynamo", "unyoke.study.training"} <= loaded
+    assert collecting
+    assert kept > 100_000
+
+
+def _state_of_a_worker() -> tuple[set[str], bool, int]:
+    return set(sys.modules), gc.isenabled(), gc.get_freeze_count()

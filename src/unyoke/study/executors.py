@@ -6,6 +6,7 @@ back is written down by the driver. See docs/scale-out.md.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -200,7 +201,7 @@ def _ray(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise _missing("ray", "ray") from error
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise StudyError(f"no Ray cluster answers at {address}: {text}") from error

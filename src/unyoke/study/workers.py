@@ -48,8 +48,7 @@ def start_server() -> None:
     It imports what they need once; this process goes on meanwhile. The server ends with it.
     """
     context = multiprocessing.get_context("forkserver")
-    # torch imports torch._dynamo, as large as itself, when a process makes its first optimizer.
-    context.set_forkserver_preload(["unyoke.study.training", "torch._dynamo"])
+    context.set_forkserver_preload(["unyoke.study.preloaded"])
     # What is blocked here stays blocked in the server and in all that it forks. The tracker that it
     # needs unblocks as it starts, so that comes first.
     resource_tracker.ensure_running()
