@@ -296,15 +296,28 @@ class Optimizer(torch.optim.Optimizer):
 
     def refresh(self) -> None:
         """Write the coming update's lr and weight_decay into the groups; make missing state."""
-        if self.schedule is None and not any(self._weight_decays):
-            return
-        for group, weight_decay in zip(self.param_groups, self._weight_decays, strict=True):
-            if weight_decay is not None:
-                group["weight_decay"] = weight_decay_at(
-                    weight_decay, group["updates"], self.schedule
-                )
-            if self.schedule is not None and not self._on_device.shows_rate(group):
-                show_rate(group, self.schedule(group["updates"]))
+        if any(self._weight_decays):
+            for group, given in zip(self.param_groups, self._weight_decays, strict=True):
+                if given is not None:
+                    group["weight_decay"] = weight_decay_at(given, group["updates"], self.schedule)
+        if self.schedule is not None:
+            for group in self.param_groups:
+                if not self._on_device.shows_rate(group):
+                    show_rate(group, self.schedule(group["updates"]))
+
+    def check_groups(self) -> None:
+        """Refuse groups of which it is not known any more which weight decay is whose.
+
+        Raises:
+            RuntimeError: some were taken out, and a weight decay is a function of t.
+        """
+        if any(self._weight_decays) and len(self.param_groups) != len(self._weight_decays):
+            raise RuntimeError(
+                f"there are {len(self.param_groups)} parameter groups and there were "
+                f"{len(self._weight_decays)}, of which some have a weight_decay that is a function "
+                "of t: leave the groups, and freeze their parameters (requires_grad_(False) and "
+                "grad = None); or construct another optimizer"
+            )
 
     def explain(
         self, updates: int | None = None, updates_per_epoch: float | None = None

@@ -52,6 +52,7 @@ class Stepper:
         if optimizer.released is not None:
             optimizer.released.step_called()
             return
+        optimizer.check_groups()
         if self._known_states.holder is not optimizer.state or not self._known_states.hold():
             self.plans.clear()  # somebody has put other dictionaries into the state
         found = [(k, self._prepared(k, group)) for k, group in enumerate(optimizer.param_groups)]

@@ -131,6 +131,10 @@ def other_groups(training: Training) -> None:
     training.optimizer.param_groups = [dict(first, lr=0.01), *others]
 
 
+def one_group_less(training: Training) -> None:
+    training.optimizer.param_groups.pop(1)
+
+
 def an_equal_group(training: Training) -> None:
     training.optimizer.param_groups[0] = dict(training.optimizer.param_groups[0], lr=0.01)
 
@@ -204,7 +208,7 @@ CHANGES = [
         an_idle_group_wakes,
         a_gradient_less,
     ),
-    *(no_gradients, one_group_more, other_groups, an_equal_group),
+    *(no_gradients, one_group_more, one_group_less, other_groups, an_equal_group),
     *(a_parameter_less, other_parameters, a_checkpoint, an_update_counted_elsewhere),
     *(every_update_counted_elsewhere, state_forgotten, another_mapping_of_state),
     *(another_backend, a_schedule, released, negated_lazily, moved),
@@ -327,6 +331,16 @@ def test_a_sparse_gradient_is_refused_and_changes_nothing(way: int) -> None:
         training.optimizer.step()
     assert_same_bits(training.everything(), before)
     training.step(AFTER)
+
+
+def test_a_group_less_is_refused_where_decays_would_be_mixed_up(way: int) -> None:
+    training = Training(weight_decay=unyoke.normalized(0.05, updates=100))
+    training.step(way)
+    training.optimizer.param_groups.pop(0)
+    before = [tensor.clone() for tensor in training.everything()]
+    with pytest.raises(RuntimeError, match="2 parameter groups and there were 3"):
+        training.optimizer.step()
+    assert_same_bits(training.everything(), before)
 
 
 FOLLOWED: list[tuple[dict[str, Any], int]] = [
