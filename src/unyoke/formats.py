@@ -64,7 +64,7 @@ BFLOAT16 = Format(
 )
 SIGNED = Format(
     "int8",
-    torch.uint8,
+    torch.int8,
     storage.encode_signed,
     storage.decode_signed,
     random=20,
@@ -85,11 +85,7 @@ UNSIGNED = Format(
 def format_of(rule: Rule, state: Mapping[str, Any], name: str) -> Format:
     """How a state tensor is kept; its dtype tells."""
     dtype = state[name].dtype
-    if dtype == torch.bfloat16:
-        return BFLOAT16
-    if dtype == torch.uint8:
-        return UNSIGNED if name in rule.nonnegative else SIGNED
-    return PLAIN
+    return {torch.bfloat16: BFLOAT16, torch.int8: SIGNED, torch.uint8: UNSIGNED}.get(dtype, PLAIN)
 
 
 def chosen(rule: Rule, name: str, like: torch.Tensor, state_dtype: str) -> Format:
@@ -225,7 +221,7 @@ def write(
         scale = storage.block_scale(values.abs().amax(dim=1))
         state[scale_name(name)].copy_(scale)
         codes = kind.encode(values, 1.0 / scale.unsqueeze(1), random)
-        in_memory(kept).copy_(codes.flatten()[: kept.numel()].to(torch.uint8))
+        in_memory(kept).copy_(codes.flatten()[: kept.numel()].to(kept.dtype))
     else:
         codes = kind.encode(values, random)
         in_memory(kept).view(torch.int16).copy_(codes.to(torch.int16))
@@ -322,12 +318,12 @@ class Noise:
     """
 
     def __init__(self, seed: int, t: int, number: int) -> None:
-        self._key = storage.noise(storage.noise(seed, t), number)
+        self._key = storage.mixed(storage.mixed(seed, t), number)
 
     def word(self, which: int, like: torch.Tensor) -> torch.Tensor:
         """Word number ``which`` for every element, in the order of memory."""
         index = torch.arange(like.numel(), dtype=torch.int32, device=like.device)
-        word: torch.Tensor = storage.noise(storage.noise(self._key, which), index)
+        word: torch.Tensor = storage.noise(storage.mixed(self._key, which), index)
         return word
 
     def of_state(self, position: int, kind: Format, like: torch.Tensor) -> torch.Tensor:

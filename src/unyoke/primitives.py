@@ -79,8 +79,13 @@ def float_of(x: Element) -> Element:
     return struct.unpack("f", struct.pack("i", x))[0]
 
 
+def multiply_add(x: Element, y: Element, z: Element) -> Element:
+    """x·y + z in float32 where x·y is exact: to round it first makes no difference."""
+    return x * y + z
+
+
 PRIMITIVES = (sqrt, exp, where, absolute, sign, maximum)
 """Every backend binds exactly these names."""
 
-BITS = (int32, float32, bits_of, float_of)
+BITS = (int32, float32, bits_of, float_of, multiply_add)
 """And these, for the formats of :mod:`unyoke.storage`; with them & | ^ << >> (arithmetic)."""

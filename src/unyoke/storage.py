@@ -9,13 +9,14 @@ half an ulp of bfloat16 (0.4 %), so the nearest number is the old one for ever; 
 between the two neighbours is right in the mean. The random bits are an integer hash of (seed, t,
 tensor, element): the same on every backend, for any number of threads, and after a resume.
 
-8-bit blocks: BLOCK elements share a power of two as scale; a code is a small float below it, with
-16 values per octave in the upper third of its range and 8 per octave below (3–12 % apart), running
-out into even steps towards zero. The first moment has a sign and 12 octaves, the second moment 24:
-√v then reaches as far down as m. Why so: shifts and adds encode it, without a root or a division
-(a fourth-root code took three times as long). While a block keeps its scale, what did not change
-is stored unchanged, so rounding adds no noise of its own. And since the smallest m is below the
-smallest √v (2^−15 and 2^−13.5 of their largest), an m rounded up over a v rounded down makes no
+8-bit blocks: BLOCK elements share a power of two as scale; a code is a small float below it. The
+first moment has a sign and 16 octaves of 8 values (6–12 % apart); the second moment has 22 octaves,
+16 values in each of the upper 10 and 8 in each of the others. Below the last octave come 8 even
+steps to zero. Why so: to add the last octave's lower end, the floor, to a magnitude makes the upper
+bits of its float32 the code; no root, division or logarithm, and nothing to subtract, since the
+floors are chosen so that those bits count from zero. While a block keeps its scale, what did not
+change is stored unchanged, so rounding adds no noise of its own. And since the smallest m is below
+the smallest √v (2^−19 and 2^−12.5 of their largest), an m rounded up over a v rounded down makes no
 large step. A second moment that is not zero is never stored as zero. Zeros are exact. NaN or
 infinity anywhere makes its whole block NaN.
 """
@@ -33,6 +34,7 @@ from unyoke.primitives import (
     float_of,
     int32,
     maximum,
+    multiply_add,
     where,
 )
 
@@ -44,17 +46,35 @@ SMALL = 4096
 
 # Random bits
 
+STRIDE = -0x61C88647
+"""What a place and the next differ by: 2^32 divided by the golden ratio, as an int32."""
 
-def noise(key: Element, index: Element) -> Element:
-    """32 random bits for an element: a hash of its position in memory under a key.
 
-    The key of word w of tensor n at update t is noise(noise(noise(seed, t), n), w).
-    Multipliers: "lowbias32", Chris Wellons, "Prospecting for Hash Functions", 2018.
+def mixed(key: Element, number: Element) -> Element:
+    """The key of one of many (updates, tensors, words) under a key.
+
+    "lowbias32", Chris Wellons, "Prospecting for Hash Functions", 2018; the key goes in twice, so
+    that two keys do not give the same numbers in another order.
     """
-    x = int32(index + key)
+    x = int32(number + key)
     x = int32((x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D)
     x = int32((x ^ ((x >> 15) & 0x1FFFF)) * -0x7B935975 + key)
     return int32(x ^ ((x >> 16) & 0xFFFF))
+
+
+def scrambled(place: Element) -> Element:
+    """32 random bits for a place; all of them, each once, for all 2^32 places."""
+    x = int32((place ^ ((place >> 15) & 0x1FFFF)) * 0x297A2D39)
+    return int32((x ^ ((x >> 15) & 0x1FFFF)) * -0x7B935975)
+
+
+def noise(key: Element, index: Element) -> Element:
+    """32 random bits for an element, by its position in memory.
+
+    The key of word w of tensor n at update t is mixed(mixed(mixed(seed, t), n), w). Elements take
+    places in a Weyl sequence that begins at the key: three operations less than ``mixed``.
+    """
+    return scrambled(int32(index * STRIDE + key))
 
 
 def upper_bits(word: Element, count: Element) -> Element:
@@ -78,8 +98,8 @@ def chance(word: Element, next_word: Element) -> Element:
 
 def encode_bfloat16(value: Element, random: Element) -> Element:
     """float32 → the 16 bits of bfloat16, rounded by 16 random bits; NaN stays NaN."""
-    code = int32(int32(bits_of(value) + random) >> 16)
-    return where(value == value, code, int32(0x7FC0))
+    bits = bits_of(value)
+    return int32(where(value == value, int32(bits + random), int32(bits | 0x7FC00000)) >> 16)
 
 
 def to_nearest(value: Element) -> Element:
@@ -92,50 +112,56 @@ def decode_bfloat16(code: Element) -> Element:
     return float_of(int32(code << 16))
 
 
-# 8-bit blocks. A code counts steps of 2^20 in the bits of a float32 above those of the floor
-# (2^−12 or 2^−24); above the knee a distance in bits counts twice.
+# 8-bit blocks. A code is what bits 20 … 27 of a float32 are after the floor was added.
 
 
 def block_scale(largest: Element) -> Element:
     """The scale of a block whose largest magnitude is given; NaN if that is not finite.
 
-    A power of two, so far above that rounding up cannot leave the 8 bits; at least 2^−99, so that
-    the smallest code is a normal number.
+    A power of two, so far above (by 1/15 at least) that rounding up cannot leave the 8 bits; at
+    least 2^−99, so that the smallest code is a normal number.
     """
-    exponent = maximum(int32((bits_of(largest) + 0x82000) >> 23), int32(27))
+    exponent = maximum(int32((bits_of(largest) + 0x100200) >> 23), int32(27))
     scale = float_of(int32(exponent + 1 << 23))
     return where(largest < float_of(0x7E800000), scale, float_of(0x7FC00000))
 
 
 def encode_signed(value: Element, inverse: Element, random: Element) -> Element:
-    """A first moment → 0 … 255; ``inverse`` is 1/scale, ``random`` 20 random bits."""
-    distance = int32(bits_of(absolute(value) * inverse + float_of(0x39800000)) - 0x39800000)
-    distance = int32(distance + maximum(int32(distance - 0x4000000), int32(0)))
-    code = int32(int32(distance + random) >> 20)
-    return int32(code | ((bits_of(value) >> 24) & 0x80))
+    """A first moment → the 8 bits of a code; ``inverse`` is 1/scale, ``random`` 20 random bits.
+
+    Magnitudes go to 2 … 2^17, where bit 27 is free for the sign.
+    """
+    floor = float_of(int32((bits_of(value) & -0x80000000) | 0x40000000))  # ±2
+    bits = int32(bits_of(multiply_add(value, inverse * float_of(0x48000000), floor)) + random)
+    return int32((int32(bits | ((bits >> 4) & 0x8000000)) >> 20) & 0xFF)
 
 
 def decode_signed(code: Element, scale: Element) -> Element:
-    """0 … 255 → a first moment."""
-    distance = int32((code & 0x7F) << 20)
-    distance = int32(distance - (maximum(int32(distance - 0x4000000), int32(0)) >> 1))
-    magnitude = (float_of(int32(distance + 0x39800000)) - float_of(0x39800000)) * scale
-    return float_of(int32(bits_of(magnitude) | int32((code & 0x80) << 24)))
+    """−128 … 127 → a first moment."""
+    bits = int32((int32(code << 20) & -0x78100000) | 0x38000000)  # sign, seven bits, floor
+    floor = float_of(int32(bits & -0x48000000))  # ±2^−15
+    return (float_of(bits) - floor) * (scale * float_of(0x3F000000))  # 2^−1
 
 
 def encode_unsigned(value: Element, inverse: Element, random: Element) -> Element:
-    """A second moment → 0 … 255, and 0 only if it is 0; arguments as :func:`encode_signed`."""
-    distance = int32(bits_of(value * inverse + float_of(0x33800000)) - 0x33800000)
-    distance = int32(distance + maximum(int32(distance - 0x8000000), int32(0)))
-    code = int32(int32(distance + random) >> 20)
-    return maximum(code, where(value > 0, int32(1), int32(0)))
+    """A second moment → 0 … 255, and 0 only if it is 0; arguments as :func:`encode_signed`.
+
+    What is above the knee, 12 octaves above the floor, counts twice. Floor, floor and knee, in the
+    bits of a float32, add up to a multiple of 2^28, and so to nothing.
+    """
+    unit = inverse + inverse
+    bits = bits_of(multiply_add(value, unit, float_of(0x35000000)))  # 2^−21
+    bits = int32(bits + maximum(bits, int32(0x3B000000)))  # floor + knee
+    code = int32((int32(bits + random) >> 20) & 0xFF)
+    return maximum(code, where(bits_of(value) < 1, bits_of(value), int32(1)))
 
 
 def decode_unsigned(code: Element, scale: Element) -> Element:
     """0 … 255 → a second moment."""
-    distance = int32(code << 20)
-    distance = int32(distance - (maximum(int32(distance - 0x8000000), int32(0)) >> 1))
-    return (float_of(int32(distance + 0x33800000)) - float_of(0x33800000)) * scale
+    half = int32(code << 19)
+    above = int32(half + where(half < 0x3000000, half, int32(0x3000000)))  # the floor
+    unit = scale * float_of(0x3F000000)  # 2^−1
+    return multiply_add(float_of(int32(above + 0x35000000)), unit, unit * float_of(-0x4B000000))
 
 
 # Weights: θ − delta, where delta may be under half an ulp of θ
@@ -174,9 +200,12 @@ def subtract_kahan(weight: Element, compensation: Element, delta: Element) -> An
     Where delta is 0 nothing moves, not even between two weights that are equally near.
     """
     change, lost = rounded_sum(compensation, -delta)
-    high, low = rounded_sum(weight, change)
-    high, low = rounded_sum(high, low + lost)  # lost counts where the step is as large as θ
-    return where(delta == 0, weight, high), where(delta == 0, compensation, low)
+    moves = delta != 0
+    high, low = rounded_sum(weight, where(moves, change, -0.0))  # θ − 0 is θ, in the sign of 0 too
+    high, low = rounded_sum(
+        high, where(moves, low + lost, -0.0)
+    )  # lost counts if δ is as large as θ
+    return high, where(moves, low, compensation)
 
 
 def subtract_kahan_bfloat16(
@@ -191,10 +220,12 @@ def subtract_kahan_bfloat16(
     nearest = decode_bfloat16(encode_bfloat16(high, to_nearest(high)))
     rest, lost = rounded_sum(high - nearest, low)
     rest = round_stochastic(rest, lost, 0x10000, uniform)
-    return where(delta == 0, weight, nearest), where(delta == 0, compensation, rest)
+    return nearest, where(delta == 0, compensation, rest)
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    mixed,
+    scrambled,
     noise,
     upper_bits,
     lower_bits,

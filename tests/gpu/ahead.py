@@ -60,6 +60,7 @@ class Case:
             kind if dtype == U8 else STATE_FORMATS[dtype]
             for dtype, kind in zip(states, eight, strict=True)
         )
+        states = tuple(kind.dtype or dtype for dtype, kind in zip(states, kinds, strict=True))
         return Recipe(
             rule, self.weight, self.grad, states, kinds, self.rounding, scaled=self.scaled
         )

@@ -40,32 +40,47 @@ def names(recipe: Recipe) -> dict[str, Any]:
         "update": bind(recipe.rule.function, number, whole=number),
         "number": number,
         "compiled": compiled,
-        "array_at": native.array_at,
+        "copy": copy,
+        "repeat": repeat,
         "word_at": native.word_at,
         "number_at": native.number_at,
-        "floats": native.floats,
+        "room": native.room,
         "int32": np.int32,
         "uint16": np.uint16,
-        "uint8": np.uint8,
+        "STRIDE": np.int32(storage.STRIDE),
         "float32": np.float32,
         "bits_of": native.bits_of_float32,
         "float_of": native.float32_of_bits,
-        "scale_element": numba.float32,
     }
     for function in (*storage.FUNCTIONS, primitives.absolute, primitives.maximum):
         result[function.__name__] = bind(function, np.float32, whole=int)
     result["larger"] = result["maximum"]
     for index, dtype in enumerate(recipe.dtypes):
         kept = STORAGES[dtype]
-        result[f"element{index}"] = kept.element
         result[f"load{index}"] = number if kept.load is None else kept.load
         result[f"store{index}"] = kept.store
+        result[f"code{index - 2}"] = np.uint16 if dtype is torch.bfloat16 else kept.store
+    scales = {name: torch.float32 for name, _ in recipe.columns}
+    dtypes = scales | recipe.elementwise | recipe.room
+    for number_of_column, (name, dtype) in enumerate(dtypes.items()):
+        pair = native.column(STORAGES[dtype].element, number_of_column)
+        result[f"get_{name}"], result[f"put_{name}"] = pair
     return result
 
 
 def compiled(function: Any) -> Any:
     """A function for Numba to compile when it is first called from compiled code."""
     return numba.njit(function, **OPTIONS)
+
+
+@compiled
+def repeat(to: Any, source: Any, size: Any, total: Any) -> Any:
+    """Copy bytes, again and again, until there are ``total`` of them."""
+    copy(to, source, size)
+    while size < total:
+        more = min(size, total - size)
+        copy(to + size, to, more)
+        size += more
 
 
 def bind(function: Any, number: Any, whole: Any) -> Any:
@@ -84,6 +99,7 @@ def bind(function: Any, number: Any, whole: Any) -> Any:
         primitives.float32: np.float32,
         primitives.bits_of: native.bits_of_float32,
         primitives.float_of: native.float32_of_bits,
+        primitives.multiply_add: native.multiply_add,
     }
     return _bind(function, {float: number, int: whole}, known)
 
@@ -108,7 +124,8 @@ def _bind(function: Any, literals: dict[type, Any], known: dict[Any, Any]) -> An
     return known[function]
 
 
-select: Any = native.select  # mypy takes it for what it is before Numba has seen it
+select: Any = native.select  # mypy takes these for what they are before Numba has seen them
+copy: Any = native.copy
 
 # How numbers lie in memory
 
@@ -146,7 +163,9 @@ STORAGES = {
     torch.float64: Storage(numba.float64, None, np.float64),
     torch.bfloat16: Storage(numba.uint16, load_bfloat16, store_bfloat16),
     torch.float16: Storage(numba.uint16, native.float32_of_half, native.half_of_float32),
-    torch.uint8: Storage(numba.uint8, None, None),  # codes, which have functions of their own
+    torch.uint8: Storage(numba.uint8, None, np.uint8),  # codes have functions of their own
+    torch.int8: Storage(numba.int8, None, np.int8),
+    torch.int32: Storage(numba.int32, None, None),
 }
 
 

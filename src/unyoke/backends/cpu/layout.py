@@ -53,7 +53,7 @@ def _unreadable(tensor: torch.Tensor) -> str | None:
         return f"is {tensor.layout}"
     if tensor.device.type != "cpu":
         return f"is on {tensor.device}"
-    if tensor.dtype not in (*DTYPES, torch.uint8):
+    if tensor.dtype not in (*DTYPES, torch.int8, torch.uint8):
         return f"is {tensor.dtype}"
     if tensor.is_neg() or tensor.is_conj():
         return "is a view that is lazily negated or conjugated"

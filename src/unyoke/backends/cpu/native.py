@@ -11,56 +11,82 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np import arrayobj
+
+COLUMNS = 32
+"""More than the tensors of one parameter, and what loops leave to each other."""
 
 
-@intrinsic
-def array_at(context: Any, address: Any, size: Any, dtype: Any) -> Any:
-    """The memory at an address as an array of so many elements.
+def column(element: Any, number: int) -> tuple[Any, Any]:
+    """``get(address, index)``, which reads memory, and ``put(address, index, value)``.
 
-    As ``numba.carray``, which takes ten times as long to compile.
+    Columns of different numbers are told not to share memory, so that a loop over several need not
+    ask, each time it begins, whether it may take whole vectors. (Two columns that are one and the
+    same memory do no harm: an element is read before it is written.)
+
+    Args:
+        element: what lies in memory.
+        number: of the column, less than COLUMNS.
     """
-    result = types.Array(dtype.dtype, 1, "C")
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        element = context.get_data_type(dtype.dtype)
-        width = context.get_constant(types.intp, context.get_abi_sizeof(element))
-        array = arrayobj.make_array(result)(context, builder)  # type: ignore[no-untyped-call]
-        arrayobj.populate_array(  # type: ignore[no-untyped-call]
-            array,
-            data=builder.inttoptr(arguments[0], element.as_pointer()),
-            shape=[arguments[1]],
-            strides=[width],
-            itemsize=width,
-            meminfo=None,
-        )
-        return array._getvalue()
+    def place(context: Any, builder: Any, address: Any, index: Any) -> Any:
+        pointer = context.get_data_type(element).as_pointer()
+        return builder.gep(builder.inttoptr(address, pointer), [index], inbounds=True)
 
-    return result(address, size, dtype), generate
+    @intrinsic
+    def get(context: Any, address: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            value = builder.load(place(context, builder, *arguments))
+            return _apart(builder, value, number)
+
+        return element(types.int64, types.int64), generate
+
+    @intrinsic
+    def put(context: Any, address: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            address, index, value = arguments
+            _apart(builder, builder.store(value, place(context, builder, address, index)), number)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, element), generate
+
+    return get, put
+
+
+def _apart(builder: Any, access: Any, number: int) -> Any:
+    """Note that a load or store touches this column's memory and no other's."""
+    module = builder.module
+    domain = module.add_metadata(["unyoke"])
+    scopes = [module.add_metadata([f"unyoke column {k}", domain]) for k in range(COLUMNS)]
+    own = scopes.pop(number)
+    access.set_metadata("alias.scope", module.add_metadata([own]))
+    access.set_metadata("noalias", module.add_metadata(scopes))
+    return access
 
 
 @intrinsic(prefer_literal=True)
-def floats(context: Any, count: Any) -> Any:
-    """Room for so many float32, a literal, which lasts as long as the function runs."""
-    result = types.Array(types.float32, 1, "C")
-    size = ir.Constant(ir.IntType(64), count.literal_value)
+def room(context: Any, size: Any) -> Any:
+    """The address of so many bytes, a literal, which last as long as the function runs."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        room = ir.ArrayType(ir.FloatType(), count.literal_value)
-        place = cgutils.alloca_once(builder, room)  # type: ignore[no-untyped-call]
-        width = context.get_constant(types.intp, 4)
-        array = arrayobj.make_array(result)(context, builder)  # type: ignore[no-untyped-call]
-        arrayobj.populate_array(  # type: ignore[no-untyped-call]
-            array,
-            data=builder.bitcast(place, ir.FloatType().as_pointer()),
-            shape=[size],
-            strides=[width],
-            itemsize=width,
-            meminfo=None,
-        )
-        return array._getvalue()
+        bytes_ = ir.ArrayType(ir.IntType(8), size.literal_value)
+        place = cgutils.alloca_once(builder, bytes_)  # type: ignore[no-untyped-call]
+        place.align = 64  # a vector that crosses two lines of the cache takes twice as long
+        return builder.ptrtoint(place, ir.IntType(64))
 
-    return result(count), generate
+    return types.int64(size), generate
+
+
+@intrinsic
+def copy(context: Any, to: Any, source: Any, size: Any) -> Any:
+    """Copy so many bytes from one address to another."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        target, origin = (builder.inttoptr(place, byte) for place in arguments[:2])
+        cgutils.raw_memcpy(builder, target, origin, arguments[2], 1)  # type: ignore[no-untyped-call]
+        return context.get_dummy_value()
+
+    return types.void(to, source, types.int64), generate
 
 
 @intrinsic
@@ -256,6 +282,19 @@ def _by_llvm(name: str) -> Any:
         return x(x), generate
 
     return function
+
+
+@intrinsic
+def multiply_add(context: Any, x: Any, y: Any, z: Any) -> Any:
+    """x·y + z of float32, in one instruction where the machine has it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        single = ir.FloatType()
+        c_type = ir.FunctionType(single, [single] * 3)
+        known = builder.module.declare_intrinsic("llvm.fmuladd", [single], c_type)
+        return builder.call(known, arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
 
 
 square_root = _by_llvm("llvm.sqrt")

@@ -143,7 +143,7 @@ class Batch:
 
     def _keys_now(self, work: Work) -> torch.Tensor:
         """What starts each set's random numbers."""
-        keys = [storage.noise(work.seed, t) for t in work.updates]
+        keys = [storage.mixed(work.seed, t) for t in work.updates]
         if any(isinstance(key, torch.Tensor) for key in keys):
             return torch.stack(keys).repeat_interleave(self._models)
         return self._keys.show([key for key in keys for _ in range(self._models)])

@@ -107,8 +107,8 @@ class Language:
                 self._bound[formula] = self._wrap(self._words[formula])
             else:
                 values = {
-                    name: self.bound(value) if isinstance(value, FunctionType) else value
-                    for name, value in globals_of(formula).items()
+                    name: self.bound(v) if isinstance(v, FunctionType) else tl.constexpr(v)
+                    for name, v in globals_of(formula).items()
                 }
                 source = bare_source(formula)
                 self._bound[formula] = self.define(formula.__name__, source, values)

@@ -27,6 +27,7 @@ TYPES = {
     torch.float32: "float32",
     torch.float16: "float16",
     torch.bfloat16: "int16",  # its bits: unyoke.storage knows how to round to them
+    torch.int8: "int8",
     torch.uint8: "uint8",
 }
 
@@ -137,7 +138,7 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
     for index, name in enumerate(recipe.scales, start=len(names)):
         yield f"at_{name} = tl.load(row + {index}) + 4 * (start // {storage.BLOCK})"
     if recipe.random:
-        yield f"key = noise(tl.load(keys + own), tl.load(row + {recipe.row - 1}).to(tl.int32))"
+        yield f"key = mixed(tl.load(keys + own), tl.load(row + {recipe.row - 1}).to(tl.int32))"
     coefficients = recipe.rule.coefficient_names
     for index, name in enumerate(coefficients):
         yield f"{name} = tl.load(coefficients + {len(coefficients)} * own + {index})"
@@ -160,7 +161,6 @@ def _block(recipe: Recipe, lanes: str, end: str, wide: bool) -> Iterator[str]:
     arguments = ", ".join(("old_weight", "old_grad", *state, *recipe.rule.coefficient_names))
     results = "".join(f"new_{name}, " for name in recipe.rule.state)
     yield f"delta, {results}= update({arguments})"
-    yield from _random_words(recipe)
     yield from _subtract(recipe)
     yield from _encode(recipe)
     for name, dtype in recipe.streams:
@@ -202,24 +202,18 @@ def _decode(recipe: Recipe) -> Iterator[str]:
         yield "old_grad = -old_grad"
 
 
-def _random_words(recipe: Recipe) -> Iterator[str]:
-    """Random words: one for each two states, then two for the weight."""
-    states = len(recipe.formats)
-    first = (states + 1) // 2
-    needed = {position // 2 for position, kind in enumerate(recipe.formats) if kind.random}
-    if recipe.draws_for_weight:
-        needed |= {first, first + 1}
-    if needed:
-        yield "index = (start + i).to(tl.int32)"
-    for word in sorted(needed):
-        yield f"word{word} = noise(noise(key, {word}), index)"
-    if recipe.draws_for_weight:
-        yield f"uniform = chance(word{first}, word{first + 1})"
+def _word(number: int) -> str:
+    """A random word: one for each two states, then two for the weight; drawn when it is needed."""
+    return f"word{number} = noise(mixed(key, {number}), (start + i).to(tl.int32))"
 
 
 def _subtract(recipe: Recipe) -> Iterator[str]:
     """θ − delta, rounded once, as unyoke.formats.subtract does it."""
     narrow = recipe.weight == torch.bfloat16
+    if recipe.draws_for_weight:
+        first = (len(recipe.formats) + 1) // 2
+        yield from (_word(first), _word(first + 1))
+        yield f"uniform = chance(word{first}, word{first + 1})"
     if recipe.rounding == "stochastic":
         unit = 0x10000 if narrow else 1
         yield f"new_weight = subtract_stochastic(old_weight, delta, {unit}, uniform)"
@@ -246,6 +240,8 @@ def _encode(recipe: Recipe) -> Iterator[str]:
     for position, (name, kind) in enumerate(zip(recipe.rule.state, recipe.formats, strict=True)):
         if kind.encode is None:
             continue
+        if position % 2 == 0 or recipe.formats[position - 1].encode is None:
+            yield _word(position // 2)
         half = "lower_bits" if position % 2 else "upper_bits"
         bits = f"{half}(word{position // 2}, {kind.random})"
         encode = kind.encode.__name__
