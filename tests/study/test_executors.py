@@ -138,6 +138,21 @@ def test_ray_gives_the_same_and_survives_a_killed_worker(
     assert results(folder) == expected
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "auto"])
+def test_no_cluster_of_rays(
+    address: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with (
+        pytest.raises(StudyError, match=f"no Ray cluster answers at {address}: ") as refused,
+        executors.start(f"ray:{address}", 1),
+    ):
+        pass
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")
+
+
 def busy_worker_of_rays() -> int:
     """A worker is named after the function that it runs."""
     names = {path.parent: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")}

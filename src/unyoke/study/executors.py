@@ -7,6 +7,7 @@ back is written down by the driver. See docs/scale-out.md.
 from __future__ import annotations
 
 import logging
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -200,9 +201,12 @@ def _ray(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise _missing("ray", "ray") from error
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdecimal():  # where nobody listens ray.init itself waits for minutes
+            socket.create_connection((host, int(port)), PATIENCE).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise StudyError(f"no Ray cluster answers at {address}: {text}") from error
     try:
