@@ -206,7 +206,7 @@ def _ray(address: str) -> Iterator[Any]:
         if port.isdecimal():  # where nobody listens ray.init itself waits for minutes
             socket.create_connection((host, int(port)), PATIENCE).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, OverflowError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise StudyError(f"no Ray cluster answers at {address}: {text}") from error
     try:
