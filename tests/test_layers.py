@@ -239,6 +239,12 @@ def test_public_names_are_found_and_others_are_not() -> None:
         unyoke.AdamV  # noqa: B018 - to ask for it is the test
 
 
+def test_modules_are_found_without_being_imported_by_name() -> None:
+    script = "import unyoke; print(unyoke.backends.ALL['eager'].name, unyoke.update.__name__)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["eager", "unyoke.update"]
+
+
 def test_import_unyoke_is_light(capsys: pytest.CaptureFixture[str]) -> None:
     """In a process of its own: neither the heavy packages nor the study come along.
 

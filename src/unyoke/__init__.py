@@ -104,18 +104,26 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported when it is asked for.
+    """A public name or a module, imported when it is asked for.
 
     So the command line answers at once, and starts its workers before it imports torch itself. No
     module has the name of a function here, or importing the module would take its place.
     """
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
+    if name in _MODULES or name not in __all__:
+        return _module(name)
     found = getattr(importlib.import_module(_HOMES.get(name, "unyoke.optimizers")), name)
     globals()[name] = found
     return found
+
+
+def _module(name: str) -> Any:
+    full = f"{__name__}.{name}"
+    try:
+        return importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:
