@@ -88,7 +88,10 @@ class DeviceCounters:
     Attributes:
         views: for each name, the tensors that the states hold.
         which: per parameter the index of its set; None while there is one set.
+        placed: nothing: no address is kept.
     """
+
+    placed: Sequence[tuple[torch.Tensor, int]] = ()
 
     def __init__(
         self, states: Sequence[dict[str, Any]], names: Sequence[str], device: torch.device

@@ -6,6 +6,7 @@ tensor for the group, which is cheap to compare with what was left there.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ class Counters:
         names: ``"step"`` and the rule's scalars.
         views: for each name, the tensors that the states hold.
         which: per parameter the index of its set of values; None while there is one set.
+        placed: the views, with where they lie. If one is elsewhere (its storage was moved into
+            shared memory, or it was given other data), make other counters before this is used.
     """
 
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
@@ -37,6 +40,7 @@ class Counters:
         self.which: list[int] | None = None
         self._memory: list[np.ndarray[Any, Any]] = []
         self._known: list[bytes] = []
+        self.placed: list[tuple[torch.Tensor, int]] = []
         for name in self.names:
             values = [float(state[name]) for state in states]
             flat = torch.tensor(values, dtype=DTYPES.get(name, torch.float64))
@@ -45,6 +49,9 @@ class Counters:
             self._known.append(b"")
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
+                self.placed.append((view, view.data_ptr()))
+        # torch.utils.swap_tensors would make another tensor of a view; it refuses this
+        self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
 
     @property
     def steps(self) -> np.ndarray[Any, Any]:

@@ -11,13 +11,14 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unyoke import backends
+from unyoke import backends, decays, directions
 from unyoke.backends import Repeated
 from unyoke.backends.watch import Entry, Scene, same_objects
 from unyoke.decays import Normalized
 from unyoke.plan import Plan
 from unyoke.rates import WeightDecay, rate, weight_decay_at
 from unyoke.schedules import Schedule
+from unyoke.update import Rule
 
 if TYPE_CHECKING:
     from unyoke.backends import Series
@@ -58,7 +59,8 @@ class Foresight:
         self.left, self._length = 0, FIRST
         # A function of somebody else's may answer otherwise when it is asked again
         self._is_pure = isinstance(schedule, Schedule | None) and all(
-            isinstance(weight_decays[index], Normalized | None) for index, _ in plans
+            isinstance(weight_decays[index], Normalized | None) and _is_our_own(plan.work.rule)
+            for index, plan in plans
         )
         self._fits = all(
             how.kernels is not None and not plan.work.rule.scalars
@@ -103,10 +105,11 @@ class Foresight:
         """What makes updates as long as the groups have these hyperparameters."""
         values = [entry.value for entry in entries]
         if self._series is None or not same_objects(values, self._values):
-            self._values = values
             counted = [(plan.group, plan.counters.steps) for _, plan in self._plans]
             scene = Scene.joined([self._scene, Scene(entries=entries)])
+            self._series, self._values = None, []  # if it is interrupted now
             self._series = backends.series(scene, counted, self._repeated)
+            self._values = values
         return self._series
 
     def _coming(self, index: int, plan: Plan) -> Iterator[tuple[tuple[float, ...], Any, int]]:
@@ -131,14 +134,26 @@ def _hyperparameters(plan: Plan) -> list[Entry]:
     return [Entry(plan.group, n, plan.group[n]) for n in ("base_lr", *plan.work.rule.defaults)]
 
 
+def _is_our_own(rule: Rule) -> bool:
+    """Whether coefficients depend on nothing but the rates and the rule's own hyperparameters."""
+    return directions.ALL.get(rule.direction.name) is rule.direction and (
+        decays.ALL.get(rule.decay.name) is rule.decay
+    )
+
+
 def _can_be_counted(plan: Plan) -> bool:
-    """Whether compiled code can read the rates and the counters, and nothing changes in place."""
+    """Whether compiled code can read the rates and the counters, and nothing changes in place.
+
+    The last update had one set of coefficients: that is what the kernels' tables are set to.
+    """
     group = plan.group
     numbers = (group["lr"], group["weight_decay"], group["base_lr"], group["updates"])
     return (
         all(type(number) in (float, int) for number in numbers)
         and all(_is_fixed(group[name]) for name in plan.work.rule.defaults)
         and len(plan.counters.read()) == 1
+        and plan.work.which is None
+        and plan.work.models is None
     )
 
 

@@ -112,7 +112,7 @@ class Optimizer(torch.optim.Optimizer):
         self._decays: dict[str, Decay] = {}
         self._weight_decays: list[WeightDecay | None] = []
         self._warned = False
-        self._stepper = Stepper(self)
+        self._stepper = Stepper()
         self._on_device = OnDevice()
         backends.check_name(backend)
         if schedule is not None and not callable(schedule):
@@ -247,13 +247,20 @@ class Optimizer(torch.optim.Optimizer):
             RuntimeError: a schedule was given and something else moved ``lr``; or no backend can
                 do the work. Raised before anything is changed.
         """
+        if torch.compiler.is_dynamo_compiling():
+            return self._uncompiled_step(closure)
         if self._is_watched():
             return self._watched_update(closure)
-        if closure is None and self._stepper.repeat():
+        if closure is None and self._stepper.repeat(self):
             return None
         return self._update(closure)
 
     step.hooked = True  # type: ignore[attr-defined] # torch need not wrap it: see _is_watched
+
+    @torch._disable_dynamo  # type: ignore[attr-defined] # the public one imports the compiler
+    def _uncompiled_step(self, closure: Callable[[], float] | None) -> float | None:
+        """The step between two graphs of torch.compile: there are no addresses in a graph."""
+        return self.step(closure)
 
     def _is_watched(self) -> bool:
         """Whether hooks or a profiler wait for the step.
@@ -274,10 +281,10 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if not self._stepper.repeat():
+        if not self._stepper.repeat(self):
             differentiable = any(group["differentiable"] for group in self.param_groups)
             with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
-                self._stepper.step()
+                self._stepper.step(self)
         return loss
 
     _watched_update = torch.optim.Optimizer.profile_hook_step(_update)
@@ -295,7 +302,7 @@ class Optimizer(torch.optim.Optimizer):
         return amp_on_device(self.param_groups, self.backend)
 
     def refresh(self) -> None:
-        """Write the coming update's lr and weight_decay into the groups; make missing state."""
+        """Write the coming update's lr and weight_decay into the groups."""
         if any(self._weight_decays):
             for group, given in zip(self.param_groups, self._weight_decays, strict=True):
                 if given is not None:
@@ -306,11 +313,18 @@ class Optimizer(torch.optim.Optimizer):
                     show_rate(group, self.schedule(group["updates"]))
 
     def check_groups(self) -> None:
-        """Refuse groups of which it is not known any more which weight decay is whose.
+        """Refuse groups of which it is not known which weight decay is whose.
 
         Raises:
-            RuntimeError: some were taken out, and a weight decay is a function of t.
+            RuntimeError: some were put in by hand; or taken out, and a weight decay is a function
+                of t.
         """
+        if len(self.param_groups) > len(self._weight_decays):
+            raise RuntimeError(
+                f"there are {len(self.param_groups)} parameter groups, and only "
+                f"{len(self._weight_decays)} were added by add_param_group(), which checks them: "
+                "take the others out and add them so"
+            )
         if any(self._weight_decays) and len(self.param_groups) != len(self._weight_decays):
             raise RuntimeError(
                 f"there are {len(self.param_groups)} parameter groups and there were "
@@ -363,7 +377,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._stepper = Stepper(self)
+        self._stepper = Stepper()
         self._on_device = OnDevice()
         for group in self.param_groups:
             for name, value in self.defaults.items():

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unyoke import formats
-from unyoke.backends import Repeated, Share, Work, shares
+from unyoke.backends import Division, Repeated, Share, Work, divide
 from unyoke.backends.watch import Contents, Entry, Scene
 from unyoke.counters import Counters
 from unyoke.update import Rule
@@ -33,7 +33,6 @@ class Plan:
         work: of the coming update.
         counters: of the parameters' updates.
         scene: what must still be there for the plan to be true.
-        shares: who does which part of the work.
     """
 
     def __init__(
@@ -59,7 +58,12 @@ class Plan:
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
         self.scene = self._scene(params)
-        self.shares: Sequence[Share] = ()
+        self._division: Division | None = None  # not in the work: it knows the work
+
+    @property
+    def shares(self) -> Sequence[Share]:
+        """Who does which part of the prepared update."""
+        return () if self._division is None else self._division.shares
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return Counters(states, names)
@@ -79,7 +83,7 @@ class Plan:
             if name in state
         ]
         there = [id(weight) in with_gradient for weight in params]
-        return Scene([Contents.of(params)], entries, params, there)
+        return Scene([Contents.of(params)], entries, params, there, self.counters.placed)
 
     def holds(self, rule: Rule, group: dict[str, Any]) -> bool:
         """Whether the plan is true for the coming update of this group by this rule.
@@ -95,7 +99,7 @@ class Plan:
             RuntimeError: no backend can do the work.
         """
         self.reckon(lr, eta)
-        self.shares = shares(backend, self.work)
+        self._division = divide(backend, self.work, self._division)
 
     def reckon(self, lr: Any, eta: Any) -> None:
         """Form the coefficients of the coming update."""

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from unyoke.backends import Question
     from unyoke.optimizer import Optimizer
 
+RATES = ("lr", "weight_decay")
+
 PATIENCE = 3
-"""Updates in which nobody has moved the rates, before numbers are formed ahead."""
+"""Updates in which nobody has moved the rates or a hyperparameter, before numbers are formed
+ahead."""
 
 
 class Repetition:
@@ -48,15 +51,18 @@ class Repetition:
         scene: Scene,
         question: Question,
     ) -> None:
-        self._optimizer = optimizer
         self._groups, self._state = optimizer.param_groups, optimizer.state
+        self._direction = optimizer.direction
         self._schedule, self._backend = optimizer.schedule, optimizer.backend
         self._plans, self._repeated = plans, repeated
+        active = {index for index, _ in plans}
+        self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._asking = [how for how in repeated if how.asks_python]
         self._changed, self._question = question.changed, question
         self._weights = [weight for _, plan in plans for weight in plan.work.weights]
         weight_decays = optimizer._weight_decays
         self._foresight = Foresight(plans, repeated, scene, self._schedule, weight_decays)
+        self._named = [(plan, (*RATES, *plan.work.rule.defaults)) for _, plan in plans]
         self._rates: list[Any] = []
         self._quiet = 0
 
@@ -84,20 +90,26 @@ class Repetition:
         question = backends.question(scene, repeated)
         return None if question is None else cls(optimizer, plans, repeated, scene, question)
 
-    def make(self) -> bool:
+    def make(self, optimizer: Optimizer) -> bool:
         """Make the update and count it, if only numbers have changed; False: nothing was done.
+
+        Args:
+            optimizer: the one whose step it was.
 
         Raises:
             RuntimeError: a schedule was given and something else moved ``lr``.
         """
-        optimizer = self._optimizer
         if (
             optimizer.param_groups is not self._groups
             or optimizer.state is not self._state
+            or optimizer.direction is not self._direction
             or optimizer.schedule is not self._schedule
             or optimizer.backend != self._backend
         ):
             return False
+        if self._schedule is not None:
+            for index, group in self._idle:
+                rate(self._schedule, index, group)  # says if somebody has moved it
         if self._asking and not all(how.readable() for how in self._asking):
             return False
         ahead = self._foresight
@@ -127,8 +139,8 @@ class Repetition:
         return True
 
     def _moving(self) -> list[Any]:
-        """The rates in the groups: the very objects that the optimizer left there, or others."""
-        return [plan.group[name] for _, plan in self._plans for name in ("lr", "weight_decay")]
+        """What numbers are formed from: the objects that the optimizer left there, or others."""
+        return [plan.group[name] for plan, names in self._named for name in names]
 
 
 def _without_gradients(group: Group) -> Scene:

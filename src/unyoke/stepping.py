@@ -21,53 +21,53 @@ if TYPE_CHECKING:
 class Stepper:
     """Makes the updates of an optimizer.
 
-    Args:
-        optimizer: whose groups, state and settings are looked at anew for each update.
+    The optimizer, whose groups, state and settings are looked at anew for each update, is given to
+    each method: if it were kept here, nothing would be freed when it is deleted.
 
     Attributes:
         plans: by the number of the group, as long as they are true.
         repetition: makes the last update over again; None if it has to be prepared.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = optimizer
+    def __init__(self) -> None:
         self.plans: dict[int, Plan] = {}
         self.repetition: Repetition | None = None
         self._known_states = Contents({}, [])
         self._made: list[Repeated | None] = []
 
-    def repeat(self) -> bool:
+    def repeat(self, optimizer: Optimizer) -> bool:
         """Make the update in the short way, if it is the last one again but for numbers."""
-        repetition, optimizer = self.repetition, self._optimizer
+        repetition = self.repetition
         if repetition is None or optimizer.released is not None or optimizer.found_inf is not None:
             return False
-        if repetition.make():
+        if repetition.make(optimizer):
             return True
         self.repetition = None
         return False
 
-    def step(self) -> None:
+    def step(self, optimizer: Optimizer) -> None:
         """Make the update in the long way, which takes nothing for granted."""
-        optimizer = self._optimizer
         if optimizer.released is not None:
             optimizer.released.step_called()
             return
+        self.repetition = None  # the backends may be others now
         optimizer.check_groups()
         if self._known_states.holder is not optimizer.state or not self._known_states.hold():
             self.plans.clear()  # somebody has put other dictionaries into the state
-        found = [(k, self._prepared(k, group)) for k, group in enumerate(optimizer.param_groups)]
+        groups = enumerate(optimizer.param_groups)
+        found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
         plans = [(index, plan) for index, plan in found if plan is not None]
         for _, plan in plans:
             plan.run()
         optimizer.advance()
         made = [plan.repeated() for _, plan in plans]
-        if self.repetition is None and same_objects(made, self._made):
+        if same_objects(made, self._made):
             self.repetition = Repetition.of(optimizer, plans)
         self._made = made
 
-    def _prepared(self, index: int, group: Group) -> Plan | None:
+    def _prepared(self, optimizer: Optimizer, index: int, group: Group) -> Plan | None:
         """The group's plan with everything for this update in it; None without gradients."""
-        optimizer, on_device = self._optimizer, self._optimizer._on_device
+        on_device = optimizer._on_device
         lr, eta = (None, None) if group["capturable"] else rate(optimizer.schedule, index, group)
         rule = optimizer.rule(group)
         plan = self.plans.get(index)
@@ -76,7 +76,7 @@ class Stepper:
             if not weights:
                 return None
             on_device.check(group, weights, None)
-            plan = self.plans[index] = self._new_plan(index, group, rule, weights)
+            plan = self.plans[index] = self._new_plan(optimizer, index, group, rule, weights)
             self._known_states = Contents.of(optimizer.state)
         else:
             on_device.check(group, plan.work.weights, plan)
@@ -84,8 +84,15 @@ class Stepper:
         plan.prepare(lr, eta, optimizer.backend)
         return plan
 
-    def _new_plan(self, index: int, group: Group, rule: Rule, weights: list[torch.Tensor]) -> Plan:
-        optimizer, params = self._optimizer, group["params"]
+    def _new_plan(
+        self,
+        optimizer: Optimizer,
+        index: int,
+        group: Group,
+        rule: Rule,
+        weights: list[torch.Tensor],
+    ) -> Plan:
+        params = group["params"]
         states = [optimizer._ensure_state(rule, weight, group) for weight in weights]
         numbers = [
             (index << 20) + number

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
+import subprocess
+import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +20,7 @@ from unyoke.backends.cpu import objects
 from unyoke.backends.watch import Scene
 from unyoke.foresight import Foresight
 from unyoke.repetition import Repetition
+from unyoke.update import direction
 
 SHORT = 4
 """Updates after which a step is made in the short way."""
@@ -199,6 +204,28 @@ def moved(training: Training) -> None:
     training.weights[0].data = training.weights[0].data.clone()
 
 
+def another_direction(training: Training) -> None:
+    training.optimizer.direction = unyoke.directions.nadamw
+
+
+def a_verdict_once(training: Training) -> None:
+    """As a GradScaler that writes on the device would leave it."""
+    training.optimizer.found_inf = torch.zeros(())
+    training.step(1)
+    training.optimizer.found_inf = None
+
+
+def counters_elsewhere(training: Training) -> None:
+    """As state that was sent to another device and back."""
+    for state in training.optimizer.state.values():
+        state["step"].data = state["step"].data + 5.0
+
+
+def counters_in_shared_memory(training: Training) -> None:
+    for state in training.optimizer.state.values():
+        state["step"].share_memory_()
+
+
 CHANGES = [
     *(
         nothing,
@@ -215,7 +242,12 @@ CHANGES = [
     *(group_values(lr=0.2), group_values(lr=0.0), group_values(weight_decay=0.1)),
     *(group_values(betas=(0.5, 0.6)), group_values(eps=1.0), group_values(decay="l2")),
     *(group_values(maximize=True), group_values(seed=77), group_values(updates=500)),
-    *(group_values(base_lr=0.4), group_values(rounding="stochastic")),
+    *(
+        group_values(base_lr=0.4),
+        group_values(rounding="stochastic"),
+        group_values(updates=1 << 70),
+    ),
+    *(another_direction, a_verdict_once, counters_elsewhere, counters_in_shared_memory),
 ]
 
 
@@ -299,7 +331,7 @@ def test_other_kinds_of_steps_are_made_in_the_long_way(switch: str, way: int) ->
     training = Training()
     training.step(way)
     training.optimizer.param_groups[1][switch] = True
-    assert not training.optimizer._stepper.repeat()
+    assert not training.optimizer._stepper.repeat(training.optimizer)
 
 
 def test_released_gradients_are_left_alone(way: int) -> None:
@@ -462,6 +494,157 @@ def test_a_closure_hooks_and_an_error_between(way: int) -> None:
     with pytest.raises(RuntimeError, match="use one of the two"):
         training.optimizer.step()
     assert_same_bits(everything(training.optimizer), before)
+
+
+def test_counts_that_have_become_equal(way: int, in_the_long_way: Expected) -> None:
+    """The kernels' tables are set to the coefficients that each parameter had last."""
+
+    def equal_counts(training: Training) -> None:
+        training.weights.append(training.frozen[0])
+        training.step(2)
+        for state in training.optimizer.state.values():
+            state["step"].fill_(7.0)
+
+    expected = in_the_long_way(equal_counts, {}, way)
+    training = Training()
+    training.step(way)
+    equal_counts(training)
+    training.step(AFTER)
+    assert_same_bits(training.everything(), expected.everything())
+    assert AHEAD in training.ways(AHEAD)
+    assert not any(weight.isnan().any() for weight in training.weights)
+
+
+def test_state_of_another_form_at_the_same_place(way: int) -> None:
+    one, other = (Training(backend=backend) for backend in ("cpu", "eager"))
+    for training in (one, other):
+        training.weights = [training.parameter(5, 5)]
+        training.optimizer.add_param_group({"params": training.weights})
+        training.step(way)
+        state = training.optimizer.state[training.weights[0]]
+        state["exp_avg_sq"].data = state["exp_avg_sq"].data.t()
+        training.optimizer.backend = "auto"
+        training.step(AFTER)
+    assert_close(one, other)
+
+
+def test_somebody_elses_function_is_asked_at_each_update() -> None:
+    numbers = iter(range(100))
+
+    @direction(coefficients=lambda lr: {"rate": lr * next(numbers)})
+    def own(grad: Any, rate: Any) -> Any:
+        return rate * grad
+
+    weight = torch.nn.Parameter(torch.zeros(3))
+    optimizer = unyoke.Optimizer([weight], lr=1.0, direction=own, weight_decay=0.0, decay="none")
+    for update in range(AHEAD + AFTER):
+        before = weight[0].item()
+        weight.grad = torch.ones(3)
+        optimizer.step()
+        assert before - weight[0].item() == update
+
+
+def test_hyperparameters_that_move_are_not_formed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To form numbers of many updates and to use one would take longer than to form one."""
+    training = Training()
+    training.step(SHORT)
+    formed: list[Any] = []
+    monkeypatch.setattr(Foresight, "form", lambda foresight: bool(formed.append(1)))
+    for update in range(AHEAD):
+        training.optimizer.param_groups[0]["betas"] = (0.9, 0.99 + update / 10_000)
+        training.step(1)
+    assert not formed
+
+
+def test_the_rate_of_a_group_without_gradients_is_looked_at(way: int) -> None:
+    training = Training(schedule=unyoke.schedules.cosine(50))
+    training.step(way)
+    training.optimizer.param_groups[2]["lr"] = 0.7
+    before = [tensor.clone() for tensor in everything(training.optimizer)]
+    with pytest.raises(RuntimeError, match="use one of the two"):
+        training.step(1)
+    assert_same_bits(everything(training.optimizer), before)
+
+
+def test_a_group_put_in_by_hand_is_refused(way: int) -> None:
+    training = Training()
+    training.step(way)
+    first = training.optimizer.param_groups[0]
+    training.optimizer.param_groups.append({**first, "params": [training.parameter(3)]})
+    before = [tensor.clone() for tensor in training.everything()]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="add_param_group"):
+            training.step(1)
+    assert_same_bits(training.everything(), before)
+
+
+def test_a_deleted_optimizer_is_freed_at_once(way: int) -> None:
+    training = Training()
+    training.step(way)
+    state = weakref.ref(training.optimizer.state[training.weights[0]]["exp_avg"])
+    weight = weakref.ref(training.weights[0])
+    gc.disable()
+    try:
+        del training
+        assert state() is None
+        assert weight() is None
+    finally:
+        gc.enable()
+
+
+def test_a_step_between_two_graphs(way: int) -> None:
+    training = Training()
+    training.step(way)
+    weight = training.weights[0]
+
+    def one_iteration(inputs: torch.Tensor) -> None:
+        (weight * inputs).sum().backward()
+        training.optimizer.step()
+
+    expected = copy.deepcopy(training)
+    for kept in (training, expected):
+        kept.optimizer.zero_grad()
+    torch.compile(one_iteration, backend="eager")(torch.ones(9))
+    expected.weights[0].grad = torch.ones(9)
+    expected.optimizer.step()
+    assert_same_bits([weight], [expected.weights[0]])
+
+
+THREADS = """
+import threading
+import torch
+import unyoke
+
+barrier = threading.Barrier(8)
+optimizers = []
+
+def train():
+    weight = torch.nn.Parameter(torch.ones(9))
+    optimizer = unyoke.AdamW([weight])
+    weight.grad = torch.ones(9)
+    barrier.wait()
+    for _ in range(12):
+        optimizer.step()
+    optimizers.append(optimizer)
+
+threads = [threading.Thread(target=train) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+junk = [bytes([255]) * size for size in range(1, 200) for _ in range(300)]
+for optimizer in optimizers:
+    for _ in range(10):
+        optimizer.step()
+print(len(optimizers))
+"""
+
+
+def test_threads_that_begin_together() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", THREADS], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "8"), ended.stderr
 
 
 def assert_close(one: Training, other: Training) -> None:

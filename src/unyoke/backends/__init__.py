@@ -39,17 +39,21 @@ def table() -> list[tuple[str, str | None]]:
     return [(name, backend.missing()) for name, backend in ALL.items()]
 
 
-def shares(name: str, work: Work) -> Sequence[Share]:
+def divide(name: str, work: Work, known: Division | None) -> Division:
     """Who does the work: the backend of that name, or under ``"auto"`` the first that can.
+
+    Args:
+        name: of the backend, or ``"auto"``.
+        work: what is to be done.
+        known: how it was divided before.
 
     Raises:
         RuntimeError: the backend cannot do this work; the message is its ``why_not``.
     """
     candidates = _present() if name == "auto" else _only(name)
-    division: Division | None = work.cache.get("division")
-    if division is None or not division.holds(candidates, work):
-        division = work.cache["division"] = Division(candidates, work)
-    return division.shares
+    if known is not None and known.holds(candidates, work):
+        return known
+    return Division(candidates, work)
 
 
 def question(scene: Scene, repeated: Sequence[Repeated]) -> Question | None:
@@ -99,14 +103,15 @@ __all__ = [
     "ALL",
     "AUTO",
     "Backend",
+    "Division",
     "Question",
     "Repeated",
     "Series",
     "Share",
     "Work",
     "check_name",
+    "divide",
     "question",
     "series",
-    "shares",
     "table",
 ]

@@ -51,12 +51,14 @@ class Scene:
         entries: names under which the same objects must be found.
         weights: parameters, in an order that ``has_gradient`` shares.
         has_gradient: which of them must have one; the others must have none.
+        placed: tensors, each with the address at which its memory must lie.
     """
 
     contents: Sequence[Contents] = ()
     entries: Sequence[Entry] = ()
     weights: Sequence[torch.Tensor] = ()
     has_gradient: Sequence[bool] = ()
+    placed: Sequence[tuple[torch.Tensor, int]] = ()
 
     def holds(self) -> bool:
         """Whether it is there still."""
@@ -64,6 +66,7 @@ class Scene:
             all(contents.hold() for contents in self.contents)
             and [weight.grad is not None for weight in self.weights] == [*self.has_gradient]
             and all(holder.get(name) is value for holder, name, value in self.entries)
+            and all(tensor.data_ptr() == address for tensor, address in self.placed)
         )
 
     @classmethod
@@ -74,6 +77,7 @@ class Scene:
             [each for scene in scenes for each in scene.entries],
             [each for scene in scenes for each in scene.weights],
             [each for scene in scenes for each in scene.has_gradient],
+            [each for scene in scenes for each in scene.placed],
         )
 
 

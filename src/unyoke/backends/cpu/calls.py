@@ -1,7 +1,8 @@
 """Compiled code as a function of Python's own kind, which takes a tenth of a call through ctypes.
 
 Such a function takes no arguments. What compiled code is to be given lies in a ``bytes`` object
-that the function is bound to, as methods written in C are bound to their objects. Other Python
+that the function is bound to, as methods written in C are bound to their objects; and Python's
+definition of the function with it, since Python reads it until the function is gone. Other Python
 threads wait while it runs, so it is for what takes microseconds.
 """
 
@@ -20,16 +21,23 @@ from unyoke.backends.cpu import machine
 NO_ARGUMENTS = 4
 """``METH_NOARGS`` of Python's C interface."""
 
+NAME = b"compiled\0"
+"""That these functions go by."""
+
 
 class _Definition(ctypes.Structure):
-    """``PyMethodDef``."""
+    """``PyMethodDef``; addresses as numbers, of which ctypes keeps nothing alive."""
 
     _fields_ = (
-        ("name", ctypes.c_char_p),
+        ("name", ctypes.c_void_p),
         ("function", ctypes.c_void_p),
         ("flags", ctypes.c_int),
-        ("documentation", ctypes.c_char_p),
+        ("documentation", ctypes.c_void_p),
     )
+
+
+CONTENT = bytes.__basicsize__ - 1
+"""Where the bytes of a ``bytes`` begin."""
 
 
 def bound(function: Any, *integers: int) -> Callable[[], bool]:
@@ -39,21 +47,28 @@ def bound(function: Any, *integers: int) -> Callable[[], bool]:
         function: from :func:`machine.build`.
         integers: as many as it takes.
     """
-    definition, make = _definition(len(integers))
     words = struct.pack(f"{2 + len(integers)}q", function.address, _answer(), *integers)
-    result: Callable[[], bool] = make(ctypes.addressof(definition), words, None)
+    own = bytes(ctypes.sizeof(_Definition)) + words + NAME  # nobody else has it: it can be written
+    definition = _Definition.from_address(id(own) + CONTENT)
+    definition.name = id(own) + CONTENT + len(own) - len(NAME)
+    definition.function, definition.flags = _entry(len(integers)), NO_ARGUMENTS
+    result: Callable[[], bool] = _maker()(ctypes.addressof(definition), own, None)
     return result
 
 
 @functools.cache
-def _definition(count: int) -> tuple[_Definition, Any]:
-    """What Python must be told of the functions of so many numbers, and who makes them."""
+def _entry(count: int) -> int:
+    """The address of what Python calls, for functions of so many numbers."""
     entry = f"unyoke_call{count}"
-    address = machine.load(machine.emit(str(_call(entry, count))), entry)
+    return machine.load(machine.emit(str(_call(entry, count))), entry)
+
+
+@functools.cache
+def _maker() -> Any:
     make = ctypes.pythonapi["PyCFunction_NewEx"]  # by key: a function object of our own
     make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
     make.restype = ctypes.py_object
-    return _Definition(entry.encode(), address, NO_ARGUMENTS, None), make
+    return make
 
 
 @functools.cache
@@ -67,7 +82,7 @@ def _call(entry: str, count: int) -> ir.Module:
     module = ir.Module(entry)
     function = ir.Function(module, ir.FunctionType(text, [text, text]), entry)
     builder = ir.IRBuilder(function.append_basic_block())
-    content = ir.Constant(word, bytes.__basicsize__ - 1)  # where the bytes of a `bytes` begin
+    content = ir.Constant(word, CONTENT + ctypes.sizeof(_Definition))
     words = builder.bitcast(builder.gep(function.args[0], [content]), word.as_pointer())
     compiled, answer, *integers = (
         builder.load(builder.gep(words, [ir.Constant(word, k)])) for k in range(2 + count)

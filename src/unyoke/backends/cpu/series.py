@@ -22,9 +22,10 @@ from unyoke.backends.cpu.watch import Question, c_function
 JOB = (
     *("next", "count", "question", "question_job"),
     *("groups", "group_rows", "tables", "table_rows"),
-    *("get_entry", "whole", "lr", "weight_decay", "updates", "float_type", "int_type"),
+    *("get_entry", "whole", "lr", "weight_decay", "updates", "float_type", "int_type", "overflow"),
 )
-RATES = ("lr", "weight_decay", "updates")
+RATES = ("lr", "weight_decay", "updates")  # one after the other in JOB
+WHOLE = "PyLong_AsLongLongAndOverflow"  # -1 if it is too large, and no exception
 NEXT, COUNT = JOB.index("next"), JOB.index("count")
 
 GROUP = ("group", "numbers", "steps", "parameters")
@@ -36,13 +37,13 @@ VALUE, TYPE = float.__basicsize__ - 8, object.__basicsize__ - 8
 
 TEXT = f"""
 @compiled
-def differs(thing, expected, float_type, int_type, whole):
+def differs(thing, expected, float_type, int_type, whole, overflow):
     if thing == 0:
         return True
     kind = word_at(thing + {TYPE}, 0)
     if kind == float_type:
         return number_at(thing + {VALUE}, 0) != expected
-    return kind != int_type or float64(invoke1(whole, thing)) != expected
+    return kind != int_type or float64(invoke2(whole, thing, overflow)) != expected
 
 @compiled
 def run(job):
@@ -54,7 +55,10 @@ def run(job):
         group, numbers = word_at(place, 0), word_at(place, 1) + {8 * NUMBERS} * next
         for k in range({len(RATES)}):
             thing = invoke2(get_entry, group, word_at(job, {JOB.index("lr")} + k))
-            if differs(thing, number_at(numbers, k), float_type, int_type, whole):
+            if differs(
+                thing, number_at(numbers, k), float_type, int_type, whole,
+                job + {8 * JOB.index("overflow")},
+            ):
                 return 1
         step = float32(number_at(numbers, 3))
         for k in range(word_at(place, 3)):
@@ -104,8 +108,8 @@ class Series:
         self._job = array("q", (0, 0, *question.code_and_job))
         self._job.extend((len(groups), self._groups.ctypes.data))
         self._job.extend((len(tables), self._tables.ctypes.data))
-        self._job.extend((c_function("PyDict_GetItem"), c_function("PyLong_AsLongLong")))
-        self._job.extend((*map(id, RATES), id(float), id(int)))
+        self._job.extend((c_function("PyDict_GetItem"), c_function(WHOLE)))
+        self._job.extend((*map(id, RATES), id(float), id(int), 0))
         self.make = calls.bound(compiled(), self._job.buffer_info()[0])
 
     def load(self, numbers: Sequence[array[float]], coefficients: Sequence[array[float]]) -> None:

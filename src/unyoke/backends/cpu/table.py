@@ -62,9 +62,6 @@ def run(job):
             entry = addresses + 8 * (buffer * tensors + tensor)
             if layout != 0 and buffer <= 1 and ask(layout, handle) != 0:
                 return 1
-            place = ask(data_ptr, handle)
-            if buffer > 1 and place == word_at(entry, 0):
-                continue  # state is nobody else's to reshape, and its memory is still there
             if ask(device, handle) != 0:
                 return 1
             expected = descriptions + 8 * width * (buffer * tensors + tensor)
@@ -74,11 +71,16 @@ def run(job):
             if dims != word_at(expected, 1):
                 return 1
             size, stride = ask(sizes, handle), ask(strides, handle)
+            elements = 1
             for k in range(dims):
+                elements *= word_at(size, k)
                 if word_at(size, k) != word_at(expected, 2 + k):
                     return 1
                 if word_at(stride, k) != word_at(expected, 2 + dims + k):
                     return 1
+            place = ask(data_ptr, handle)
+            if place == -1 or (place == 0 and elements != 0):  # an error; memory elsewhere
+                return 1
             put_word(entry, place)
     return 0
 """
@@ -172,6 +174,7 @@ class Table:
             self._handles[:2] = [id(weight) + places.tensor for weight in weights]
         self._addresses = np.zeros_like(self._handles)
         self._described = _described(columns)
+        self._functions = questions()
         self._numbers = np.array(numbers, dtype=np.int64)
         facts = {
             "addresses": self._addresses.ctypes.data,
@@ -180,7 +183,7 @@ class Table:
             "numbers": self._numbers.ctypes.data,
             "buffers": len(columns),
             "handles": self._handles.ctypes.data,
-            "functions": questions().ctypes.data,
+            "functions": self._functions.ctypes.data,
             "descriptions": self._described.ctypes.data,
             "width": self._described.shape[2],
             "gradient": 0 if places is None else places.gradient,

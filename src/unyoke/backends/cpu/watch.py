@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from unyoke.backends.cpu import calls, machine, objects
+from unyoke.backends.cpu.table import QUESTIONS, questions
 from unyoke.backends.watch import Scene
 
 # What the compiled function is told, by address: how many rows of what and where, and whom to ask.
 JOB = (
     *("lists", "list_rows", "mappings", "mapping_rows", "entries", "entry_rows"),
-    *("weights", "weight_rows", "questions", "question_rows", "known"),
+    *("weights", "weight_rows", "placed", "placed_rows", "questions", "question_rows", "known"),
     *("list_size", "list_item", "mapping_size", "next_value", "get_entry"),
-    *("tensor", "gradient", "undefined", "position", "key", "value"),
+    *("tensor", "gradient", "undefined", "data_ptr", "position", "key", "value"),
 )
 
 C_FUNCTIONS = ("PyList_Size", "PyList_GetItem", "PyDict_Size", "PyDict_Next", "PyDict_GetItem")
@@ -58,6 +59,9 @@ def run(job):
         grad = word_at(invoke1(gradient, word_at(place, 0)), 0)
         if (grad != undefined) != (word_at(weight_rows, 2 * row + 1) != 0):
             return 1
+    for row in range(placed):
+        if ask(data_ptr, placed_rows + 16 * row) != word_at(placed_rows, 2 * row + 1):
+            return 1
     for row in range(questions):
         if inquire(word_at(question_rows, 2 * row), word_at(question_rows, 2 * row + 1)) != 0:
             return 1
@@ -84,6 +88,7 @@ class Question:
         rows = [
             *(lists, mappings, _words(tuple(map(id, entry)) for entry in scene.entries)),
             _words((id(weight), int(there)) for weight, there in gradients),
+            _words((each._cdata, address) for each, address in scene.placed),
             _words(tables),
         ]
         self._alive = scene, known, rows
@@ -92,7 +97,8 @@ class Question:
             self._job.extend((len(words), words.ctypes.data))
         self._job.append(known.ctypes.data)
         self._job.extend(map(c_function, C_FUNCTIONS))
-        self._job.extend((places.tensor, places.gradient, places.undefined, 0, 0, 0))
+        self._job.extend((places.tensor, places.gradient, places.undefined))
+        self._job.extend((int(questions()[QUESTIONS.index("data_ptr")]), 0, 0, 0))
         self.changed = calls.bound(compiled(), self.code_and_job[1])
 
     @property
