@@ -88,7 +88,11 @@ def test_a_checkpoint_before_the_first_update() -> None:
         ({"lr": [0.1, 0.3]}, r"lr is \[0.1, 0.2\], this population's \[0.1, 0.3\]"),
         ({"lr": [0.1]}, "lr is"),
         ({"seeds": 1}, "seeds is"),
-        ({"optimizer": unyoke.SGDW}, "state 0.bias exp_avg has shape"),
+        ({"optimizer": unyoke.SGDW}, r"optimizer is \[AdamW\], this population's \[SGDW\]"),
+        ({"optimizer": unyoke.Adam}, "optimizer is"),
+        ({"betas": (0.5, 0.9)}, "optimizer's options is"),
+        ({"clip_norm": 0.5}, "clip_norm is"),
+        ({"loss_limit": 7.0}, "loss_limit is"),
         ({"model_factory": convolution}, "weights 0.bias has shape"),
     ],
 )

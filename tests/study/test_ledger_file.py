@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import VERSIONS, outcome
 
+from unyoke.study import ledger_file
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
 from unyoke.study.ledger import FILE_NAME, LEASE, Count, Ledger
@@ -195,6 +196,17 @@ class TestWriteErrors:
             assert ledger.count().done == 1
         with Ledger.open_to_write(tmp_path, landscape) as ledger:
             assert ledger.open_cells() == cells[1:]
+
+    def test_a_disk_that_is_full_at_the_beginning_keeps_no_draft(
+        self, tmp_path: Path, landscape: Landscape, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*arguments: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(ledger_file, "insert", full)
+        with pytest.raises(StudyError, match=r"cannot be created: .*full"):
+            Ledger.open_to_write(tmp_path, landscape)
+        assert not list(tmp_path.glob("*.draft*"))
 
     def test_a_file_that_becomes_read_only(self, tmp_path: Path, landscape: Landscape) -> None:
         with Ledger.open_to_write(tmp_path, landscape) as ledger:

@@ -46,7 +46,7 @@ def read(population: Population, saved: Mapping[str, Any]) -> None:
             f"{saved.get('format')!r}"
         )
     for name, mine in _settings(population).items():
-        theirs = saved["settings"][name]
+        theirs = saved["settings"].get(name, [])
         if mine != theirs:
             raise ValueError(
                 f"the checkpoint's {name} is {_short(theirs)}, this population's {_short(mine)}: "
@@ -75,7 +75,25 @@ def _settings(population: Population) -> dict[str, Any]:
         "seeds": list(settings.seeds),
         "schedule": [repr(schedule) for schedule in settings.schedules],
         "updates": list(settings.budgets),
+        **_training(population),
     }
+
+
+def _training(population: Population) -> dict[str, list[Any]]:
+    """How all of the models are trained."""
+    plan = population._blueprint
+    return {
+        "optimizer": [_name(plan.optimizer)],
+        "optimizer's options": [f"{n}={_name(value)}" for n, value in sorted(plan.options.items())],
+        "clip_norm": [plan.clip_norm],
+        "loss_limit": [population._loss_limit],
+    }
+
+
+def _name(value: Any) -> str:
+    """The same in another process, where functions lie elsewhere."""
+    name: str = getattr(value, "__qualname__", None) or repr(value)
+    return name
 
 
 def _check_shapes(population: Population, models: Models) -> None:

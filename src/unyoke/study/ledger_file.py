@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,8 @@ def create(path: Path, landscape: Landscape) -> None:
                 insert(connection, landscape)
         draft.replace(path)
     except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise StudyError(
             f"{path} cannot be created: {error}; choose another folder with --out"
         ) from error
