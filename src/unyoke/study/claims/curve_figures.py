@@ -106,7 +106,7 @@ def figure_4(figure: Figure, maps: Maps) -> Data:
                 for update, error in zip(updates.tolist(), errors.tolist(), strict=True)
             ]
     plot.set_xlabel("updates")
-    plot.set_ylabel(f"test error, {maps.unit}, best cell by final validation error")
+    plot.set_ylabel(f"test error, {maps.unit},\nbest cell by final validation error")
     plot.legend(frameon=False)
     return data
 
