@@ -501,7 +501,7 @@ def test_counts_that_have_become_equal(way: int, in_the_long_way: Expected) -> N
 
     def equal_counts(training: Training) -> None:
         training.weights.append(training.frozen[0])
-        training.step(2)
+        training.step(AHEAD)
         for state in training.optimizer.state.values():
             state["step"].fill_(7.0)
 
@@ -529,16 +529,16 @@ def test_state_of_another_form_at_the_same_place(way: int) -> None:
 
 
 def test_somebody_elses_function_is_asked_at_each_update() -> None:
-    numbers = iter(range(100))
+    number = [0]
 
-    @direction(coefficients=lambda lr: {"rate": lr * next(numbers)})
+    @direction(coefficients=lambda lr: {"rate": lr * number[0]})
     def own(grad: Any, rate: Any) -> Any:
         return rate * grad
 
     weight = torch.nn.Parameter(torch.zeros(3))
     optimizer = unyoke.Optimizer([weight], lr=1.0, direction=own, weight_decay=0.0, decay="none")
     for update in range(AHEAD + AFTER):
-        before = weight[0].item()
+        before, number[0] = weight[0].item(), update
         weight.grad = torch.ones(3)
         optimizer.step()
         assert before - weight[0].item() == update
