@@ -13,6 +13,7 @@ from unyoke.cli import main
 from unyoke.study import built_in, tasks
 from unyoke.study.claims import catalogue, paper_figures, plan, run
 from unyoke.study.claims import request as claims_request
+from unyoke.study.claims.plan import Scale
 from unyoke.study.claims.request import Request, data_folders
 from unyoke.study.errors import StudyError
 
@@ -59,6 +60,25 @@ def test_maps_that_decide_have_ten_seeds_or_more(tmp_path: Path) -> None:
     for task, studies in plan.SCALES["laptop"].tasks.items():
         assert studies["main"].seeds >= 10, task
         assert min(size.seeds for size in studies.values()) >= 3, task
+
+
+@pytest.mark.parametrize(
+    ("names", "seeds"),
+    [
+        (("schedules/adam-cosine-constant",), {"main": 10, "schedules": 10}),
+        (("generalisation/adam",), {"main": 20}),
+        (("schedules/adam-cosine-constant", "gain/adamw"), {"main": 20, "schedules": 10}),
+        (("gain/adamw", "schedules/adam-cosine-constant"), {"main": 20, "schedules": 10}),
+    ],
+)
+def test_named_rows_take_no_more_seeds_than_they_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], seeds: dict[str, int]
+) -> None:
+    monkeypatch.setattr(
+        plan, "SCALES", {"laptop": Scale({"digits": plan.SCALES["laptop"].tasks["fashion-mnist"]})}
+    )
+    landscapes = Request(tmp_path, "laptop", ("digits",), names).landscapes()
+    assert {study: len(each.seeds) for (_, study), each in landscapes.items()} == seeds
 
 
 def test_every_figure_has_its_studies_at_laptop_scale() -> None:

@@ -61,7 +61,15 @@ def changed(landscape: Landscape) -> list[tuple[Landscape, str]]:
     wider = Axes((*axes["SGD"].lr, 2.0), axes["SGD"].weight_decay)
     return [
         (replace(landscape, task=TaskReference("other", "0123")), "task made up, not other"),
-        (replace(landscape, task=TaskReference("made up", "9")), "code of the task made up"),
+        (replace(landscape, task=TaskReference("made up", "9")), "other code of the task made up"),
+        (
+            replace(landscape, task=replace(landscape.task, trainer="9", digest="9")),
+            "other code of unyoke",
+        ),
+        (
+            replace(landscape, task=replace(landscape.task, data_digest="9")),
+            "other data of the task made up",
+        ),
         (replace(landscape, updates=(20,)), "updates 10, not 20"),
         (replace(landscape, batch_sizes=(8,)), "batch sizes the task's own, not 8"),
         (replace(landscape, seeds=(0,)), "seeds 0,1, not 0"),
@@ -71,7 +79,7 @@ def changed(landscape: Landscape) -> list[tuple[Landscape, str]]:
     ]
 
 
-@pytest.mark.parametrize("case", range(7))
+@pytest.mark.parametrize("case", range(10))
 def test_differences_are_named(landscape: Landscape, case: int) -> None:
     other, text = changed(landscape)[case]
     difference = landscape.difference(other)

@@ -17,14 +17,12 @@ class BuiltIn:
     Attributes:
         module: what holds the task's function.
         function: the function's name. It takes the seed, and the data's folder if there is one.
-        models: a module whose code is a part of the task too.
         source: the files that it reads, or None.
         draws: what its seed draws, in words.
     """
 
     module: str
     function: str
-    models: str | None = None
     source: Source | None = None
     draws: str = "initial weights and the order of the batches"
 
@@ -62,9 +60,6 @@ SHAKESPEARE = Source(
 )
 
 _SAMPLES_TOO = "initial weights, the order of the batches and the training samples"
-_SMALL = "unyoke.study.small_resnet"
-_SHAKE = "unyoke.study.shake_shake"
-_CHARACTERS = "unyoke.study.character_models"
 
 BUILT_IN: Mapping[str, BuiltIn] = {
     "digits": BuiltIn("unyoke.study.digits", "digits"),
@@ -73,21 +68,19 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "fashion-mnist": BuiltIn(
         "unyoke.study.fashion", "fashion_mnist", source=FASHION_MNIST, draws=_SAMPLES_TOO
     ),
-    "cifar10": BuiltIn("unyoke.study.cifar", "cifar10", _SMALL, source=CIFAR10),
-    "cifar100": BuiltIn("unyoke.study.cifar", "cifar100", _SMALL, source=CIFAR100),
-    "cifar10-26-2x64d": BuiltIn("unyoke.study.cifar", "cifar10_64d", _SHAKE, source=CIFAR10),
-    "cifar10-26-2x96d": BuiltIn("unyoke.study.cifar", "cifar10_96d", _SHAKE, source=CIFAR10),
+    "cifar10": BuiltIn("unyoke.study.cifar", "cifar10", source=CIFAR10),
+    "cifar100": BuiltIn("unyoke.study.cifar", "cifar100", source=CIFAR100),
+    "cifar10-26-2x64d": BuiltIn("unyoke.study.cifar", "cifar10_64d", source=CIFAR10),
+    "cifar10-26-2x96d": BuiltIn("unyoke.study.cifar", "cifar10_96d", source=CIFAR10),
     "shakespeare": BuiltIn(
         "unyoke.study.shakespeare",
         "shakespeare",
-        _CHARACTERS,
         source=SHAKESPEARE,
         draws=_SAMPLES_TOO,
     ),
     "shakespeare-lstm": BuiltIn(
         "unyoke.study.shakespeare",
         "shakespeare_lstm",
-        _CHARACTERS,
         source=SHAKESPEARE,
         draws=_SAMPLES_TOO,
     ),

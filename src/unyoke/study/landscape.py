@@ -24,7 +24,9 @@ class TaskReference:
 
     Attributes:
         name: of a built-in task, or `file.py:function`.
-        digest: of the source that defines it; other source is another task.
+        digest: of the source that defines it, with what that imports; other source is another task.
+        trainer: digest of unyoke's own source that trains it; None in a ledger that is older than
+            this. Other source may give other numbers, so they are not put beside each other.
         file: where a user's own task lies, or None. Not part of what the task is.
         data: the folder of the data that it reads, or None. Not part of what the task is.
         data_digest: of the contents of that data; other data make another task.
@@ -33,6 +35,7 @@ class TaskReference:
 
     name: str
     digest: str
+    trainer: str | None = None
     file: str | None = None
     data: str | None = None
     data_digest: str | None = None
@@ -40,8 +43,20 @@ class TaskReference:
 
     @property
     def version(self) -> str:
-        """The digest of the code, and that of the data where there are any."""
-        return self.digest if self.data_digest is None else f"{self.digest}-{self.data_digest}"
+        """The digests of the code, of the code that trains it, and of the data, as far as known."""
+        return "-".join(filter(None, (self.digest, self.trainer, self.data_digest)))
+
+    def difference(self, other: TaskReference) -> str | None:
+        """What `other` has otherwise, in words, or None; where its file and data lie is nothing."""
+        if self.name != other.name:
+            return f"task {self.name}, not {other.name}"
+        if self.trainer != other.trainer:
+            return "other code of unyoke"
+        if self.digest != other.digest:
+            return f"other code of the task {self.name}"
+        if self.data_digest != other.data_digest:
+            return f"other data of the task {self.name}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -204,12 +219,8 @@ class Landscape:
 
         Where a task's file and data lie and the order in which optimizers are named do not matter.
         """
-        if self.task.name != other.task.name:
-            return f"task {self.task.name}, not {other.task.name}"
-        if self.task.digest != other.task.digest:
-            return f"the code of the task {self.task.name} has changed since"
-        if self.task.data_digest != other.task.data_digest:
-            return f"other data of the task {self.task.name}"
+        if (difference := self.task.difference(other.task)) is not None:
+            return difference
         for name in ("schedules", "epochs", "updates", "batch_sizes", "seeds"):
             mine, yours = getattr(self, name), getattr(other, name)
             if set(mine) != set(yours):
@@ -229,7 +240,7 @@ class Landscape:
     def is_part_of(self, larger: Landscape) -> bool:
         """Whether `larger` asks the same of the same task and its grid covers this one's."""
         return (
-            (self.task.name, self.task.version) == (larger.task.name, larger.task.version)
+            self.task.difference(larger.task) is None
             and set(self.schedules) <= set(larger.schedules)
             and set(self.budgets()) <= set(larger.budgets())
             and set(self.seeds) <= set(larger.seeds)

@@ -65,15 +65,13 @@ def _whole(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> Landscap
     """The smallest landscape that covers all of them."""
     first = landscapes[0]
     for other, folder in zip(landscapes[1:], folders[1:], strict=True):
-        for name in ("task", "epochs", "samples"):
+        difference = first.task.difference(other.task)
+        for name in ("epochs", "samples"):
             mine, theirs = getattr(first, name), getattr(other, name)
-            if name == "task":
-                mine, theirs = (mine.name, mine.version), (theirs.name, theirs.version)
-            if mine != theirs:
-                raise StudyError(
-                    f"{folders[0]} and {folder} cannot be one map: they have another {name} "
-                    f"({mine}, {theirs})"
-                )
+            if difference is None and mine != theirs:
+                difference = f"another number of {name}: {mine}, {theirs}"
+        if difference is not None:
+            raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
     return replace(
         first,
         axes={

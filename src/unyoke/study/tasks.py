@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -12,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from unyoke.study import sources
 from unyoke.study.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.devices import Mover
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import TaskReference
 from unyoke.study.task import Task
-
-_DIGEST_LENGTH = 16
 
 
 def refer(text: str, data: str | None = None) -> TaskReference:
@@ -39,7 +37,7 @@ def refer(text: str, data: str | None = None) -> TaskReference:
             f"the task {text!r} reads no data from --data {data}; those that do: {reading}"
         )
     if text in BUILT_IN:
-        return TaskReference(text, _code_digest(text))
+        return TaskReference(text, sources.of_package(BUILT_IN[text].module), sources.of_training())
     name, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
         raise StudyError(
@@ -49,16 +47,22 @@ def refer(text: str, data: str | None = None) -> TaskReference:
     file = Path(name)
     if not file.is_file():
         raise StudyError(f"the task {text!r} needs the file {name!r}, and there is none")
-    return TaskReference(f"{file.name}:{function}", _digest(file), str(file.resolve()))
+    return TaskReference(
+        f"{file.name}:{function}",
+        sources.of_file(file),
+        sources.of_training(),
+        file=str(file.resolve()),
+    )
 
 
 def load(reference: TaskReference) -> Callable[[int], Task]:
     """The function that builds the task from a seed. Runs the task's file.
 
     Raises:
-        StudyError: the file cannot be run, or has no such function; or the data are not those
-            that the reference was made for.
+        StudyError: the file cannot be run, or has no such function; or the code or the data are
+            not those that the reference was made for.
     """
+    _check_code(reference)
     function: object
     if reference.file is None:
         function = _built_in_function(reference)
@@ -100,8 +104,30 @@ def _refer_with_data(name: str, data: str | None) -> TaskReference:
     assert source is not None
     folder = source.find(data)
     return TaskReference(
-        name, _code_digest(name), data=str(folder), data_digest=source.digest(folder)
+        name,
+        sources.of_package(BUILT_IN[name].module),
+        sources.of_training(),
+        data=str(folder),
+        data_digest=source.digest(folder),
     )
+
+
+def _check_code(reference: TaskReference) -> None:
+    """Raise StudyError where a worker, here or elsewhere, would run other code than was asked."""
+    if reference.trainer != sources.of_training():
+        raise StudyError(
+            "the unyoke that trains is not the one that drives: its code has changed since the "
+            "run began, or another machine has another version"
+        )
+    if reference.file is None:
+        found = sources.of_package(BUILT_IN[reference.name].module)
+    else:
+        found = sources.of_file(Path(reference.file))
+    if reference.digest != found:
+        raise StudyError(
+            f"the code of the task {reference.name} has changed since the run began; "
+            "run the same command again"
+        )
 
 
 def _built_in_function(reference: TaskReference) -> Callable[..., object]:
@@ -116,26 +142,6 @@ def _built_in_function(reference: TaskReference) -> Callable[..., object]:
             "began with"
         )
     return partial(function, folder=folder)
-
-
-def _code_digest(name: str) -> str:
-    """The digest of a built-in task's code, its models included."""
-    task = BUILT_IN[name]
-    digests = [_digest(_origin(module)) for module in (task.module, task.models) if module]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:_DIGEST_LENGTH]
-
-
-def _origin(module: str) -> Path:
-    specification = importlib.util.find_spec(module)
-    assert specification is not None
-    assert specification.origin is not None
-    return Path(specification.origin)
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _run_file(file: Path, name: str) -> ModuleType:

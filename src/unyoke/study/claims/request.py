@@ -9,7 +9,7 @@ from pathlib import Path
 from unyoke.study import tasks as known_tasks
 from unyoke.study.built_in import BUILT_IN
 from unyoke.study.claims import catalogue, plan
-from unyoke.study.claims.plan import Scale
+from unyoke.study.claims.plan import Scale, Size, Sizes
 from unyoke.study.claims.question import Question
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Landscape, TaskReference
@@ -94,19 +94,15 @@ class Request:
     def needed(self) -> Needed:
         """What must be trained for it, but for tasks whose data are not found.
 
-        Where no claim is named, that is all of the scale's table, with what only figures show.
+        Where no claim is named, that is all of the scale's table, with what only figures show. Of
+        maps that are only compared with one of fewer seeds, no more seeds are trained.
 
         Raises:
             StudyError: a task is unknown, or a folder that was named does not hold its data.
         """
         if not self.names:
             return self.studies({task: list(self.size.studies(task)) for task in self.listed})
-        return self.studies(
-            {
-                task: list(dict.fromkeys(study for row in rows for study in row.studies))
-                for task, rows in self.asked().items()
-            }
-        )
+        return self._planned({task: self._sizes(task, rows) for task, rows in self.asked().items()})
 
     def studies(self, asked: Mapping[str, Sequence[str]]) -> Needed:
         """The landscapes of studies, by task, but for tasks whose data are not found.
@@ -114,6 +110,25 @@ class Request:
         Raises:
             StudyError: a task is unknown, or a folder that was named does not hold its data.
         """
+        return self._planned(
+            {
+                task: {study: self.size.size(task, study) for study in studies}
+                for task, studies in asked.items()
+            }
+        )
+
+    def _sizes(self, task: str, rows: Sequence[Question]) -> Sizes:
+        """The studies of these rows, each with the seeds of the row that takes most of them."""
+        sizes: dict[str, Size] = {}
+        for row in rows:
+            own = {study: self.size.size(task, study) for study in row.studies}
+            fewest = min((size.seeds for size in own.values()), default=0)
+            for study, size in own.items():
+                before = sizes[study].seeds if study in sizes else 0
+                sizes[study] = replace(size, seeds=max(fewest, before))
+        return sizes
+
+    def _planned(self, asked: Mapping[str, Sizes]) -> Needed:
         references: dict[str, TaskReference] = {}
         landscapes, missing = {}, {}
         for task, studies in asked.items():
@@ -128,8 +143,7 @@ class Request:
                     raise
                 missing[task] = str(error)
                 continue
-            for study, name in zip(studies, networks, strict=True):
-                size = self.size.size(task, study)
+            for (study, size), name in zip(studies.items(), networks, strict=True):
                 landscapes[task, study] = plan.landscape(study, references[name], size)
         return Needed(landscapes, missing)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unyoke.study import driver
+from unyoke.study import driver, sources
 from unyoke.study.claims import exact
 from unyoke.study.claims.maps import Maps, inner_edges
 from unyoke.study.claims.question import Question
@@ -186,7 +185,7 @@ def read_exact(out: Path) -> dict[str, tuple[float, ...]]:
 
 
 def _code() -> str:
-    return hashlib.sha256(Path(exact.__file__).read_bytes()).hexdigest()[:16]
+    return sources.of_package(exact.__name__)
 
 
 def read(request: Request, needed: Needed) -> dict[str, Maps]:
