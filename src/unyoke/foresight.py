@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unyoke import backends, decays, directions
-from unyoke.backends import Repeated
+from unyoke.backends import Repeater
 from unyoke.backends.watch import Entry, Scene, same_objects
 from unyoke.decays import Normalized
 from unyoke.plan import Plan
@@ -35,7 +35,7 @@ class Foresight:
 
     Args:
         plans: with the numbers of their groups.
-        repeated: how their backends repeat their works.
+        repeaters: of their works, one for each plan.
         scene: what the updates depend on, but for numbers.
         schedule: of the optimizer.
         weight_decays: of each group, as it was given if it is a function of t.
@@ -47,12 +47,12 @@ class Foresight:
     def __init__(
         self,
         plans: Sequence[tuple[int, Plan]],
-        repeated: Sequence[Repeated],
+        repeaters: Sequence[Repeater],
         scene: Scene,
         schedule: Schedule | None,
         weight_decays: Sequence[WeightDecay | None],
     ) -> None:
-        self._plans, self._repeated, self._scene = plans, repeated, scene
+        self._plans, self._repeaters, self._scene = plans, repeaters, scene
         self._schedule, self._weight_decays = schedule, weight_decays
         self._series: Series | None = None
         self._values: list[Any] = []
@@ -63,12 +63,12 @@ class Foresight:
             for index, plan in plans
         )
         self._fits = all(
-            how.kernels is not None and not plan.work.rule.scalars
-            for (_, plan), how in zip(plans, repeated, strict=True)
+            repeater.kernels is not None and not plan.work.rule.scalars
+            for (_, plan), repeater in zip(plans, repeaters, strict=True)
         )
 
-    def made(self) -> bool:
-        """Make the next update, if there is one and nothing has changed; else do nothing."""
+    def make(self) -> bool:
+        """Make the next update if one is formed and nothing has changed; else do nothing."""
         if not self.left:
             return False
         self.left -= 1
@@ -88,12 +88,12 @@ class Foresight:
         if series is None:
             return False
         numbers, coefficients = [], []
-        for (index, plan), how in zip(self._plans, self._repeated, strict=True):
+        for (index, plan), repeater in zip(self._plans, self._repeaters, strict=True):
             own: list[float] = []
             rows: list[float] = []
             for rates, formed, t in self._coming(index, plan):
                 own += rates
-                rows += how.row(formed, plan.work.seed, t)
+                rows += repeater.row(formed, plan.work.seed, t)
             numbers.append(array("d", own))
             coefficients.append(array("d", rows))
         series.load(numbers, coefficients)
@@ -108,7 +108,7 @@ class Foresight:
             counted = [(plan.group, plan.counters.steps) for _, plan in self._plans]
             scene = Scene.joined([self._scene, Scene(entries=entries)])
             self._series, self._values = None, []  # if it is interrupted now
-            self._series = backends.series(scene, counted, self._repeated)
+            self._series = backends.series(scene, counted, self._repeaters)
             self._values = values
         return self._series
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unyoke import formats
-from unyoke.backends import Division, Repeated, Share, Work, divide
+from unyoke.backends import Division, Repeater, Share, Work, divide
 from unyoke.backends.watch import Contents, Entry, Scene
 from unyoke.counters import Counters
 from unyoke.update import Rule
@@ -117,8 +117,8 @@ class Plan:
         for backend, work in self.shares:
             backend.step(work)
 
-    def repeated(self) -> Repeated | None:
-        """How the whole work is repeated with other numbers; None if it cannot be."""
+    def repeater(self) -> Repeater | None:
+        """What makes the whole work again with other numbers; None if nothing can."""
         if len(self.shares) != 1 or self.shares[0][1] is not self.work:
             return None
-        return self.shares[0][0].repeated(self.work)
+        return self.shares[0][0].repeater(self.work)

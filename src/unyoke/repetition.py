@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unyoke import backends
-from unyoke.backends import Repeated
+from unyoke.backends import Repeater
 from unyoke.backends.watch import Contents, Scene, same_objects
 from unyoke.foresight import Foresight
 from unyoke.plan import Plan
@@ -38,7 +38,7 @@ class Repetition:
     Args:
         optimizer: whose step it was.
         plans: with the numbers of their groups.
-        repeated: how their backends repeat their works.
+        repeaters: of their works, one for each plan.
         scene: what must not have changed.
         question: asks whether it has.
     """
@@ -47,21 +47,21 @@ class Repetition:
         self,
         optimizer: Optimizer,
         plans: Sequence[tuple[int, Plan]],
-        repeated: Sequence[Repeated],
+        repeaters: Sequence[Repeater],
         scene: Scene,
         question: Question,
     ) -> None:
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._direction = optimizer.direction
         self._schedule, self._backend = optimizer.schedule, optimizer.backend
-        self._plans, self._repeated = plans, repeated
+        self._plans, self._repeaters = plans, repeaters
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
-        self._asking = [how for how in repeated if how.asks_python]
+        self._asking = [repeater for repeater in repeaters if repeater.asks_python]
         self._changed, self._question = question.changed, question
         self._weights = [weight for _, plan in plans for weight in plan.work.weights]
         weight_decays = optimizer._weight_decays
-        self._foresight = Foresight(plans, repeated, scene, self._schedule, weight_decays)
+        self._foresight = Foresight(plans, repeaters, scene, self._schedule, weight_decays)
         self._named = [(plan, (*RATES, *plan.work.rule.defaults)) for _, plan in plans]
         self._rates: list[Any] = []
         self._quiet = 0
@@ -74,9 +74,9 @@ class Repetition:
             optimizer: whose step it was.
             plans: with the numbers of their groups; the other groups have no gradients.
         """
-        repeated = [how for _, plan in plans if (how := plan.repeated()) is not None]
-        asked = [how.questions for how in repeated]
-        if not plans or len(repeated) < len(plans) or None in asked:
+        repeaters = [repeater for _, plan in plans if (repeater := plan.repeater()) is not None]
+        asked = [repeater.questions for repeater in repeaters]
+        if not plans or len(repeaters) < len(plans) or None in asked:
             return None
         groups = optimizer.param_groups
         idle = set(range(len(groups))) - {index for index, _ in plans}
@@ -87,8 +87,8 @@ class Repetition:
                 *(_without_gradients(groups[index]) for index in sorted(idle)),
             ]
         )
-        question = backends.question(scene, repeated)
-        return None if question is None else cls(optimizer, plans, repeated, scene, question)
+        question = backends.question(scene, repeaters)
+        return None if question is None else cls(optimizer, plans, repeaters, scene, question)
 
     def make(self, optimizer: Optimizer) -> bool:
         """Make the update and count it, if only numbers have changed; False: nothing was done.
@@ -110,15 +110,15 @@ class Repetition:
         if self._schedule is not None:
             for index, group in self._idle:
                 rate(self._schedule, index, group)  # says if somebody has moved it
-        if self._asking and not all(how.readable() for how in self._asking):
+        if self._asking and not all(repeater.readable() for repeater in self._asking):
             return False
         ahead = self._foresight
-        made = ahead.made()
+        made = ahead.make()
         if not made:
             if self._changed():
                 return False
             self._quiet = self._quiet + 1 if same_objects(self._moving(), self._rates) else 0
-            made = self._quiet >= PATIENCE and ahead.form() and ahead.made()
+            made = self._quiet >= PATIENCE and ahead.form() and ahead.make()
         if made:
             torch.autograd.graph.increment_version(self._weights)
         elif not self._made_now():
@@ -130,9 +130,9 @@ class Repetition:
 
     def _made_now(self) -> bool:
         """Make the update from the numbers that are in the groups now, if they are of the kind."""
-        for (index, plan), how in zip(self._plans, self._repeated, strict=True):
+        for (index, plan), repeater in zip(self._plans, self._repeaters, strict=True):
             plan.reckon(*rate(self._schedule, index, plan.group))
-            if not how.take(plan.work):
+            if not repeater.take(plan.work):
                 return False
         for _, plan in self._plans:
             plan.run()

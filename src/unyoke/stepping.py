@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unyoke.backends import Repeated
+from unyoke.backends import Repeater
 from unyoke.backends.watch import Contents, same_objects
 from unyoke.capturable import DevicePlan
 from unyoke.plan import Plan
@@ -33,7 +33,7 @@ class Stepper:
         self.plans: dict[int, Plan] = {}
         self.repetition: Repetition | None = None
         self._known_states = Contents({}, [])
-        self._made: list[Repeated | None] = []
+        self._made: list[Repeater | None] = []
 
     def repeat(self, optimizer: Optimizer) -> bool:
         """Make the update in the short way, if it is the last one again but for numbers."""
@@ -60,7 +60,7 @@ class Stepper:
         for _, plan in plans:
             plan.run()
         optimizer.advance()
-        made = [plan.repeated() for _, plan in plans]
+        made = [plan.repeater() for _, plan in plans]
         if same_objects(made, self._made):
             self.repetition = Repetition.of(optimizer, plans)
         self._made = made

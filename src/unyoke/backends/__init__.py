@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from unyoke.backends.base import Backend, Repeated, Work
+from unyoke.backends.base import Backend, Repeater, Work
 from unyoke.backends.compiled import Compiled
 from unyoke.backends.cpu import Cpu
 from unyoke.backends.division import Division, Share
@@ -56,7 +56,7 @@ def divide(name: str, work: Work, known: Division | None) -> Division:
     return Division(candidates, work)
 
 
-def question(scene: Scene, repeated: Sequence[Repeated]) -> Question | None:
+def question(scene: Scene, repeaters: Sequence[Repeater]) -> Question | None:
     """What asks whether a scene, or a tensor of these works, has changed.
 
     None where compiled code cannot ask.
@@ -67,25 +67,25 @@ def question(scene: Scene, repeated: Sequence[Repeated]) -> Question | None:
 
     if not watch.can_ask(scene):
         return None
-    return watch.Question(scene, [each for how in repeated for each in how.questions or ()])
+    return watch.Question(scene, [each for one in repeaters for each in one.questions or ()])
 
 
 def series(
-    scene: Scene, counted: Sequence[tuple[dict[str, Any], Any]], repeated: Sequence[Repeated]
+    scene: Scene, counted: Sequence[tuple[dict[str, Any], Any]], repeaters: Sequence[Repeater]
 ) -> Series | None:
     """What makes a series of updates while a scene stays; None where compiled code cannot.
 
     Args:
         scene: everything but numbers.
         counted: groups, each with the counters of its parameters in memory.
-        repeated: what is repeated in each.
+        repeaters: of the works, one for each group.
     """
-    asked = question(scene, repeated)
+    asked = question(scene, repeaters)
     if asked is None:
         return None
     from unyoke.backends.cpu.series import Series
 
-    return Series(asked, counted, [how.kernels or () for how in repeated])
+    return Series(asked, counted, [one.kernels or () for one in repeaters])
 
 
 @functools.cache
@@ -105,7 +105,7 @@ __all__ = [
     "Backend",
     "Division",
     "Question",
-    "Repeated",
+    "Repeater",
     "Series",
     "Share",
     "Work",

@@ -122,7 +122,7 @@ class Backend(ABC):
     def step(self, work: Work) -> None:
         """Update the weights and the states in place."""
 
-    def repeated(self, work: Work) -> Repeated | None:
+    def repeater(self, work: Work) -> Repeater | None:
         """What makes the next update in the short way; None for backends that have none.
 
         Asked after a step.
@@ -130,7 +130,7 @@ class Backend(ABC):
         return None
 
 
-class Repeated(Protocol):
+class Repeater(Protocol):
     """How a backend makes the same update again with other numbers.
 
     Attributes:

@@ -36,7 +36,7 @@ class Cpu(Backend):
         work.cache["cpu"].run()
         torch.autograd.graph.increment_version(work.weights)
 
-    def repeated(self, work: Work) -> Prepared | None:
+    def repeater(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get("cpu")
         return prepared
 

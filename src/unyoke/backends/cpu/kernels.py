@@ -9,8 +9,8 @@ from types import FunctionType
 from typing import Any
 
 from unyoke import storage
-from unyoke.backends.cpu import machine
-from unyoke.backends.cpu.source import Recipe, text
+from unyoke.backends.cpu import machine, source
+from unyoke.backends.cpu.source import Recipe
 
 
 @functools.lru_cache(maxsize=256)
@@ -28,10 +28,22 @@ def kernel(recipe: Recipe) -> Any:
 
     known = fingerprint(recipe.rule.function, *storage.FUNCTIONS)
     try:
-        return machine.build(text(recipe), names, known, arguments=3)
+        return machine.build(source.text(recipe), names, known, arguments=3)
     except Exception as error:  # whatever Numba raises at a formula that it does not understand
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}"
+
+
+@functools.cache
+def reader(text: str) -> Any:
+    """The compiled function ``run`` of a text, of one address, which reads what lies in memory."""
+
+    def names() -> Mapping[str, Any]:
+        from unyoke.backends.cpu import compiled
+
+        return compiled.reading()
+
+    return machine.build(text, names, "", arguments=1)
 
 
 def fingerprint(*functions: Callable[..., Any]) -> str:

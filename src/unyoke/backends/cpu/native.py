@@ -166,70 +166,33 @@ def ask(context: Any, function: Any, handle: Any) -> Any:
     return types.int64(function, handle), generate
 
 
-def _invoke(builder: Any, function: Any, arguments: Any) -> Any:
-    word = ir.IntType(64)
-    c_type = ir.FunctionType(word, [word] * len(arguments)).as_pointer()
-    return builder.call(builder.inttoptr(function, c_type), arguments)
+@intrinsic
+def invoke(context: Any, function: Any, words: Any) -> Any:
+    """What a C function of a tuple of words returns, a word."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        given = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
+        c_type = ir.FunctionType(word, [word] * len(given)).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], c_type), given)
+
+    return types.int64(function, words), generate
 
 
 @intrinsic
-def invoke1(context: Any, function: Any, first: Any) -> Any:
-    """What a C function of one word returns, a word."""
+def perform(context: Any, function: Any, integers: Any) -> Any:
+    """What another compiled function of a tuple of integers returns; it raises nothing."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _invoke(builder, arguments[0], arguments[1:])
+        word, text = ir.IntType(64), ir.IntType(8).as_pointer()
+        given = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
+        answer = cgutils.alloca_once(builder, word)  # type: ignore[no-untyped-call]
+        kinds = (word.as_pointer(), text, *[word] * len(given))
+        c_type = ir.FunctionType(ir.IntType(32), kinds).as_pointer()
+        builder.call(builder.inttoptr(arguments[0], c_type), [answer, text(None), *given])
+        return builder.load(answer)
 
-    return types.int64(function, first), generate
-
-
-@intrinsic
-def invoke2(context: Any, function: Any, first: Any, second: Any) -> Any:
-    """What a C function of two words returns, a word."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _invoke(builder, arguments[0], arguments[1:])
-
-    return types.int64(function, types.int64, types.int64), generate
-
-
-@intrinsic
-def invoke4(context: Any, function: Any, first: Any, second: Any, third: Any, fourth: Any) -> Any:
-    """What a C function of four words returns, a word."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _invoke(builder, arguments[0], arguments[1:])
-
-    return types.int64(function, *[types.int64] * 4), generate
-
-
-def _perform(builder: Any, function: Any, arguments: Any) -> Any:
-    """Call another compiled function of integers, which raises nothing."""
-    word, text = ir.IntType(64), ir.IntType(8).as_pointer()
-    answer = cgutils.alloca_once(builder, word)  # type: ignore[no-untyped-call]
-    c_type = ir.FunctionType(ir.IntType(32), (word.as_pointer(), text, *[word] * len(arguments)))
-    c_function = builder.inttoptr(function, c_type.as_pointer())
-    builder.call(c_function, [answer, text(None), *arguments])
-    return builder.load(answer)
-
-
-@intrinsic
-def inquire(context: Any, function: Any, job: Any) -> Any:
-    """What another compiled function of one integer returns; it raises nothing."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _perform(builder, arguments[0], arguments[1:])
-
-    return types.int64(function, types.int64), generate
-
-
-@intrinsic
-def perform(context: Any, kernel: Any, job: Any, first: Any, last: Any) -> Any:
-    """What a kernel returns."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _perform(builder, arguments[0], arguments[1:])
-
-    return types.int64(kernel, *[types.int64] * 3), generate
+    return types.int64(function, integers), generate
 
 
 @intrinsic

@@ -7,14 +7,13 @@ next numbers and counts the update; else it does nothing.
 
 from __future__ import annotations
 
-import functools
 from array import array
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from unyoke.backends.cpu import calls, machine
+from unyoke.backends.cpu import calls, kernels
 from unyoke.backends.cpu.table import COEFFICIENTS
 from unyoke.backends.cpu.watch import Question, c_function
 
@@ -43,18 +42,18 @@ def differs(thing, expected, float_type, int_type, whole, overflow):
     kind = word_at(thing + {TYPE}, 0)
     if kind == float_type:
         return number_at(thing + {VALUE}, 0) != expected
-    return kind != int_type or float64(invoke2(whole, thing, overflow)) != expected
+    return kind != int_type or float64(invoke(whole, (thing, overflow))) != expected
 
 @compiled
 def run(job):
     ({", ".join(JOB)}) = ({", ".join(f"word_at(job, {k})" for k in range(len(JOB)))})
-    if next >= count or inquire(question, question_job) != 0:
+    if next >= count or perform(question, (question_job,)) != 0:
         return 1
     for row in range(groups):
         place = group_rows + {8 * len(GROUP)} * row
         group, numbers = word_at(place, 0), word_at(place, 1) + {8 * NUMBERS} * next
         for k in range({len(RATES)}):
-            thing = invoke2(get_entry, group, word_at(job, {JOB.index("lr")} + k))
+            thing = invoke(get_entry, (group, word_at(job, {JOB.index("lr")} + k)))
             if differs(
                 thing, number_at(numbers, k), float_type, int_type, whole,
                 job + {8 * JOB.index("overflow")},
@@ -68,7 +67,7 @@ def run(job):
         place = table_rows + {8 * len(TABLE)} * row
         kernel, told, chunks = word_at(place, 0), word_at(place, 1), word_at(place, 2)
         put_word(told + {8 * COEFFICIENTS}, word_at(place, 3) + word_at(place, 4) * next)
-        perform(kernel, told, 0, chunks)
+        perform(kernel, (told, 0, chunks))
     for row in range(groups):
         place = group_rows + {8 * len(GROUP)} * row
         step = float32(number_at(word_at(place, 1) + {8 * NUMBERS} * next, 3) + 1.0)
@@ -85,7 +84,7 @@ class Series:
     Args:
         question: says whether anything but numbers has changed.
         counted: the groups, each with the counters of its parameters: float32, all alike.
-        kernels: of each group, for each of its tables the addresses of the kernel and of what it
+        tables: of each group, for each of its tables the addresses of the kernel and of what it
             is told, and the number of chunks.
 
     Attributes:
@@ -96,21 +95,21 @@ class Series:
         self,
         question: Question,
         counted: Sequence[tuple[dict[str, Any], Any]],
-        kernels: Sequence[Sequence[tuple[int, int, int]]],
+        tables: Sequence[Sequence[tuple[int, int, int]]],
     ) -> None:
         self._alive = question, counted
         self._numbers: Sequence[array[float]] = ()
         groups = [(id(group), 0, steps.ctypes.data, len(steps)) for group, steps in counted]
         self._groups = np.array(groups, dtype=np.int64)
-        tables = [(*table, 0, 0) for each in kernels for table in each]
-        self._tables = np.array(tables, dtype=np.int64)
-        self._owners = [k for k, each in enumerate(kernels) for _ in each]
+        rows = [(*table, 0, 0) for each in tables for table in each]
+        self._tables = np.array(rows, dtype=np.int64)
+        self._owners = [k for k, each in enumerate(tables) for _ in each]
         self._job = array("q", (0, 0, *question.code_and_job))
         self._job.extend((len(groups), self._groups.ctypes.data))
-        self._job.extend((len(tables), self._tables.ctypes.data))
+        self._job.extend((len(rows), self._tables.ctypes.data))
         self._job.extend((c_function("PyDict_GetItem"), c_function(WHOLE)))
         self._job.extend((*map(id, RATES), id(float), id(int), 0))
-        self.make = calls.bound(compiled(), self._job.buffer_info()[0])
+        self.make = calls.bound(kernels.reader(TEXT), self._job.buffer_info()[0])
 
     def load(self, numbers: Sequence[array[float]], coefficients: Sequence[array[float]]) -> None:
         """Take over the numbers of the coming updates, all in float64.
@@ -131,15 +130,3 @@ class Series:
 
 def _address(numbers: array[float]) -> int:
     return numbers.buffer_info()[0]
-
-
-@functools.cache
-def compiled() -> Any:
-    """The compiled function."""
-
-    def names() -> dict[str, Any]:
-        from unyoke.backends.cpu import compiled
-
-        return compiled.reading()
-
-    return machine.build(TEXT, names, "", arguments=1)

@@ -22,7 +22,7 @@ import torch
 
 from unyoke import formats
 from unyoke.backends.base import Gradients, Work
-from unyoke.backends.cpu import calls, kernels, layout, machine, objects, pool
+from unyoke.backends.cpu import calls, kernels, layout, objects, pool
 from unyoke.backends.cpu.source import Recipe
 
 CHUNK = 1 << 15
@@ -55,8 +55,8 @@ def run(job):
             if gradient != 0 and buffer < 2:
                 nearby, handle = word_at(nearby, 0), word_at(handles, tensor)
                 if buffer == 1:
-                    nearby = word_at(invoke1(gradient, nearby), 0)
-                    handle = invoke1(gradient, word_at(handle, 0))
+                    nearby = word_at(invoke(gradient, (nearby,)), 0)
+                    handle = invoke(gradient, (word_at(handle, 0),))
             for offset in (0, 64, 128):
                 prefetch(nearby + offset)
             entry = addresses + 8 * (buffer * tensors + tensor)
@@ -104,16 +104,9 @@ def questions() -> Integers:
     return np.array([ctypes.cast(f, ctypes.c_void_p).value or 0 for f in functions], dtype=np.int64)
 
 
-@functools.cache
 def locate() -> Any:
     """Read all addresses; the answer is 1 if a tensor is not as described."""
-
-    def names() -> dict[str, Any]:
-        from unyoke.backends.cpu import compiled
-
-        return compiled.reading()
-
-    return machine.build(LOCATE, names, "", arguments=1)
+    return kernels.reader(LOCATE)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from unyoke.backends.cpu import calls, machine, objects
+from unyoke.backends.cpu import calls, kernels, objects
 from unyoke.backends.cpu.table import QUESTIONS, questions
 from unyoke.backends.watch import Scene
 
@@ -35,35 +35,35 @@ def run(job):
     for row in range(lists):
         holder, size = word_at(list_rows, 3 * row), word_at(list_rows, 3 * row + 1)
         begin = word_at(list_rows, 3 * row + 2)
-        if invoke1(list_size, holder) != size:
+        if invoke(list_size, (holder,)) != size:
             return 1
         for k in range(size):
-            if invoke2(list_item, holder, k) != word_at(known, begin + k):
+            if invoke(list_item, (holder, k)) != word_at(known, begin + k):
                 return 1
     for row in range(mappings):
         holder, size = word_at(mapping_rows, 3 * row), word_at(mapping_rows, 3 * row + 1)
         begin = word_at(mapping_rows, 3 * row + 2)
-        if invoke1(mapping_size, holder) != size:
+        if invoke(mapping_size, (holder,)) != size:
             return 1
         put_word(place, 0)
         for k in range(size):
-            invoke4(next_value, holder, place, place + 8, place + 16)
+            invoke(next_value, (holder, place, place + 8, place + 16))
             if word_at(place, 2) != word_at(known, begin + k):
                 return 1
     for row in range(entries):
         holder, name = word_at(entry_rows, 3 * row), word_at(entry_rows, 3 * row + 1)
-        if invoke2(get_entry, holder, name) != word_at(entry_rows, 3 * row + 2):
+        if invoke(get_entry, (holder, name)) != word_at(entry_rows, 3 * row + 2):
             return 1
     for row in range(weights):
         place = word_at(weight_rows, 2 * row) + tensor
-        grad = word_at(invoke1(gradient, word_at(place, 0)), 0)
+        grad = word_at(invoke(gradient, (word_at(place, 0),)), 0)
         if (grad != undefined) != (word_at(weight_rows, 2 * row + 1) != 0):
             return 1
     for row in range(placed):
         if ask(data_ptr, placed_rows + 16 * row) != word_at(placed_rows, 2 * row + 1):
             return 1
     for row in range(questions):
-        if inquire(word_at(question_rows, 2 * row), word_at(question_rows, 2 * row + 1)) != 0:
+        if perform(word_at(question_rows, 2 * row), (word_at(question_rows, 2 * row + 1),)) != 0:
             return 1
     return 0
 """
@@ -99,12 +99,12 @@ class Question:
         self._job.extend(map(c_function, C_FUNCTIONS))
         self._job.extend((places.tensor, places.gradient, places.undefined))
         self._job.extend((int(questions()[QUESTIONS.index("data_ptr")]), 0, 0, 0))
-        self.changed = calls.bound(compiled(), self.code_and_job[1])
+        self.changed = calls.bound(kernels.reader(TEXT), self.code_and_job[1])
 
     @property
     def code_and_job(self) -> tuple[int, int]:
         """The addresses of the compiled function and of what it is told."""
-        return compiled().address, self._job.buffer_info()[0]
+        return kernels.reader(TEXT).address, self._job.buffer_info()[0]
 
 
 def can_ask(scene: Scene) -> bool:
@@ -128,22 +128,10 @@ def _words(rows: Iterable[tuple[int, ...]]) -> Any:
 
 
 @functools.cache
-def compiled() -> Any:
-    """The compiled function."""
-
-    def names() -> dict[str, Any]:
-        from unyoke.backends.cpu import compiled
-
-        return compiled.reading()
-
-    return machine.build(TEXT, names, "", arguments=1)
-
-
-@functools.cache
 def unable() -> str | None:
     """Why nothing can be compiled here."""
     try:
-        compiled()
+        kernels.reader(TEXT)
     except Exception as error:  # a Numba that does not support this Python raises what it likes
         return f"Numba cannot compile here: {error}"
     return None
