@@ -17,8 +17,10 @@ from unyoke.cli import main
 from unyoke.study.claims import catalogue, exact, page, plan, run
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.question import Measurement, Question, Region
-from unyoke.study.claims.request import Request
+from unyoke.study.claims.request import Needed, Request
+from unyoke.study.claims.run import Crew
 from unyoke.study.claims.verdicts import Row, judge
+from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell
 from unyoke.study.ledger import FILE_NAME, Ledger
 from unyoke.study.outcome import CurvePoint, Outcome
@@ -152,7 +154,8 @@ def test_of_maps_with_more_seeds_the_first_are_paired(
     sizes = dict(request_.size.tasks["digits"])
     sizes["schedules"] = replace(sizes["schedules"], seeds=4)
     monkeypatch.setattr(plan, "SCALES", {"smoke": plan.Scale({"digits": sizes})})
-    request = replace(request_, names=("schedules",))
+    request = replace(request_, names=("schedules", "gain"))
+    assert len(request.landscapes()["digits", "main"].seeds) == 6
     fill(request, lambda cell: basin(cell, 0.06) + (0.5 if cell.seed > 3 else 0.0))
     measurement = answers(request)["schedules/adamw-cosine-constant"].measurement
     assert measurement is not None
@@ -197,6 +200,31 @@ def test_damaged_ledgers_are_left_and_said(request_: Request) -> None:
     assert "damaged" in result.output or "cannot be read" in result.output
     assert path.read_bytes() == b"not a ledger"
     assert "incomplete" in (request_.out / "claims.md").read_text()
+
+
+@pytest.mark.parametrize("changed", ["digest", "trainer", "name", "data_digest"])
+def test_ledgers_by_other_code_are_drawn_and_said_but_not_gone_on_with(
+    request_: Request, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06), spread=0.004)
+    landscapes = {
+        key: replace(asked, task=replace(asked.task, **{changed: "other"}))
+        for key, asked in request_.landscapes().items()
+    }
+    monkeypatch.setattr(Request, "needed", lambda request: Needed(landscapes))
+    rows = run.answer(request_, read(request_))
+    page.write(request_, rows, read(request_))
+    incomplete = {row.verdict for row in rows if row.question.studies} == {"incomplete"}
+    assert incomplete == (changed in ("name", "data_digest"))
+    said = "other code than drew this page: unyoke 0" in (request_.out / "claims.md").read_text()
+    assert said != incomplete
+    with pytest.raises(StudyError, match="belongs to another question"):
+        run.fill(request_, landscapes, NoWatcher, Crew(1), print)
+
+
+class NoWatcher:
+    def begin(self, count: object) -> None:
+        raise AssertionError("a training has begun")
 
 
 def test_an_edge_extends_the_grid_and_not_for_ever(request_: Request) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -179,6 +180,21 @@ def test_slurms_jobs_as_processes_here_give_the_same(
         assert count == Count(4, 4, 0)
     assert results(folders[0]) == results(folders[1])
     assert not list(tmp_path.glob("unyoke-slurm-*"))
+
+
+@pytest.mark.parametrize("executor", ["processes", "slurm:cluster=local"])
+def test_workers_with_another_file_than_the_driver_end_the_run_with_one_line(
+    small: Landscape, executor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if executor.startswith("slurm"):
+        pytest.importorskip("submitit")
+    monkeypatch.chdir(tmp_path)
+    other = replace(small, task=replace(small.task, digest="another"))
+    with pytest.raises(StudyError, match="is not what the driver has read") as refused:
+        driver.run(other, tmp_path / "out", Watcher(), workers=1, executor=executor)
+    assert "\n" not in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
 
 
 class TestShards:

@@ -64,7 +64,7 @@ def changed(landscape: Landscape) -> list[tuple[Landscape, str]]:
         (replace(landscape, task=TaskReference("made up", "9")), "other code of the task made up"),
         (
             replace(landscape, task=replace(landscape.task, trainer="9", digest="9")),
-            "other code of unyoke",
+            "filled by other code of unyoke: older, not 9",
         ),
         (
             replace(landscape, task=replace(landscape.task, data_digest="9")),

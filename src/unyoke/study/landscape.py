@@ -51,7 +51,7 @@ class TaskReference:
         if self.name != other.name:
             return f"task {self.name}, not {other.name}"
         if self.trainer != other.trainer:
-            return "other code of unyoke"
+            return f"filled by other code of unyoke: {self.trainer or 'older'}, not {other.trainer}"
         if self.digest != other.digest:
             return f"other code of the task {self.name}"
         if self.data_digest != other.data_digest:

@@ -324,7 +324,8 @@ class Ledger:
             )
             raise StudyError(
                 f"{self.path} belongs to another landscape ({difference}){hint}; "
-                "choose another folder with --out, or repeat the command that made it"
+                "choose another folder with --out, or go on with the command and the code "
+                "that made it"
             )
         self._check_leases()
         self._connection.execute("PRAGMA busy_timeout = 10000")

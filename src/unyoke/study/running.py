@@ -128,7 +128,10 @@ def answer(future: Future[Any], executor: Executor, what: str) -> Any:
         StudyError: `what` failed, and how.
     """
     try:
-        return future.result()
+        result = future.result()
+        if isinstance(result, StudyError):
+            raise result
+        return result
     except StudyError:
         raise
     except Exception as error:

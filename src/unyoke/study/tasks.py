@@ -6,12 +6,12 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from unyoke.study import sources
+from unyoke.study import code_digest
 from unyoke.study.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.devices import Mover
 from unyoke.study.errors import StudyError
@@ -37,7 +37,9 @@ def refer(text: str, data: str | None = None) -> TaskReference:
             f"the task {text!r} reads no data from --data {data}; those that do: {reading}"
         )
     if text in BUILT_IN:
-        return TaskReference(text, sources.of_package(BUILT_IN[text].module), sources.of_training())
+        return TaskReference(
+            text, code_digest.of_package(BUILT_IN[text].module), code_digest.of_training()
+        )
     name, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
         raise StudyError(
@@ -49,8 +51,8 @@ def refer(text: str, data: str | None = None) -> TaskReference:
         raise StudyError(f"the task {text!r} needs the file {name!r}, and there is none")
     return TaskReference(
         f"{file.name}:{function}",
-        sources.of_file(file),
-        sources.of_training(),
+        code_digest.of_file(file).digest,
+        code_digest.of_training(),
         file=str(file.resolve()),
     )
 
@@ -62,13 +64,21 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
         StudyError: the file cannot be run, or has no such function; or the code or the data are
             not those that the reference was made for.
     """
-    _check_code(reference)
+    if reference.trainer != code_digest.of_training():
+        raise StudyError(
+            "the unyoke that trains is not the one that drives: another is installed on this "
+            "machine, or its code was changed since the worker began; restart the workers with "
+            "the same"
+        )
     function: object
     if reference.file is None:
+        _check_code(reference, code_digest.of_package(BUILT_IN[reference.name].module))
         function = _built_in_function(reference)
     else:
+        code = code_digest.of_file(Path(reference.file))
+        _check_code(reference, code.digest)
         name = reference.name.rpartition(":")[2]
-        module = _run_file(Path(reference.file), reference.name)
+        module = _run_file(Path(reference.file), reference.name, code.modules)
         function = getattr(module, name, None)
         if not callable(function):
             raise StudyError(
@@ -105,28 +115,19 @@ def _refer_with_data(name: str, data: str | None) -> TaskReference:
     folder = source.find(data)
     return TaskReference(
         name,
-        sources.of_package(BUILT_IN[name].module),
-        sources.of_training(),
+        code_digest.of_package(BUILT_IN[name].module),
+        code_digest.of_training(),
         data=str(folder),
         data_digest=source.digest(folder),
     )
 
 
-def _check_code(reference: TaskReference) -> None:
+def _check_code(reference: TaskReference, digest: str) -> None:
     """Raise StudyError where a worker, here or elsewhere, would run other code than was asked."""
-    if reference.trainer != sources.of_training():
+    if reference.digest != digest:
         raise StudyError(
-            "the unyoke that trains is not the one that drives: its code has changed since the "
-            "run began, or another machine has another version"
-        )
-    if reference.file is None:
-        found = sources.of_package(BUILT_IN[reference.name].module)
-    else:
-        found = sources.of_file(Path(reference.file))
-    if reference.digest != found:
-        raise StudyError(
-            f"the code of the task {reference.name} has changed since the run began; "
-            "run the same command again"
+            f"the code of the task {reference.name} is not what the driver has read: its file or "
+            "what it imports was changed since the run began, or is another on this machine"
         )
 
 
@@ -144,14 +145,20 @@ def _built_in_function(reference: TaskReference) -> Callable[..., object]:
     return partial(function, folder=folder)
 
 
-def _run_file(file: Path, name: str) -> ModuleType:
+def _run_file(file: Path, name: str, modules: Mapping[str, Path]) -> ModuleType:
+    """Run a task's file, and its `modules` as they are now, whatever was imported before."""
     specification = importlib.util.spec_from_file_location(f"unyoke_task_{file.stem}", file)
     if specification is None or specification.loader is None:
         raise StudyError(f"the task {name} is not in a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))  # so that the file can import its neighbours
+    own = [each for each in modules if each.partition(".")[0] != "unyoke"]
+    for each in own:
+        sys.modules.pop(each, None)
+    if str(file.parent) in sys.path:
+        sys.path.remove(str(file.parent))
+    sys.path.insert(0, str(file.parent))  # so that the file can import its neighbours
+    importlib.invalidate_caches()
     try:
         specification.loader.exec_module(module)
     except Exception as error:

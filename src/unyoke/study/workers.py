@@ -135,11 +135,17 @@ def run_cells(reference: TaskReference, cells: Sequence[Cell], engine: str) -> F
 
 
 def on_one_thread(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """Call a function in a worker that somebody else has started."""
+    """Call a function in a worker that somebody else has started.
+
+    A StudyError is returned: clusters wrap what is raised into reports of many lines.
+    """
     import torch
 
     torch.set_num_threads(1)
-    return function(*arguments)
+    try:
+        return function(*arguments)
+    except StudyError as error:
+        return error
 
 
 def _begin() -> None:

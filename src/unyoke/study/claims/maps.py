@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -30,11 +30,16 @@ class Incomplete(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One study's ledger, read."""
+    """One study's ledger, read.
+
+    Attributes:
+        by_other_code: whether the code that filled it is not the code that reads it.
+    """
 
     folder: Path
     survey: Survey
     curves: Mapping[str, tuple[CurvePoint, ...]]
+    by_other_code: bool
 
 
 class Maps:
@@ -155,12 +160,17 @@ def inner_edges(panel: Panel) -> list[Edge]:
 def _read(folder: Path, plan: Landscape, *, with_curves: bool) -> Source:
     with Ledger.open_to_read(folder) as ledger:
         landscape = ledger.landscape
-        if not plan.is_part_of(landscape):
-            difference = landscape.difference(plan)
+        filler = landscape.task
+        asked = replace(
+            plan, task=replace(plan.task, digest=filler.digest, trainer=filler.trainer)
+        )  # whoever cannot go on with a ledger can still read it
+        if not asked.is_part_of(landscape):
+            difference = landscape.difference(asked)
             raise StudyError(f"{ledger.path} answers another question ({difference})")
         records = list(ledger.records())
         curves = _curves(ledger, (record.cell for record in records)) if with_curves else {}
-    return Source(folder, survey(landscape, records), curves)
+    by_other_code = filler.difference(plan.task) is not None
+    return Source(folder, survey(landscape, records), curves, by_other_code)
 
 
 def _curves(ledger: Ledger, cells: Iterable[Cell]) -> dict[str, tuple[CurvePoint, ...]]:

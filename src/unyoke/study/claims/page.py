@@ -129,6 +129,7 @@ def _studies(task: str, maps: Maps) -> list[dict[str, Any]]:
             "diverged": source.survey.diverged,
             "hours": f"{source.survey.seconds / 60:.1f}",
             "edges": maps.on_edge(name),
+            "other_code": "; ".join(source.survey.versions) if source.by_other_code else "",
         }
         for name, source in maps.sources.items()
     ]
@@ -141,6 +142,7 @@ def _studies(task: str, maps: Maps) -> list[dict[str, Any]]:
             "diverged": "–",
             "hours": "–",
             "edges": [],
+            "other_code": "",
         }
         for name, why in maps.missing.items()
     ]

@@ -139,8 +139,8 @@ SCALES: Mapping[str, Scale] = {
                 "budgets": Size(5, rates=2),
             },
             "shakespeare": {
-                "main": Size(10),
-                "schedules": Size(5),
+                "main": Size(8),
+                "schedules": Size(4),
                 **_others(Size(5)),
                 "restarts": Size(4, times=2),
             },

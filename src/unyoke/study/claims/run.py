@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unyoke.study import driver, sources
+from unyoke.study import code_digest, driver
 from unyoke.study.claims import exact
 from unyoke.study.claims.maps import Maps, inner_edges
 from unyoke.study.claims.question import Question
@@ -100,7 +100,7 @@ def _accepted(folder: Path, asked: Landscape) -> Landscape:
     difference = there.difference(asked)
     raise StudyError(
         f"{folder / FILE_NAME} belongs to another question ({difference}); "
-        "choose another folder with --out"
+        "choose another folder with --out, or draw what is there with --draw"
     )
 
 
@@ -185,7 +185,7 @@ def read_exact(out: Path) -> dict[str, tuple[float, ...]]:
 
 
 def _code() -> str:
-    return sources.of_package(exact.__name__)
+    return code_digest.of_package(exact.__name__)
 
 
 def read(request: Request, needed: Needed) -> dict[str, Maps]:

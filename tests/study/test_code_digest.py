@@ -1,0 +1,184 @@
+"""A digest of code differs as soon as any file differs that decides a number, and only then."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unyoke.study import code_digest, tasks
+from unyoke.study.code_digest import of_file
+from unyoke.study.errors import StudyError
+from unyoke.study.tasks import load, refer
+
+FILES = {
+    "task.py": "import helper\nfrom package.models import Net\n\n\ndef task(seed): ...\n",
+    "helper.py": "def deeper():\n    from second import value\n    return value\n",
+    "second.py": "value = 1\n",
+    "package/__init__.py": "",
+    "package/models.py": "from . import parts\nfrom .sizes import width\nfrom .deep import far\n",
+    "package/parts.py": "from .unyoke import adapter\n",
+    "package/sizes.py": "width = 1\n",
+    "package/unyoke.py": "adapter = 1\n",
+    "package/deep/__init__.py": "",
+    "package/deep/far.py": "from ..near import x\nfrom ...... import nothing\n",
+    "package/near.py": "x = 1\n",
+    "package/unused.py": "y = 1\n",
+    "stranger.py": "z = 1\n",
+}
+UNUSED = ("package/unused.py", "stranger.py")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def digest(folder: Path) -> str:
+    return of_file(folder / "task.py").digest
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_a_file_imports_counts_and_nothing_else(folder: Path, name: str) -> None:
+    before = digest(folder)
+    with (folder / name).open("a") as file:
+        file.write("# another line\n")
+    assert (digest(folder) != before) == (name not in UNUSED)
+
+
+def test_a_moved_folder_is_the_same(folder: Path) -> None:
+    moved = shutil.copytree(folder, folder.with_name(f"{folder.name}-moved"))
+    assert digest(Path(moved)) == digest(folder)
+
+
+def test_line_endings_are_the_same(folder: Path) -> None:
+    before = digest(folder)
+    (folder / "helper.py").write_bytes(FILES["helper.py"].replace("\n", "\r\n").encode())
+    assert digest(folder) == before
+
+
+def test_files_of_one_name_that_change_places_are_not_the_same(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text("import teacher.model, student.model\n")
+    for name in ("teacher", "student"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.py").write_text(f"who = {name!r}\n")
+    before = digest(tmp_path)
+    (tmp_path / "teacher").rename(tmp_path / "other")
+    (tmp_path / "student").rename(tmp_path / "teacher")
+    (tmp_path / "other").rename(tmp_path / "student")
+    assert digest(tmp_path) != before
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_an_imported_file_may_lie_on_pythonpath_but_not_in_a_package_that_is_installed(
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    installed: bool,
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (folder / "helper.py").rename(elsewhere / "helper.py")
+    if installed:
+        (elsewhere / "helper-1.0.dist-info").mkdir()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "no-such-folder", str(elsewhere)]))
+    before = digest(folder)
+    (elsewhere / "helper.py").write_text("value = 2\n")
+    assert (digest(folder) == before) == installed
+
+
+@pytest.mark.parametrize("text", ["def broken(:\n", "a\0b", "x = " + "1+" * 20_000 + "1\n"])
+def test_a_file_that_cannot_be_parsed_counts_too(folder: Path, text: str) -> None:
+    before = digest(folder)
+    (folder / "helper.py").write_text(text)
+    assert digest(folder) != before
+
+
+def test_warnings_of_the_parser_change_nothing(folder: Path) -> None:
+    (folder / "helper.py").write_text("import second\nfound = '\\d'\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = digest(folder)
+        (folder / "second.py").write_text("value = 2\n")
+        assert digest(folder) != before
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of unyoke that digests are taken of."""
+    copy = Path(shutil.copytree(code_digest._PACKAGE, tmp_path / "unyoke"))
+    monkeypatch.setattr(code_digest, "_PACKAGE", copy)
+    monkeypatch.setattr(code_digest, "_read_once", code_digest._read)
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        ("decays.py", True),
+        ("directions/signs.py", True),
+        ("backends/cpu/source.py", True),
+        ("population/stacked.py", True),
+        ("study/training.py", True),
+        ("study/evaluation.py", True),
+        ("study/page.py", False),
+        ("study/claims/verdicts.py", False),
+        ("cli.py", False),
+    ],
+)
+def test_all_of_unyoke_that_trains_counts_and_drawing_does_not(
+    package: Path, changed: str, counts: bool
+) -> None:
+    before = code_digest.of_training.__wrapped__()
+    assert before == code_digest.of_training()
+    file = package / changed
+    file.write_text(f"{file.read_text()}# another line\n")
+    assert (code_digest.of_training.__wrapped__() != before) == counts
+
+
+def test_what_a_file_takes_from_unyoke_counts(folder: Path, package: Path) -> None:
+    (folder / "task.py").write_text("from unyoke.study.digits import digits\n")
+    before = digest(folder)
+    file = package / "study" / "digits.py"
+    file.write_text(f"{file.read_text()}# another line\n")
+    assert digest(folder) != before
+
+
+def test_an_unyoke_without_source_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_digest, "_PACKAGE", tmp_path / "unyoke")
+    with pytest.raises(StudyError, match="not to be read"):
+        code_digest.of_training.__wrapped__()
+
+
+def test_a_worker_refuses_other_code_than_the_driver_has(line_file: Path) -> None:
+    reference = refer(f"{line_file}:line")
+    load(reference)
+    with pytest.raises(StudyError, match="not the one that drives"):
+        load(replace(reference, trainer="another"))
+    with pytest.raises(StudyError, match=r"line\.py:line is not what the driver has read"):
+        load(replace(reference, digest="another"))
+    with pytest.raises(StudyError, match="digits is not what the driver has read"):
+        load(replace(refer("digits"), digest="another"))
+    with pytest.raises(StudyError, match="same place on every machine"):
+        load(replace(reference, file=str(line_file.with_name("nowhere.py"))))
+
+
+def test_a_worker_that_goes_on_runs_what_is_there_now(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the helper that it imported before, from this folder or from another one."""
+    monkeypatch.setattr(tasks, "_checked", lambda name, function, seed: function(seed))
+    text = "import helper\n\n\ndef task(seed):\n    return helper.value\n"
+    other = tmp_path_factory.mktemp("other")
+    for place, value in ((folder, 1), (folder, 22), (other, 333), (folder, 22)):
+        (place / "task.py").write_text(text)
+        (place / "helper.py").write_text(f"value = {value}\n")
+        assert load(refer(f"{place / 'task.py'}:task"))(0) == value
