@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study import code_digest, tasks
+from unyoke.study import code_digest, tasks, workers
 from unyoke.study.code_digest import of_file
 from unyoke.study.errors import StudyError
 from unyoke.study.tasks import load, refer
@@ -158,11 +158,16 @@ def test_an_unyoke_without_source_is_refused(
         code_digest.of_training.__wrapped__()
 
 
-def test_a_worker_refuses_other_code_than_the_driver_has(line_file: Path) -> None:
+def test_a_worker_refuses_other_code_than_the_driver_has(
+    line_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.set_num_threads", lambda threads: None)
     reference = refer(f"{line_file}:line")
     load(reference)
-    with pytest.raises(StudyError, match="not the one that drives"):
-        load(replace(reference, trainer="another"))
+    answer = workers.on_one_thread(workers.probe, replace(reference, trainer="another"), (0,))
+    assert isinstance(answer, StudyError)
+    assert "not the one that drives" in str(answer)
+    assert isinstance(workers.on_one_thread(workers.probe, reference, (0,)), float)
     with pytest.raises(StudyError, match=r"line\.py:line is not what the driver has read"):
         load(replace(reference, digest="another"))
     with pytest.raises(StudyError, match="digits is not what the driver has read"):

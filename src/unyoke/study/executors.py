@@ -19,6 +19,7 @@ from typing import Any
 
 from unyoke.study import workers as worker_processes
 from unyoke.study.errors import StudyError
+from unyoke.study.landscape import TaskReference
 
 PATIENCE = 10
 """Seconds in which a scheduler must answer."""
@@ -36,8 +37,10 @@ class Executor(ABC):
     workers: int
 
     @abstractmethod
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Have a function of this package called by a worker."""
+    def submit(
+        self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
+    ) -> Future[Any]:
+        """Have a function of this package, of a task and more, called by a worker."""
 
     def is_a_death(self, error: BaseException) -> bool:
         """Whether a call failed because its worker died, not by itself."""
@@ -59,9 +62,11 @@ class Processes(Executor):
     def _start(self) -> Any:
         return self._pools.enter_context(worker_processes.worker_pool(self.workers))
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(
+        self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
+    ) -> Future[Any]:
         try:
-            future: Future[Any] = self._pool.submit(function, *arguments)
+            future: Future[Any] = self._pool.submit(function, reference, *arguments)
         except BrokenProcessPool as error:  # a worker has died since
             future = Future()
             future.set_exception(error)
@@ -97,9 +102,11 @@ class Dask(Executor):
                 "share torch's random numbers: dask worker ADDRESS --nworkers N --nthreads 1"
             )
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(
+        self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
+    ) -> Future[Any]:
         call = worker_processes.on_one_thread
-        future: Future[Any] = self._executor.submit(call, function, arguments)
+        future: Future[Any] = self._executor.submit(call, function, reference, arguments)
         return future
 
     def is_a_death(self, error: BaseException) -> bool:
@@ -114,8 +121,10 @@ class Ray(Executor):
         self._died = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError)
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        future: Future[Any] = self._call.remote(function, arguments).future()
+    def submit(
+        self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
+    ) -> Future[Any]:
+        future: Future[Any] = self._call.remote(function, reference, arguments).future()
         return future
 
     def is_a_death(self, error: BaseException) -> bool:
@@ -135,8 +144,10 @@ class Slurm(Executor):
         self._running: list[Any] = []
         self._waiters = ThreadPoolExecutor(2 * workers, "unyoke-slurm")
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        job = self._jobs.submit(worker_processes.on_one_thread, function, arguments)
+    def submit(
+        self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
+    ) -> Future[Any]:
+        job = self._jobs.submit(worker_processes.on_one_thread, function, reference, arguments)
         self._running.append(job)
         return self._waiters.submit(job.result)
 

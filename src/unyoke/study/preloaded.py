@@ -9,11 +9,8 @@ torch imports torch._dynamo, as large as itself, when a process makes its first 
 import gc
 from importlib import import_module
 
-from unyoke.study import code_digest
-
 gc.disable()
 for name in ("torch._dynamo", "unyoke.study.training"):
     import_module(name)
-code_digest.of_training()  # every worker asks
 gc.freeze()
 gc.enable()

@@ -64,12 +64,6 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
         StudyError: the file cannot be run, or has no such function; or the code or the data are
             not those that the reference was made for.
     """
-    if reference.trainer != code_digest.of_training():
-        raise StudyError(
-            "the unyoke that trains is not the one that drives: another is installed on this "
-            "machine, or its code was changed since the worker began; restart the workers with "
-            "the same"
-        )
     function: object
     if reference.file is None:
         _check_code(reference, code_digest.of_package(BUILT_IN[reference.name].module))
@@ -93,6 +87,19 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
         return task if mover is None else mover.moved(task)
 
     return build
+
+
+def check_trainer(reference: TaskReference) -> None:
+    """Raise StudyError where this process would train by other code than the driver's.
+
+    To be asked in processes that the driver has not started itself.
+    """
+    if reference.trainer != code_digest.of_training():
+        raise StudyError(
+            "the unyoke that trains is not the one that drives: another is installed on the "
+            "worker's machine, or its code was changed since the worker began; restart the "
+            "workers with the same"
+        )
 
 
 def training_size(reference: TaskReference) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, TaskReference
 from unyoke.study.outcome import Outcome
 from unyoke.study.task import Task
-from unyoke.study.tasks import load
+from unyoke.study.tasks import check_trainer, load
 
 
 class Finished(NamedTuple):
@@ -134,8 +134,10 @@ def run_cells(reference: TaskReference, cells: Sequence[Cell], engine: str) -> F
     return Finished(outcomes, _versions(reference.device))
 
 
-def on_one_thread(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
-    """Call a function in a worker that somebody else has started.
+def on_one_thread(
+    function: Callable[..., Any], reference: TaskReference, arguments: Sequence[Any]
+) -> Any:
+    """Call a function of a task in a worker that somebody else has started.
 
     A StudyError is returned: clusters wrap what is raised into reports of many lines.
     """
@@ -143,7 +145,8 @@ def on_one_thread(function: Callable[..., Any], arguments: Sequence[Any]) -> Any
 
     torch.set_num_threads(1)
     try:
-        return function(*arguments)
+        check_trainer(reference)
+        return function(reference, *arguments)
     except StudyError as error:
         return error
 
