@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from unyoke.cli import main
-from unyoke.study import built_in, defaults, request, tasks
+from unyoke.study import built_in, code_digest, defaults, request, tasks
 from unyoke.study.commands import map_command
 from unyoke.study.data import Source
 from unyoke.study.errors import StudyError
@@ -102,7 +102,7 @@ def test_a_task_without_files_takes_no_data(task: str) -> None:
 
 @pytest.mark.parametrize("task", built_in.BUILT_IN)
 def test_every_built_in_task_has_code_and_axes(task: str) -> None:
-    assert len(tasks._code_digest(task)) == 16
+    assert len(code_digest.of_package(built_in.BUILT_IN[task].module)) == 16
     for preset in (defaults.full(task), defaults.quick(task)):
         for optimizer in defaults.OPTIMIZERS:
             axes = preset.axes(optimizer)

@@ -70,6 +70,9 @@ def start(folder: Path, line_file: Path, *, seconds: float) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # as in a terminal, however these tests were started: shells ignore it for what they start
+        # in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
