@@ -248,6 +248,7 @@ class TestOtherDirections:
         settings = {"decay": "none", "lr": α, "updates": UPDATES, **arguments}
         return trajectory(weights(), gradient, direction=direction, **settings)
 
+    @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch < 2.9 has no Muon")
     def test_muon_agrees_with_torch_up_to_its_bfloat16(self) -> None:
         for shape in [(4, 6), (9, 3)]:
             θ = weights(shape=shape)

@@ -99,8 +99,12 @@ def test_trap_11_a_late_group_and_how_to_have_one() -> None:
     late = optimizer.param_groups[1]
     assert (late["lr"], late["base_lr"], late["updates"]) == (0.4, 0.4, 2)
     share_kept(optimizer, 1)
-    with pytest.raises((ValueError, KeyError, IndexError)):
+    if torch.__version__ >= (2, 9):
+        with pytest.raises((ValueError, KeyError, IndexError)):
+            scheduler.step()
+    else:
         scheduler.step()
+        assert late["lr"] == 0.4
     scheduled = made(schedule=schedules.cosine(10))
     share_kept(scheduled, 2)
     scheduled.add_param_group({"params": [parameter()], "lr": 0.4})

@@ -280,6 +280,7 @@ class TestTorchSchedulers:
         )
         assert rates[:9] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 0.8, 0.6, 0.4, 0.2])
 
+    @pytest.mark.filterwarnings("ignore:The epoch parameter")  # by SequentialLR itself in torch 2.8
     def test_sequential_warmup(self) -> None:
         rates = self.run(
             lambda o: lr_scheduler.SequentialLR(
