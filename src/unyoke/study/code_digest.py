@@ -29,11 +29,11 @@ class Code:
     """A file with what it imports of its own.
 
     Attributes:
-        modules: what is imported, by the name under which it is; "" is the file itself.
-        digest: of their names and texts. It stays as it is where all of them move together.
+        own: the names of modules that it imports, itself or by others, and that are not unyoke's.
+        digest: of all names and texts. It stays as it is where all of them move together.
     """
 
-    modules: Mapping[str, Path]
+    own: tuple[str, ...]
     digest: str
 
 
@@ -86,21 +86,21 @@ class _Source(NamedTuple):
 
 
 def _with_imports(start: Mapping[str, Path], roots: Sequence[Path], listing: Listing) -> Code:
-    modules: dict[str, Path] = {}
     texts: dict[str, bytes] = {}
     waiting = list(start.items())
     while waiting:
         name, file = waiting.pop()
-        if name in modules:
+        if name in texts:
             continue
         source = _read_once(name, file) if _PACKAGE in file.parents else _read(name, file)
-        modules[name], texts[name] = file, source.text
+        texts[name] = source.text
         for imported in source.imports:
             waiting += _find(imported, roots, listing)
     whole = hashlib.sha256()
     for name, text in sorted(texts.items()):
         whole.update(f"{name}\0{len(text)}\0".encode() + text)
-    return Code(modules, whole.hexdigest()[:_LENGTH])
+    own = tuple(name for name in texts if name and name.partition(".")[0] != _PACKAGE.name)
+    return Code(own, whole.hexdigest()[:_LENGTH])
 
 
 def _read(name: str, file: Path) -> _Source:

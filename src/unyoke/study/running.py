@@ -129,9 +129,6 @@ def answer(future: Future[Any], executor: Executor, what: str) -> Any:
     """
     try:
         result = future.result()
-        if isinstance(result, StudyError):
-            raise result
-        return result
     except StudyError:
         raise
     except Exception as error:
@@ -142,6 +139,9 @@ def answer(future: Future[Any], executor: Executor, what: str) -> Any:
             f"{what} failed: {type(error).__name__}: {text}; every recorded cell is kept; mend the "
             "task and use another folder"
         ) from error
+    if isinstance(result, StudyError):
+        raise result
+    return result
 
 
 def _halves(batch: Batch) -> list[Batch]:

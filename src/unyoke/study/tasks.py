@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -37,9 +37,7 @@ def refer(text: str, data: str | None = None) -> TaskReference:
             f"the task {text!r} reads no data from --data {data}; those that do: {reading}"
         )
     if text in BUILT_IN:
-        return TaskReference(
-            text, code_digest.of_package(BUILT_IN[text].module), code_digest.of_training()
-        )
+        return TaskReference(text, _built_in_digest(text), code_digest.of_training())
     name, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
         raise StudyError(
@@ -66,13 +64,13 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
     """
     function: object
     if reference.file is None:
-        _check_code(reference, code_digest.of_package(BUILT_IN[reference.name].module))
+        _check_code(reference, _built_in_digest(reference.name))
         function = _built_in_function(reference)
     else:
         code = code_digest.of_file(Path(reference.file))
         _check_code(reference, code.digest)
         name = reference.name.rpartition(":")[2]
-        module = _run_file(Path(reference.file), reference.name, code.modules)
+        module = _run_file(Path(reference.file), reference.name, code.own)
         function = getattr(module, name, None)
         if not callable(function):
             raise StudyError(
@@ -122,11 +120,15 @@ def _refer_with_data(name: str, data: str | None) -> TaskReference:
     folder = source.find(data)
     return TaskReference(
         name,
-        code_digest.of_package(BUILT_IN[name].module),
+        _built_in_digest(name),
         code_digest.of_training(),
         data=str(folder),
         data_digest=source.digest(folder),
     )
+
+
+def _built_in_digest(name: str) -> str:
+    return code_digest.of_package(BUILT_IN[name].module)
 
 
 def _check_code(reference: TaskReference, digest: str) -> None:
@@ -152,14 +154,13 @@ def _built_in_function(reference: TaskReference) -> Callable[..., object]:
     return partial(function, folder=folder)
 
 
-def _run_file(file: Path, name: str, modules: Mapping[str, Path]) -> ModuleType:
-    """Run a task's file, and its `modules` as they are now, whatever was imported before."""
+def _run_file(file: Path, name: str, own: Iterable[str]) -> ModuleType:
+    """Run a task's file, and its own modules as they are now, whatever was imported before."""
     specification = importlib.util.spec_from_file_location(f"unyoke_task_{file.stem}", file)
     if specification is None or specification.loader is None:
         raise StudyError(f"the task {name} is not in a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(specification)
     sys.modules[specification.name] = module
-    own = [each for each in modules if each.partition(".")[0] != "unyoke"]
     for each in own:
         sys.modules.pop(each, None)
     if str(file.parent) in sys.path:
