@@ -1,4 +1,4 @@
-"""Kernels: a recipe's text, compiled with what the names in it stand for."""
+"""Compiled texts, with what the names in them stand for: kernels, and what reads memory."""
 
 from __future__ import annotations
 
