@@ -247,6 +247,20 @@ class OnDevice:
         return bool(group["capturable"]) and isinstance(group["lr"], torch.Tensor)
 
 
+def scale(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+    """What GradScaler has multiplied the gradients by, if the step is to take it out.
+
+    GradScaler gives it and the verdict to the optimizer as attributes while it calls ``step``, and
+    asks whether they are there already: outside of that they must not exist, not even as None.
+    """
+    return getattr(optimizer, "grad_scale", None)
+
+
+def verdict(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+    """Not 0 if GradScaler has found an infinity; None if it does not ask the step to look."""
+    return getattr(optimizer, "found_inf", None)
+
+
 def counts(found_inf: torch.Tensor | None) -> Any:
     """1 if an update counts, 0 if GradScaler has found an infinity; stays on the device."""
     return 1 if found_inf is None else (found_inf == 0).reshape(()).to(torch.int64)

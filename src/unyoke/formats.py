@@ -215,7 +215,8 @@ def write(
         return
     values = in_memory(torch.empty_like(kept, dtype=torch.float32).copy_(value))
     if random is None:
-        random = torch.as_tensor(kind.nearest(values), dtype=torch.int32).expand(values.shape)
+        nearest = torch.as_tensor(kind.nearest(values), dtype=torch.int32, device=values.device)
+        random = nearest.expand(values.shape)
     if kind.block:
         values, random = _blocks(values, kind.block), _blocks(random, kind.block)
         scale = storage.block_scale(values.abs().amax(dim=1))

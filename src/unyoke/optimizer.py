@@ -15,7 +15,7 @@ from torch.optim.optimizer import (
 )
 
 from unyoke import backends, counters, decays, directions, formats, membership
-from unyoke.capturable import OnDevice, amp_on_device
+from unyoke.capturable import OnDevice, amp_on_device, verdict
 from unyoke.formats import Rounding, StateDtype
 from unyoke.rates import (
     Group,
@@ -86,8 +86,6 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     released: Release | None = None  # who makes the updates instead of step()
-    grad_scale: torch.Tensor | None = None  # these two GradScaler sets while it calls step()
-    found_inf: torch.Tensor | None = None
 
     def __init__(
         self,
@@ -293,7 +291,7 @@ class Optimizer(torch.optim.Optimizer):
         """Count the update that was made, and show the coming one's lr and weight_decay."""
         for group in self.param_groups:
             group["updates"] += 1
-        self._on_device.advance(self.param_groups, self.found_inf)
+        self._on_device.advance(self.param_groups, verdict(self))
         self.refresh()
 
     @property

@@ -8,7 +8,7 @@ import torch
 
 from unyoke.backends import Repeater
 from unyoke.backends.watch import Contents, same_objects
-from unyoke.capturable import DevicePlan
+from unyoke.capturable import DevicePlan, scale, verdict
 from unyoke.plan import Plan
 from unyoke.rates import Group, rate
 from unyoke.repetition import Repetition
@@ -38,7 +38,7 @@ class Stepper:
     def repeat(self, optimizer: Optimizer) -> bool:
         """Make the update in the short way, if it is the last one again but for numbers."""
         repetition = self.repetition
-        if repetition is None or optimizer.released is not None or optimizer.found_inf is not None:
+        if repetition is None or optimizer.released is not None or verdict(optimizer) is not None:
             return False
         if repetition.make(optimizer):
             return True
@@ -80,7 +80,7 @@ class Stepper:
             self._known_states = Contents.of(optimizer.state)
         else:
             on_device.check(group, plan.work.weights, plan)
-        plan.work.grad_scale, plan.work.found_inf = optimizer.grad_scale, optimizer.found_inf
+        plan.work.grad_scale, plan.work.found_inf = scale(optimizer), verdict(optimizer)
         plan.prepare(lr, eta, optimizer.backend)
         return plan
 

@@ -110,17 +110,14 @@ def test_checkpoints_count_what_the_device_has_made() -> None:
 
 
 def scaled_step(
-    optimizer: unyoke.Optimizer, grads: list[torch.Tensor], infinity: bool = False
+    optimizer: unyoke.Optimizer, grads: list[torch.Tensor], scaler: torch.amp.GradScaler
 ) -> None:
-    """What torch.amp.GradScaler does for an optimizer that takes its scale and verdict."""
+    """One step as a training makes it; these are the gradients that the loss itself has."""
+    factor = float(scaler.scale(torch.ones(())))
     for weight, grad in zip(optimizer.param_groups[0]["params"], grads, strict=True):
-        weight.grad = 1024.0 * grad
-    if infinity:
-        grads[0].view(-1)[0] = float("inf")
-    optimizer.grad_scale = torch.tensor(1024.0)
-    optimizer.found_inf = torch.tensor(float(infinity))
-    optimizer.step()
-    del optimizer.grad_scale, optimizer.found_inf
+        weight.grad = factor * grad
+    scaler.step(optimizer)
+    scaler.update()
 
 
 @pytest.mark.usefixtures("interpreted")
@@ -131,16 +128,37 @@ def test_scale_and_verdict_are_taken_on_the_device(direction: str) -> None:
     found = stepped("gpu", updates=1, capturable=True, **options)
     expected = stepped("eager", updates=1, **options)
     assert found._step_supports_amp_scaling
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     for t in range(3):
         shapes = [tuple(weight.shape) for weight in found.param_groups[0]["params"]]
         grads = [random(shape, 50 + t) for shape in shapes]
-        scaled_step(found, [grad.clone() for grad in grads], infinity=t == 1)
+        if t == 1:
+            grads[0].view(-1)[0] = float("inf")
+        scaled_step(found, grads, scaler)
         if t != 1:
             for weight, grad in zip(expected.param_groups[0]["params"], grads, strict=True):
                 weight.grad = grad
             expected.step()
+    assert scaler.get_scale() == 512.0
     assert difference(found, expected) <= 1e-6
     assert found.state_dict()["param_groups"][0]["updates"] == 3
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_gradients_that_were_unscaled_for_clipping_are_not_unscaled_again() -> None:
+    found = stepped("gpu", updates=0, capturable=True)
+    expected = stepped("eager", updates=0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for optimizer, factor in ((found, 1024.0), (expected, 1.0)):
+        for k, weight in enumerate(optimizer.param_groups[0]["params"]):
+            weight.grad = factor * random(tuple(weight.shape), k)
+    scaler.scale(torch.ones(()))
+    scaler.unscale_(found)
+    for optimizer in (found, expected):
+        torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 0.5)
+    scaler.step(found)
+    expected.step()
+    assert difference(found, expected) <= 1e-6
 
 
 @pytest.mark.usefixtures("interpreted")
