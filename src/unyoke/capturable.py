@@ -180,6 +180,9 @@ class DevicePlan(Plan):
             work.coefficients.append(work.rule.coefficients(t, eta, lr, group, *scalars))
         work.which = self.counters.which
 
+    def repeater(self) -> None:
+        """None: what a recording needs is looked at in the long way, and replays are short."""
+
     def _check_scaled(self) -> None:
         others = [backend.name for backend, _ in self.shares if backend.name != "gpu"]
         if self.work.found_inf is not None and others:

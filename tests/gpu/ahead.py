@@ -40,14 +40,14 @@ class Case:
     state: torch.dtype = F32
     rounding: str = "nearest"
     scaled: bool = False
+    table: bool = False
 
     def __str__(self) -> str:
         words = [self.direction, self.decay, f"sm_{self.capability}"]
         if (self.weight, self.grad, self.state) != (F32, F32, F32):
             words += [str(d).removeprefix("torch.") for d in (self.weight, self.grad, self.state)]
-        return "-".join(
-            words + [self.rounding] * (self.rounding != "nearest") + ["scaled"] * self.scaled
-        )
+        words += [self.rounding] * (self.rounding != "nearest") + ["scaled"] * self.scaled
+        return "-".join(words + ["table"] * self.table)
 
     @property
     def recipe(self) -> Recipe:
@@ -61,9 +61,8 @@ class Case:
             for dtype, kind in zip(states, eight, strict=True)
         )
         states = tuple(kind.dtype or dtype for dtype, kind in zip(states, kinds, strict=True))
-        return Recipe(
-            rule, self.weight, self.grad, states, kinds, self.rounding, scaled=self.scaled
-        )
+        options = {"scaled": self.scaled, "by_value": not self.table and wide == F32}
+        return Recipe(rule, self.weight, self.grad, states, kinds, self.rounding, **options)
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,9 @@ def compiled(case: Case) -> Report:
     from unyoke.backends.gpu.language import compiled as language
 
     recipe = case.recipe
-    types = {"addresses": "*i64", "chunks": "*i64", "keys": "*i32"}
+    types = {"addresses": "*i64", "chunks": "*i64", "keys": "*i32", "key": "i32"}
     types["coefficients"] = POINTERS[recipe.computation]
+    types |= dict.fromkeys(recipe.rule.coefficient_names, "fp32")
     signature = {name: types.get(name, "*fp32") for name in recipe.arguments}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRITON_CACHE_DIR"] = folder

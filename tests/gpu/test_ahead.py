@@ -38,6 +38,8 @@ def cases() -> Iterator[Case]:
             yield Case("adam", "decoupled", capability, weight, weight, state, rounding)
     for direction in ("amsgrad", "lion", "rmsprop_centered_momentum"):
         yield from (Case(direction, "cautious", 90, state=state) for state in (BF16, U8))
+        yield Case(direction, "l2", 90, table=True)
+    yield Case("adam", "decoupled", 90, state=U8, table=True)
     yield Case("adam", "decoupled", 90, F64, F64, F64)
     yield Case("adam", "decoupled", 80, F16, F16, F32)
     yield Case("adam", "decoupled", 80, F32, F16, F32, scaled=True)

@@ -2,7 +2,8 @@
 
     backend.py   the questions and the deed of a backend
     layout.py    which tensors a flat loop may run through
-    table.py     where they lie, looked up anew at each step
+    located.py   where they lie, looked up anew at each step
+    table.py     with that what a kernel is told of them
     kernels.py   the text of a rule's loop
     compiled.py  what the names in it stand for: the formula, for Numba
     native.py    what Numba has no word for

@@ -27,7 +27,7 @@ class Cpu(Backend):
         prepared: Prepared | None = work.cache.get("cpu")
         if prepared is not None and prepared.holds(work):
             return None
-        return self.missing() or _objection(work) or _unable() or _prepare(work)
+        return self.missing() or _objection(work) or unable() or _prepare(work)
 
     def missing(self) -> str | None:
         return _missing()
@@ -46,22 +46,24 @@ def _missing() -> str | None:
     for package in ("numba", "llvmlite"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed, which compiles the update"
-    from unyoke.backends.cpu import table
+    from unyoke.backends.cpu import located
 
     try:
-        table.questions()
+        located.questions()
     except (AttributeError, OSError) as error:
         return f"this torch does not say where its tensors are: {error}"
     return None
 
 
 @functools.cache
-def _unable() -> str | None:
+def unable() -> str | None:
     """Why nothing can be compiled here, found out by compiling what every kernel needs."""
-    from unyoke.backends.cpu import table
+    if (missing := _missing()) is not None:
+        return missing
+    from unyoke.backends.cpu import located
 
     try:
-        table.locate()
+        located.locate()
     except Exception as error:  # a Numba that does not support this Python raises what it likes
         return f"Numba cannot compile here: {error}"
     return None

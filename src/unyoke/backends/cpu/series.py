@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unyoke.backends.cpu import calls, kernels
-from unyoke.backends.cpu.table import COEFFICIENTS
+from unyoke.backends.cpu.located import COEFFICIENTS
 from unyoke.backends.cpu.watch import Question, c_function
 
 # What the compiled function is told, by address.

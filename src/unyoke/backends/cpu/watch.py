@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unyoke.backends.cpu import calls, kernels, objects
-from unyoke.backends.cpu.table import QUESTIONS, questions
+from unyoke.backends.cpu.located import QUESTIONS, questions
 from unyoke.backends.watch import Scene
 
 # What the compiled function is told, by address: how many rows of what and where, and whom to ask.

@@ -1,7 +1,9 @@
 """The ``gpu`` backend: a rule's formula compiled by Triton into one launch over all tensors.
 
     backend.py   the questions and the deed of a backend
+    prepared.py  a work's launches, and whether they are still true
     batches.py   what it cannot do, and the work in parts of one kernel each
+    places.py    where tensors are, looked up anew at each step
     batch.py     tensors that share a launch, and their tables on the device
     tables.py    which chunk of which tensor a program updates
     source.py    the text of a kernel, around the formula

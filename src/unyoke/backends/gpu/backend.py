@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,7 +10,7 @@ from unyoke.backends.base import Backend, Work
 from unyoke.backends.gpu.machine import Machine, Nvidia
 
 if TYPE_CHECKING:
-    from unyoke.backends.gpu.batch import Batch
+    from unyoke.backends.gpu.prepared import Prepared
 
 
 class Gpu(Backend):
@@ -28,51 +26,31 @@ class Gpu(Backend):
         self._machine = machine or Nvidia()
 
     def why_not(self, work: Work) -> str | None:
+        prepared: Prepared | None = work.cache.get(self.name)
+        if prepared is not None and prepared.holds(work):
+            return None
         missing, device = self.missing(), work.weights[0].device
         if missing is None and device.type != self._machine.device_type:
             missing = f"the tensors are on {device}, and this backend is for {self._machine}"
-        return missing if missing is not None else self._ready(work).objection
+        return missing if missing is not None else self._prepare(work)
 
     def missing(self) -> str | None:
         return self._machine.why_not()
 
     def step(self, work: Work) -> None:
-        for batch in work.cache[self.name].batches:
-            batch.step(work)
+        work.cache[self.name].run(work)
         torch.autograd.graph.increment_version(work.weights)
 
-    def _ready(self, work: Work) -> _Ready:
-        """The work's batches, made anew whenever anything differs from the step before."""
-        facts = _facts(work)
-        ready: _Ready | None = work.cache.get(self.name)
-        if ready is None or ready.facts != facts:
-            from unyoke.backends.gpu import batches
+    def repeater(self, work: Work) -> Prepared | None:
+        prepared: Prepared | None = work.cache.get(self.name)
+        return prepared
 
-            objection = batches.objection_to(work, self._machine)
-            found = [] if objection else list(batches.batches(work, self._machine))
-            ready = work.cache[self.name] = _Ready(facts, objection, found)
-        return ready
+    def _prepare(self, work: Work) -> str | None:
+        """Make the work's batches; the reason if that cannot be."""
+        from unyoke.backends.gpu import batches
+        from unyoke.backends.gpu.prepared import Prepared
 
-
-@dataclass
-class _Ready:
-    """What was found about a work, and under which circumstances."""
-
-    facts: Any
-    objection: str | None
-    batches: Sequence[Batch]
-
-
-def _facts(work: Work) -> tuple[Any, ...]:
-    """Everything that the batches depend on and that may change between steps."""
-    weights, grads, states = work.weights, work.grads, work.states
-    return (
-        [weight.data_ptr() for weight in weights],
-        [weight.shape for weight in weights],
-        [weight.stride() for weight in weights],
-        [grad.stride() for grad in grads],
-        [grad.dtype for grad in grads],
-        *([state[name].data_ptr() for state in states] for name in work.rule.state),
-        (work.rounding, work.maximize, work.differentiable, work.found_inf is None),
-        work.models,
-    )
+        objection = batches.objection_to(work, self._machine)
+        if objection is None:
+            work.cache[self.name] = Prepared(work, self._machine)
+        return objection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from unyoke import storage
 from unyoke.backends.base import Work
-from unyoke.backends.gpu import tables
+from unyoke.backends.gpu import places, tables
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.machine import Machine
@@ -32,12 +33,17 @@ class Mirror:
         self._spare: torch.Tensor | None = None  # pinning memory may not be possible in a recording
         self._recorded: list[torch.Tensor] = []
 
-    def show(self, values: list[Any]) -> torch.Tensor:
-        """The table on the device, with these values."""
+    def show(self, values: Any, version: Any) -> torch.Tensor:
+        """The table on the device, with these values.
+
+        Args:
+            values: numbers, in lists or in an array.
+            version: not equal to the last one if they are others.
+        """
         capturing = self._machine.capturing()
-        if capturing or values != self._shown:
+        if capturing or version != self._shown:
             self._copy(torch.tensor(values, dtype=self._tensor.dtype), capturing)
-            self._shown = None if self._recorded else values
+            self._shown = None if self._recorded else version
         return self._tensor
 
     def _copy(self, host: torch.Tensor, capturing: bool) -> None:
@@ -63,6 +69,10 @@ class Batch:
         members: their places in the work.
         work: the work.
         models: K, if the tensors stack K models with coefficients of their own; else 1.
+
+    Attributes:
+        recipe: their kernel.
+        places: where they are.
     """
 
     def __init__(
@@ -76,19 +86,27 @@ class Batch:
         self._launch = machine.launcher(recipe, self._device)
         self._lengths = [weight.numel() * (1 + weight.is_complex()) for weight in weights]
         self._one = torch.ones((), device=self._device)
-        self._sets: list[int] = []
+        self._sets: Sequence[int] | None = ()
         self._chunks = torch.empty(0)
+        self._pick = itemgetter(*work.rule.coefficient_names)
+        self._rows = np.zeros((len(members), recipe.row), np.int64)
+        if recipe.random:
+            self._rows[:, -1] = [work.numbers[index] for index in members]
+        columns = _columns(recipe, members, work)
+        self.places = places.find(columns, self._rows[:, : len(columns)].T)
         self._addresses = Mirror(machine, self._device, torch.int64)
         self._coefficients = Mirror(machine, self._device, recipe.computation)
         self._keys = Mirror(machine, self._device, torch.int32)
 
-    def step(self, work: Work) -> None:
+    def run(self, work: Work) -> None:
         """Renew what has changed and launch."""
         self._cut(work)
-        arguments = [
-            self._addresses.show(self._rows(work)),
+        if not len(self._chunks):
+            return
+        arguments: list[Any] = [
+            self._addresses.show(self._rows, self.places.moves),
             self._chunks,
-            self._coefficients_now(work),
+            *self._coefficients_now(work),
         ]
         if self.recipe.random:
             arguments.append(self._keys_now(work))
@@ -96,33 +114,24 @@ class Batch:
             assert work.found_inf is not None
             scale = self._one if work.grad_scale is None else work.grad_scale
             arguments += [scale, work.found_inf]
-        if len(self._chunks):
-            self._launch(len(self._chunks), arguments)
+        self._launch(len(self._chunks), arguments)
 
     def _cut(self, work: Work) -> None:
         """Cut the tensors into chunks, unless they have been cut just so."""
-        which = work.which or [0] * len(work.weights)
-        sets = [which[index] for index in self._members]
-        if sets != self._sets:
+        if work.which is not self._sets:
+            which = work.which or [0] * len(work.weights)
+            sets = [which[index] for index in self._members]
             table = tables.chunks(self._lengths, sets, self._models)
             self._chunks = torch.from_numpy(table).to(self._device)
-            self._sets = sets
+            self._sets = work.which
 
-    def _rows(self, work: Work) -> list[tuple[int, ...]]:
-        """For each tensor the addresses of its streams and scales, and its number."""
-        states = [work.states[index] for index in self._members]
-        names = [name for name, _ in self.recipe.streams[2:]] + list(self.recipe.scales)
-        columns = [
-            [work.weights[index].data_ptr() for index in self._members],
-            [work.grads[index].data_ptr() for index in self._members],
-            *([state[name].data_ptr() for state in states] for name in names),
-        ]
-        if self.recipe.random:
-            columns.append([work.numbers[index] for index in self._members])
-        return list(zip(*columns, strict=True))
+    def _coefficients_now(self, work: Work) -> Sequence[Any]:
+        """Numbers; or the table: a row for each set, or for each model of each set.
 
-    def _coefficients_now(self, work: Work) -> torch.Tensor:
-        """A row for each set, or for each model of each set; tensors on a device stay there."""
+        Tensors on a device stay there.
+        """
+        if self.recipe.by_value:
+            return [float(number) for number in self._pick(work.coefficients[0])]
         names = work.rule.coefficient_names
         rows, tensors = [], []
         for number, values in enumerate(work.coefficients):
@@ -134,16 +143,30 @@ class Batch:
                 else:
                     matrix[:, column] = value
             rows += matrix.tolist()
-        table = self._coefficients.show(rows)
+        table = self._coefficients.show(rows, rows)
         if tensors:
             table = table.clone()
             for first, column, value in tensors:
                 table[first : first + self._models, column] = value
-        return table
+        return [table]
 
-    def _keys_now(self, work: Work) -> torch.Tensor:
-        """What starts each set's random numbers."""
+    def _keys_now(self, work: Work) -> Any:
+        """What starts the random numbers of the set, or of each set."""
         keys = [storage.mixed(work.seed, t) for t in work.updates]
+        if self.recipe.by_value:
+            return keys[0]
         if any(isinstance(key, torch.Tensor) for key in keys):
             return torch.stack(keys).repeat_interleave(self._models)
-        return self._keys.show([key for key in keys for _ in range(self._models)])
+        numbers = [key for key in keys for _ in range(self._models)]
+        return self._keys.show(numbers, numbers)
+
+
+def _columns(recipe: Recipe, members: Sequence[int], work: Work) -> list[Sequence[torch.Tensor]]:
+    """A kernel's tensors in its order: streams, then scales."""
+    names = [name for name, _ in recipe.streams[2:]] + list(recipe.scales)
+    states = [work.states[index] for index in members]
+    return [
+        [work.weights[index] for index in members],
+        [work.grads[index] for index in members],
+        *([state[name] for state in states] for name in names),
+    ]

@@ -73,25 +73,34 @@ def _real_dtype(tensor: torch.Tensor) -> torch.dtype:
     return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
 
 
+def has_one_set(work: Work) -> bool:
+    """Whether there is one set of coefficients for all, and it is the host that has it."""
+    numbers = (*work.coefficients[0].values(), *work.updates)
+    return len(work.coefficients) == 1 and not any(isinstance(n, torch.Tensor) for n in numbers)
+
+
 def batches(work: Work, machine: Machine) -> Iterator[Batch]:
     """The work in parts of one recipe each."""
     members: dict[Recipe, list[int]] = {}
+    by_value = has_one_set(work)
     for index in range(len(work.weights)):
-        members.setdefault(_recipe(work, index), []).append(index)
+        members.setdefault(_recipe(work, index, by_value), []).append(index)
     models = work.models or 1
     for recipe, indices in members.items():
         yield Batch(recipe, machine, indices, work, models)
 
 
-def _recipe(work: Work, index: int) -> Recipe:
+def _recipe(work: Work, index: int, by_value: bool) -> Recipe:
     rule, state = work.rule, work.states[index]
+    weight = _real_dtype(work.weights[index])
     return Recipe(
         rule=rule,
-        weight=_real_dtype(work.weights[index]),
+        weight=weight,
         grad=_real_dtype(work.grads[index]),
         states=tuple(_real_dtype(state[name]) for name in rule.state),
         formats=tuple(formats.format_of(rule, state, name) for name in rule.state),
         rounding=work.rounding,
         maximize=work.maximize,
         scaled=work.found_inf is not None,
+        by_value=by_value and weight != torch.float64,  # a launch takes numbers in float32
     )

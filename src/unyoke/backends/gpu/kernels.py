@@ -27,4 +27,5 @@ def kernel(recipe: Recipe, language: Language) -> Any:
     )
     values = {word.__name__: language.bound(word) for word in words}
     values["update"] = language.rule(recipe.rule)
-    return language.define("kernel", source.kernel(recipe), values)
+    numbers = ["key"] if "key" in recipe.arguments else []
+    return language.define("kernel", source.kernel(recipe), values, numbers)

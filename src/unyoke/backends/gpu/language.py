@@ -13,7 +13,7 @@ import inspect
 import itertools
 import linecache
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
@@ -91,11 +91,16 @@ class Language:
     """Makes Triton functions of Python functions, each once.
 
     Args:
-        wrap: makes one of a plain function; Triton's JITFunction or InterpretedFunction.
+        wrap: makes one of a plain function and the names of arguments whose values a kernel may
+            not be made for.
         words: what is bound to something else than its own text.
     """
 
-    def __init__(self, wrap: Callable[[Function], Any], words: Mapping[Function, Function]) -> None:
+    def __init__(
+        self,
+        wrap: Callable[[Function, Sequence[str]], Any],
+        words: Mapping[Function, Function],
+    ) -> None:
         self._wrap, self._words = wrap, words
         self._numbers = itertools.count()
         self._bound: dict[Function, Any] = {}
@@ -104,7 +109,7 @@ class Language:
         """The Triton function of a formula."""
         if formula not in self._bound:
             if formula in self._words:
-                self._bound[formula] = self._wrap(self._words[formula])
+                self._bound[formula] = self._wrap(self._words[formula], ())
             else:
                 values = {
                     name: self.bound(v) if isinstance(v, FunctionType) else tl.constexpr(v)
@@ -118,25 +123,36 @@ class Language:
         """The update of one element."""
         return self.bound(rule.function)
 
-    def define(self, name: str, source: str, values: dict[str, Any]) -> Any:
-        """The Triton function ``name`` of a text in which ``values`` are known."""
+    def define(
+        self, name: str, source: str, values: dict[str, Any], numbers: Sequence[str] = ()
+    ) -> Any:
+        """The Triton function ``name`` of a text in which ``values`` are known.
+
+        Args:
+            name: of the function in the text.
+            source: the text.
+            values: what other names in it stand for.
+            numbers: arguments that are integers; without a word, Triton would make another kernel
+                for those that are 1 or multiples of 16.
+        """
         filename = f"<unyoke gpu {id(self):x}.{next(self._numbers)} {name}>"  # read again by name
         linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
         namespace = {**values, "tl": tl, "__name__": __name__}
         exec(compile(source, filename, "exec"), namespace)  # our own text, or a formula's
-        return self._wrap(namespace[name])
+        return self._wrap(namespace[name], numbers)
 
 
 @functools.cache
 def compiled() -> Language:
     """For a GPU."""
-    return Language(JITFunction, WORDS)
+    return Language(lambda f, numbers: JITFunction(f, do_not_specialize=list(numbers)), WORDS)
 
 
 @functools.cache
 def interpreted() -> Language:
     """For Triton's interpreter, which runs on the host with NumPy: slow, for tests."""
-    return Language(InterpretedFunction, {**WORDS, largest: largest_interpreted})
+    words = {**WORDS, largest: largest_interpreted}
+    return Language(lambda f, numbers: InterpretedFunction(f), words)
 
 
 def globals_of(function: Function) -> dict[str, Any]:

@@ -6,6 +6,8 @@ without it the compiler moves one element at a time. So each program looks at it
 all are multiples of 16 bytes, it says so to the compiler and takes the part of its chunk that is a
 multiple of `STEP` elements in wide blocks, 16 bytes per load; whatever is left goes one element
 per thread.
+
+Coefficients that all chunks share come with the launch itself, without a copy to the device.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Recipe:
         rounding: how θ − delta is rounded.
         maximize: the gradient counts with its sign turned.
         scaled: GradScaler's scale and verdict are read on the device.
+        by_value: there is one set of coefficients, and a launch takes its numbers along; else they
+            are in a table on the device.
     """
 
     rule: Rule
@@ -55,6 +59,7 @@ class Recipe:
     rounding: str = "nearest"
     maximize: bool = False
     scaled: bool = False
+    by_value: bool = False
 
     @property
     def computation(self) -> torch.dtype:
@@ -92,12 +97,12 @@ class Recipe:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The kernel's pointers, in order."""
+        """The kernel's pointers and numbers, in order."""
         return (
             "addresses",
             "chunks",
-            "coefficients",
-            *(["keys"] if self.random else []),
+            *(self.rule.coefficient_names if self.by_value else ["coefficients"]),
+            *(["key" if self.by_value else "keys"] if self.random else []),
             *(["grad_scale", "found_inf"] if self.scaled else []),
         )
 
@@ -138,8 +143,9 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
     for index, name in enumerate(recipe.scales, start=len(names)):
         yield f"at_{name} = tl.load(row + {index}) + 4 * (start // {storage.BLOCK})"
     if recipe.random:
-        yield f"key = mixed(tl.load(keys + own), tl.load(row + {recipe.row - 1}).to(tl.int32))"
-    coefficients = recipe.rule.coefficient_names
+        update = "key" if recipe.by_value else "tl.load(keys + own)"
+        yield f"key = mixed({update}, tl.load(row + {recipe.row - 1}).to(tl.int32))"
+    coefficients = () if recipe.by_value else recipe.rule.coefficient_names
     for index, name in enumerate(coefficients):
         yield f"{name} = tl.load(coefficients + {len(coefficients)} * own + {index})"
     if recipe.scaled:
