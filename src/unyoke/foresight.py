@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from unyoke import backends, decays, directions
@@ -55,6 +56,7 @@ class Foresight:
         self._plans, self._repeaters, self._scene = plans, repeaters, scene
         self._schedule, self._weight_decays = schedule, weight_decays
         self._series: Series | None = None
+        self._launched: list[tuple[Repeater, list[tuple[float, ...]]]] = []
         self._values: list[Any] = []
         self.left, self._length = 0, FIRST
         # A function of somebody else's may answer otherwise when it is asked again
@@ -73,6 +75,8 @@ class Foresight:
             return False
         self.left -= 1
         if self._series is not None and not self._series.make():
+            for repeater, rows in self._launched:
+                repeater.launch(rows[-1 - self.left])
             return True
         self.left, self._length = 0, FIRST
         return False
@@ -88,14 +92,17 @@ class Foresight:
         if series is None:
             return False
         numbers, coefficients = [], []
+        self._launched = []
         for (index, plan), repeater in zip(self._plans, self._repeaters, strict=True):
             own: list[float] = []
-            rows: list[float] = []
+            rows: list[tuple[float, ...]] = []
             for rates, formed, t in self._coming(index, plan):
                 own += rates
-                rows += repeater.row(formed, plan.work.seed, t)
+                rows.append(repeater.row(formed, plan.work.seed, t))
             numbers.append(array("d", own))
-            coefficients.append(array("d", rows))
+            coefficients.append(array("d", chain.from_iterable(rows)))
+            if not repeater.kernels:
+                self._launched.append((repeater, rows))
         series.load(numbers, coefficients)
         self.left = self._length
         self._length = min(2 * self._length, MOST)

@@ -137,7 +137,7 @@ class Repeater(Protocol):
         questions: compiled ones, each by the addresses of its code and of what it is told, which
             say whether the tensors are still as they were; None where only ``why_not`` can say.
         kernels: the addresses of each kernel and of what it is told, and how many chunks it does;
-            None where threads share them.
+            none where :meth:`launch` makes the update; None where it cannot be made from a row.
         asks_python: whether the questions leave out what :meth:`readable` says.
     """
 
@@ -153,6 +153,9 @@ class Repeater(Protocol):
 
     def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
         """One update's numbers as the kernels read them."""
+
+    def launch(self, row: tuple[float, ...]) -> None:
+        """Make an update from its row, where there are no kernels for compiled code to run."""
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""

@@ -146,6 +146,10 @@ class Prepared:
         """One set of coefficients as kernels read it; seed and t follow, for random bits."""
         return (*self._pick(coefficients), seed, t)
 
+    def launch(self, row: tuple[float, ...]) -> None:
+        """Never asked for: compiled code runs the kernels."""
+        raise NotImplementedError
+
     def run(self) -> None:
         address = self._rows.buffer_info()[0]
         for table in self._tables:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +87,9 @@ class Batch:
         self._one = torch.ones((), device=self._device)
         self._sets: Sequence[int] | None = ()
         self._chunks = torch.empty(0)
-        self._pick = itemgetter(*work.rule.coefficient_names)
+        self._programs = 0
+        numbers = set(recipe.arguments) & {*recipe.rule.coefficient_names, "key"}
+        self._taken = len(numbers)  # of a row: the key comes last
         self._rows = np.zeros((len(members), recipe.row), np.int64)
         if recipe.random:
             self._rows[:, -1] = [work.numbers[index] for index in members]
@@ -98,40 +99,42 @@ class Batch:
         self._coefficients = Mirror(machine, self._device, recipe.computation)
         self._keys = Mirror(machine, self._device, torch.int32)
 
-    def run(self, work: Work) -> None:
-        """Renew what has changed and launch."""
-        self._cut(work)
-        if not len(self._chunks):
-            return
-        arguments: list[Any] = [
-            self._addresses.show(self._rows, self.places.moves),
-            self._chunks,
-            *self._coefficients_now(work),
-        ]
-        if self.recipe.random:
-            arguments.append(self._keys_now(work))
+    def run(self, work: Work, row: tuple[float, ...]) -> None:
+        """Renew what has changed and launch.
+
+        Args:
+            work: as it is now.
+            row: its numbers, if they come with the launch.
+        """
+        if work.which is not self._sets:
+            self._cut(work)
+        tensors = []
+        if not self.recipe.by_value:
+            tensors.append(self._coefficients_now(work))
+            if self.recipe.random:
+                tensors.append(self._keys_now(work))
         if self.recipe.scaled:
             assert work.found_inf is not None
-            scale = self._one if work.grad_scale is None else work.grad_scale
-            arguments += [scale, work.found_inf]
-        self._launch(len(self._chunks), arguments)
+            tensors += [self._one if work.grad_scale is None else work.grad_scale, work.found_inf]
+        self.launch(row, tensors)
+
+    def launch(self, row: tuple[float, ...], tensors: Sequence[torch.Tensor] = ()) -> None:
+        """Launch with these numbers, and with what else is on the device."""
+        if self._programs:
+            addresses = self._addresses.show(self._rows, self.places.moves)
+            self._launch(self._programs, (addresses, self._chunks, *tensors), row[: self._taken])
 
     def _cut(self, work: Work) -> None:
-        """Cut the tensors into chunks, unless they have been cut just so."""
-        if work.which is not self._sets:
-            which = work.which or [0] * len(work.weights)
-            sets = [which[index] for index in self._members]
-            table = tables.chunks(self._lengths, sets, self._models)
-            self._chunks = torch.from_numpy(table).to(self._device)
-            self._sets = work.which
+        """Cut the tensors into chunks."""
+        which = work.which or [0] * len(work.weights)
+        sets = [which[index] for index in self._members]
+        table = tables.chunks(self._lengths, sets, self._models)
+        self._chunks = torch.from_numpy(table).to(self._device)
+        self._programs = len(table)
+        self._sets = work.which
 
-    def _coefficients_now(self, work: Work) -> Sequence[Any]:
-        """Numbers; or the table: a row for each set, or for each model of each set.
-
-        Tensors on a device stay there.
-        """
-        if self.recipe.by_value:
-            return [float(number) for number in self._pick(work.coefficients[0])]
+    def _coefficients_now(self, work: Work) -> torch.Tensor:
+        """A row for each set, or for each model of each set; tensors on a device stay there."""
         names = work.rule.coefficient_names
         rows, tensors = [], []
         for number, values in enumerate(work.coefficients):
@@ -148,13 +151,11 @@ class Batch:
             table = table.clone()
             for first, column, value in tensors:
                 table[first : first + self._models, column] = value
-        return [table]
+        return table
 
-    def _keys_now(self, work: Work) -> Any:
-        """What starts the random numbers of the set, or of each set."""
+    def _keys_now(self, work: Work) -> torch.Tensor:
+        """What starts each set's random numbers."""
         keys = [storage.mixed(work.seed, t) for t in work.updates]
-        if self.recipe.by_value:
-            return keys[0]
         if any(isinstance(key, torch.Tensor) for key in keys):
             return torch.stack(keys).repeat_interleave(self._models)
         numbers = [key for key in keys for _ in range(self._models)]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
-from unyoke import formats
+from unyoke import formats, storage
 from unyoke.backends.base import Work
 from unyoke.backends.gpu.batch import Batch
 from unyoke.backends.gpu.machine import Machine
 from unyoke.backends.gpu.source import TYPES, Recipe
 from unyoke.backends.strides import is_dense, same_order, stack_objection
 from unyoke.storage import BLOCK
+from unyoke.update import Rule
 
 
 def objection_to(work: Work, machine: Machine) -> str | None:
@@ -73,16 +75,30 @@ def _real_dtype(tensor: torch.Tensor) -> torch.dtype:
     return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
 
 
-def has_one_set(work: Work) -> bool:
-    """Whether there is one set of coefficients for all, and it is the host that has it."""
-    numbers = (*work.coefficients[0].values(), *work.updates)
-    return len(work.coefficients) == 1 and not any(isinstance(n, torch.Tensor) for n in numbers)
+def row(work: Work) -> tuple[float, ...] | None:
+    """The numbers that a launch takes along; None if they go through a table.
+
+    They can if there is one set of coefficients for all, and it is the host that has it.
+    """
+    if len(work.coefficients) != 1 or work.models is not None:
+        return None
+    coefficients, t = work.coefficients[0], work.updates[0]
+    for value in (*coefficients.values(), t):
+        if isinstance(value, torch.Tensor):
+            return None
+    return row_of(work.rule, coefficients, work.seed, t)
+
+
+def row_of(rule: Rule, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
+    """A set of coefficients, and what starts the update's random numbers."""
+    values = [float(coefficients[name]) for name in rule.coefficient_names]
+    return (*values, storage.mixed(seed, t))
 
 
 def batches(work: Work, machine: Machine) -> Iterator[Batch]:
     """The work in parts of one recipe each."""
     members: dict[Recipe, list[int]] = {}
-    by_value = has_one_set(work)
+    by_value = row(work) is not None
     for index in range(len(work.weights)):
         members.setdefault(_recipe(work, index, by_value), []).append(index)
     models = work.models or 1

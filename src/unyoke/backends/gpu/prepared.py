@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unyoke.backends.base import Work
@@ -18,14 +18,15 @@ class Prepared:
         machine: what runs it.
     """
 
-    kernels = None  # they are launched from Python
     asks_python = True  # only Python knows of graphs that are being recorded
 
     def __init__(self, work: Work, machine: Machine) -> None:
         self._machine = machine
         self._batches = list(batches.batches(work, machine))
+        self._rule = work.rule
         self._models = work.models
-        self._by_value = batches.has_one_set(work)
+        self._row = batches.row(work)
+        self._by_value = self._row is not None
         self._scaled = work.found_inf is not None
 
     @property
@@ -33,6 +34,12 @@ class Prepared:
         """For compiled code to ask whether the tensors are the same; None where Python has to."""
         questions = [batch.places.question for batch in self._batches]
         return None if None in questions else [each for each in questions if each is not None]
+
+    @property
+    def kernels(self) -> Sequence[tuple[int, int, int]] | None:
+        """None for compiled code; :meth:`launch` makes the update if all it needs is the row."""
+        alone = not self._scaled and all(batch.recipe.by_value for batch in self._batches)
+        return () if alone else None
 
     def holds(self, work: Work) -> bool:
         """Look where everything is; False if anything has changed but places and numbers."""
@@ -56,16 +63,22 @@ class Prepared:
         return not self._scaled and self._is_of_kind(work)
 
     def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
-        """No kernel reads numbers that were formed ahead: ``kernels`` says so."""
-        raise NotImplementedError
+        """One update's numbers as launches take them."""
+        return batches.row_of(self._rule, coefficients, seed, t)
+
+    def launch(self, row: tuple[float, ...]) -> None:
+        """Make an update from its numbers; nothing else may have changed but places."""
+        for batch in self._batches:
+            batch.launch(row)
 
     def run(self, work: Work) -> None:
         """Make the update."""
         for batch in self._batches:
-            batch.run(work)
+            batch.run(work, self._row or ())
 
     def _is_of_kind(self, work: Work) -> bool:
-        return work.models == self._models and batches.has_one_set(work) == self._by_value
-
-
-__all__ = ["Prepared"]
+        """Whether coefficients come as before; takes them over."""
+        self._row = batches.row(work)
+        if self._row is None:
+            return not self._by_value and work.models == self._models
+        return self._by_value

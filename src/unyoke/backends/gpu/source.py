@@ -97,14 +97,15 @@ class Recipe:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The kernel's pointers and numbers, in order."""
-        return (
-            "addresses",
-            "chunks",
-            *(self.rule.coefficient_names if self.by_value else ["coefficients"]),
-            *(["key" if self.by_value else "keys"] if self.random else []),
-            *(["grad_scale", "found_inf"] if self.scaled else []),
-        )
+        """The kernel's pointers, then its numbers, in order."""
+        names = ["addresses", "chunks"]
+        if not self.by_value:
+            names += ["coefficients"] + ["keys"] * self.random
+        if self.scaled:
+            names += ["grad_scale", "found_inf"]
+        if self.by_value:
+            names += [*self.rule.coefficient_names] + ["key"] * self.random
+        return tuple(names)
 
     @property
     def row(self) -> int:
@@ -117,7 +118,7 @@ def kernel(recipe: Recipe) -> str:
     lines = [
         f"def kernel({', '.join(recipe.arguments)}, BLOCK: tl.constexpr, LANES: tl.constexpr):",
         *_indented(_prologue(recipe)),
-        "    for offset in range(0, whole, BLOCK):",
+        "    for offset in range(0, whole, BLOCK):",  # at most once; an "if" takes more registers
         *_indented(_block(recipe, "BLOCK", "whole", wide=True), 2),
         "    for offset in range(whole, count, LANES):",
         *_indented(_block(recipe, "LANES", "count", wide=False), 2),

@@ -12,18 +12,6 @@ Table = NDArray[np.int64]
 BLOCK = 1024
 """Elements that a program moves at once: 8 to a thread, so that 2-byte formats fill 16 bytes."""
 
-LARGEST = 16
-"""Blocks in a chunk at most: reading the tables is then a small part of a program's time."""
-
-PROGRAMS = 1 << 14
-"""Above this many programs chunks grow: enough for every multiprocessor, many times over."""
-
-
-def chunk_size(elements: int) -> int:
-    """Elements of a chunk, so that small work has many programs and large work small tables."""
-    blocks = elements // (BLOCK * PROGRAMS)
-    return BLOCK * max(1, min(LARGEST, blocks))
-
 
 def chunks(lengths: Sequence[int], sets: Sequence[int], models: int = 1) -> Table:
     """A row for each program: tensor, first element, number of elements, set of coefficients.
@@ -33,9 +21,9 @@ def chunks(lengths: Sequence[int], sets: Sequence[int], models: int = 1) -> Tabl
         sets: the set of coefficients of each tensor.
         models: K of tensors that stack K models, whose sets are K consecutive rows; else 1.
 
-    Chunks are multiples of BLOCK except where a tensor or a model ends.
+    A chunk is BLOCK elements except where a tensor or a model ends.
     """
-    size = chunk_size(sum(lengths))
+    size = BLOCK
     tensors = np.repeat(np.arange(len(lengths)), models)
     own = np.asarray(lengths, np.int64)[tensors] // models
     model = np.tile(np.arange(models), len(lengths))
