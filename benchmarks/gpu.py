@@ -25,6 +25,7 @@ from gpu_timing import Bench, copy_bandwidth, line
 from torch import nn
 
 import unyoke
+from unyoke.population import Population
 
 Shapes = list[tuple[int, ...]]
 
@@ -272,48 +273,27 @@ def measure_populations(bench: Bench) -> None:
         for size in (4,) if bench.rehearsal else (64, 512):
             alone = factory().to(bench.device)
             optimizer = torch.optim.AdamW(alone.parameters(), fused=True)
-            together = stacked(factory, size, data, labels, bench)
+            population = Population(
+                lambda make=factory: make().to(bench.device),
+                lr=torch.logspace(-4, -2, size),
+                weight_decay=torch.logspace(-7, -4, size),
+                updates=1 << 20,
+                engine="stacked",
+            )
 
             def one(model: nn.Module = alone, step: Any = optimizer.step) -> None:
                 model.zero_grad(set_to_none=True)
                 nn.functional.cross_entropy(model(data), labels).backward()
                 step()
 
+            def together(population: Population = population) -> None:
+                population.step(data, labels)
+
+            for _ in range(0 if bench.rehearsal else 12):
+                together()  # it records its program after some updates
             each, all_at_once = bench.seconds(one, together)
             note = f"{size * each / all_at_once:.1f}× one by one (torch fused)"
             bench.note("population", f"{size} of {name}", "unyoke", 1e6 * all_at_once, "µs", note)
-
-
-def stacked(
-    factory: Callable[[], nn.Module],
-    size: int,
-    data: torch.Tensor,
-    labels: torch.Tensor,
-    bench: Bench,
-) -> Callable[[], object]:
-    """One iteration of K stacked models, each with its own rate and decay."""
-    models = [factory().to(bench.device) for _ in range(size)]
-    base = copy.deepcopy(models[0]).to("meta")
-    weights, _ = torch.func.stack_module_state(models)
-    optimizer = unyoke.AdamW(
-        list(weights.values()),
-        lr=torch.logspace(-4, -2, size, dtype=torch.float64),
-        weight_decay=torch.logspace(-7, -4, size, dtype=torch.float64),
-    )
-
-    def loss(own: dict[str, torch.Tensor]) -> torch.Tensor:
-        outputs = torch.func.functional_call(base, own, (data,))
-        return nn.functional.cross_entropy(outputs, labels)
-
-    gradient = torch.func.vmap(torch.func.grad(loss))
-
-    def iteration() -> None:
-        detached = {name: weight.detach() for name, weight in weights.items()}
-        for name, grad in gradient(detached).items():
-            weights[name].grad = grad
-        optimizer.step()
-
-    return iteration
 
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {

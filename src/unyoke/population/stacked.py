@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from unyoke.optimizer import Optimizer
+from unyoke.population.convolution import convolutions
 from unyoke.population.engine import (
     Batch,
     Blueprint,
@@ -91,7 +92,8 @@ class Stacked(Engine):
         self, weights: Named, fixed: Named, inputs: Inputs, targets: Tensor, key: Tensor
     ) -> Any:
         def model(*arguments: Tensor) -> Any:
-            return functional_call(self.blueprint.pattern, {**weights, **fixed}, arguments)
+            with convolutions(key):
+                return functional_call(self.blueprint.pattern, {**weights, **fixed}, arguments)
 
         return self._call(model, inputs, targets, key)
 
@@ -145,7 +147,9 @@ class Stacked(Engine):
         pattern = self.blueprint.pattern.eval()
 
         def one(weights: Named, fixed: Named) -> Any:
-            return functional_call(pattern, {**weights, **fixed}, as_arguments(inputs))
+            arguments = as_arguments(inputs)
+            with convolutions(arguments[0]):
+                return functional_call(pattern, {**weights, **fixed}, arguments)
 
         with torch.no_grad():
             return torch.cat(
