@@ -2,18 +2,22 @@
 
 A graph's replay runs no Python. So what depends on t is computed by the device from its own
 counters: the coefficients by the same functions, on float64 tensors; η_t and λ_t, where they are
-functions of t, from a table that is made once. The same counters make it possible to skip an update
-on the device, when GradScaler finds an infinity, without the host ever waiting for the verdict.
+functions of t, from a table that is made once. Where the gpu backend makes the whole step, what
+these functions did at the first update is made into one kernel, which also counts. The same
+counters make it possible to skip an update on the device, when GradScaler finds an infinity,
+without the host ever waiting for the verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from unyoke import backends
+from unyoke.backends.base import Former
 from unyoke.counters import DTYPES
 from unyoke.plan import Plan
 from unyoke.rates import Group, WeightDecay, depends_on_t, rate, weight_decay_at
@@ -33,6 +37,10 @@ class Clock:
         schedule: of the optimizer.
         weight_decay: of the group, as it was given, if it depends on t.
         device: of the parameters.
+
+    Attributes:
+        updates: their number, int64 on the device.
+        has_counted: whether the update that is being made is counted already.
     """
 
     def __init__(
@@ -44,7 +52,8 @@ class Clock:
         device: torch.device,
     ) -> None:
         self._index = index
-        self._updates = torch.tensor(group["updates"], device=device)
+        self.updates = torch.tensor(group["updates"], device=device)
+        self.has_counted = False
         budget = schedule.budget if isinstance(schedule, Schedule) else None
         length = 1 + (budget or HORIZON)
         self._etas = None if schedule is None else self._table(schedule, length)
@@ -53,9 +62,20 @@ class Clock:
             decay = weight_decay
             self._decays = self._table(lambda t: weight_decay_at(decay, t, schedule), length)
 
+    @property
+    def takes(self) -> list[str]:
+        """What :meth:`rates` reads in the group; the rest it has in tables."""
+        lr = ["lr"] if self._etas is None else []
+        return ["base_lr", *lr, *(["weight_decay"] if self._decays is None else [])]
+
     def _table(self, function: Callable[[int], Any], length: int) -> torch.Tensor:
         values = [float(function(t)) for t in range(length)]
-        return torch.tensor(values, dtype=torch.float64).to(self._updates.device)
+        return torch.tensor(values, dtype=torch.float64).to(self.updates.device)
+
+    def check(self, group: Group) -> None:
+        """Refuse an lr that no η_t explains, as far as the host can see it."""
+        if self._etas is None and isinstance(group["lr"], float):
+            rate(None, self._index, group)
 
     def rates(self, group: Hyperparameters) -> tuple[Any, Any, Any]:
         """(α·η_t, η_t, λ) of the coming update."""
@@ -66,18 +86,20 @@ class Clock:
         return group["base_lr"] * eta, eta, weight_decay
 
     def _now(self, table: torch.Tensor) -> torch.Tensor:
-        place = self._updates.clamp(max=len(table) - 1)
+        place = self.updates.clamp(max=len(table) - 1)
         return table.index_select(0, place.view(1)).view(())
 
     def advance(self, group: Group, made: Any) -> None:
         """Count an update if it was made, and show the coming one's rate if that is a tensor."""
-        self._updates.add_(made)
+        if not self.has_counted:
+            self.updates.add_(made)
+        self.has_counted = False
         if self._etas is not None and isinstance(group["lr"], torch.Tensor):
             group["lr"].copy_(group["base_lr"] * self._now(self._etas))
 
     def read(self) -> int:
         """The number of updates; waits for the device."""
-        return int(self._updates)
+        return int(self.updates)
 
 
 class DeviceCounters:
@@ -109,6 +131,16 @@ class DeviceCounters:
             self.views[name] = list(flat.unbind())
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
+
+    @property
+    def flats(self) -> list[torch.Tensor]:
+        """All values of each name."""
+        return self._flats
+
+    def are_own(self) -> bool:
+        """Whether all count in step and nobody else has written."""
+        versions = [flat._version for flat in self._flats]
+        return versions == self._versions and self.which is None
 
     def read(self) -> list[tuple[torch.Tensor, ...]]:
         """Each set's values, in float64; waits for the device only if somebody else has written."""
@@ -161,18 +193,41 @@ class DevicePlan(Plan):
         (self._device,) = devices
         super().__init__(rule, group, params, weights, states, numbers)
         self._clock = clock
+        self._former: Former | None = None
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return DeviceCounters(states, names, self._device)
 
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         super().prepare(lr, eta, backend)
+        if self.work.formed is not None and not self._is_for_kernels():
+            self._former = None
+            super().prepare(lr, eta, backend)
         self._check_scaled()
 
+    def _is_for_kernels(self) -> bool:
+        """Whether kernels on the device do the whole work."""
+        return [backend.name for backend, _ in self.shares] == ["gpu"]
+
     def reckon(self, lr: Any, eta: Any) -> None:
-        work = self.work
-        lr, eta, weight_decay = self._clock.rates(self.group)
-        group = {**self.group, "weight_decay": weight_decay}
+        work, former = self.work, self._former
+        self._clock.check(self.group)
+        names = (*self._clock.takes, *work.rule.defaults)
+        values = {name: self.group[name] for name in names}
+        scaled = work.found_inf is not None
+        if former is not None and self.counters.are_own() and former.holds(values, scaled):
+            work.formed = former.formed
+            return
+        work.formed = None
+        self._former = former = backends.ALL["gpu"].former(self._device, values)
+        with former or nullcontext():
+            self._form_numbers(values if former is None else former.values)
+
+    def _form_numbers(self, values: Mapping[str, Any]) -> None:
+        """Form the coefficients by torch's operations, each a kernel of its own on a GPU."""
+        work, group = self.work, {**self.group, **values}
+        lr, eta, weight_decay = self._clock.rates(group)
+        group["weight_decay"] = weight_decay
         work.updates, work.coefficients = [], []
         for step, *scalars in self.counters.read():
             t = step + 1
@@ -193,9 +248,25 @@ class DevicePlan(Plan):
             )
 
     def run(self) -> None:
-        self.counters.advance(self.work.coefficients, counts(self.work.found_inf))
-        for backend, work in self.shares:
-            backend.step(work)
+        work, former = self.work, self._former
+        if work.formed is not None and former is not None:
+            former.run(work.found_inf, work.seed)
+            self._clock.has_counted = True
+        else:
+            if former is not None and self.counters.which is None and self._is_for_kernels():
+                self._build(former)
+            self.counters.advance(work.coefficients, counts(work.found_inf))
+        for backend, share in self.shares:
+            backend.step(share)
+
+    def _build(self, former: Former) -> None:
+        """Let the former do what was done when the numbers of this update were formed."""
+        work = self.work
+        (coefficients,), (t,) = work.coefficients, work.updates
+        chosen = {name: coefficients[name] for name in work.rule.coefficient_names}
+        scalars = [coefficients[name] for name in work.rule.scalars]
+        counters = list(zip(self.counters.flats, [None, *scalars], strict=True))
+        former.build(t, chosen, self._clock.updates, counters, work.found_inf is not None)
 
 
 class OnDevice:

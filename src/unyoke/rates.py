@@ -58,8 +58,9 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
 
 def precise(value: Any) -> torch.Tensor:
     """A number or tensor in float64, in which coefficients are formed; on MPS in float32."""
-    tensor = torch.as_tensor(value)
-    return tensor if tensor.device.type == "mps" else tensor.double()
+    if not isinstance(value, torch.Tensor):
+        return torch.tensor(value, dtype=torch.float64)
+    return value if value.device.type == "mps" else value.double()
 
 
 def show_rate(group: Group, eta: float) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -117,6 +118,48 @@ def compiled(case: Case) -> Report:
         moved[which] += int(count) * int(bits) // 8
     local = usage["STACK"] + usage["LOCAL"]
     return Report(usage["REG"], local, moved["ld"], moved["st"], ".ftz" in ptx)
+
+
+def compile_program(capability: int) -> str:
+    """Compile what forms NAdam's numbers under a schedule, and return its PTX."""
+    import triton
+    from stepping import stepped
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from unyoke import backends, schedules
+    from unyoke.backends.gpu import Interpreter
+    from unyoke.backends.gpu.language import Language
+    from unyoke.backends.gpu.language import compiled as language
+
+    class NothingRuns(Interpreter):
+        def language(self) -> Language:
+            return language()
+
+        def starter(self, function: Any, *rest: Any) -> Any:
+            functions.append(function)
+            return lambda *arguments: None
+
+    functions: list[Any] = []
+    gpu: Any = backends.ALL["gpu"]
+    gpu._machine = NothingRuns()
+    options = {"direction": "nadam", "schedule": schedules.warm_restarts(5, 2)}
+    optimizer: Any = stepped("gpu", updates=1, capturable=True, **options)
+    program = optimizer._stepper.plans[0]._former
+    tensors = [program._numbers.table, *program._tensors]
+    names = {F32: "*fp32", F64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
+    types = [*(names[tensor.dtype] for tensor in tensors), "i32", "i32", "i32", "constexpr"]
+    (function,) = (each for each in functions if each.fn.__name__ == "program")
+    signature = dict(zip(function.arg_names, types, strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TRITON_CACHE_DIR"] = folder
+        result = triton.compile(
+            ASTSource(function, signature=signature, constexprs={"LANES": 32}),
+            target=GPUTarget("cuda", capability, 32),
+            options={"num_warps": 1},
+        )
+    ptx: str = result.asm["ptx"]
+    return ptx
 
 
 def _usage(triton: Path, cubin: Path) -> dict[str, int]:

@@ -213,6 +213,17 @@ def test_a_mirror_assumes_nothing_after_a_recording() -> None:
     assert show(mirror, [[3]]).tolist() == [[3]]
 
 
+def test_a_graph_keeps_the_table_that_it_was_recorded_with() -> None:
+    recorder = Recorder()
+    mirror = Mirror(recorder, torch.device("cpu"), torch.int64)
+    show(mirror, [[1]])
+    recorder.recording = True
+    graphs = show(mirror, [[1]])
+    recorder.recording = False
+    assert show(mirror, [[2]]).tolist() == [[2]]
+    assert graphs.tolist() == [[1]]
+
+
 # The house
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 import torch
 
@@ -34,6 +35,18 @@ class Gradients(Sequence[torch.Tensor]):
         return (weight.grad for weight in self._weights)
 
 
+class Formed(NamedTuple):
+    """Coefficients that a device has formed itself, of one set.
+
+    Attributes:
+        tables: the rule's coefficients in its order, in each dtype that kernels compute in.
+        keys: what starts the update's random numbers.
+    """
+
+    tables: Mapping[torch.dtype, torch.Tensor]
+    keys: torch.Tensor
+
+
 @dataclass
 class Work:
     """One update of one parameter group, ready to run; weights, grads and states are parallel.
@@ -59,6 +72,8 @@ class Work:
         grad_scale: GradScaler's scale, which the gradients still carry; a 0-d tensor.
         found_inf: GradScaler's verdict; unless it is 0, nothing may change. Both are only set for
             a backend that reads them on the device.
+        formed: the coefficients, if the device has them and not the host; then ``coefficients``
+            and ``updates`` are an earlier update's, on the device.
         cache: the backends' own.
         given_grads: gradients, where they are not those of the weights.
     """
@@ -76,6 +91,7 @@ class Work:
     numbers: Sequence[int] = ()
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
+    formed: Formed | None = None
     cache: dict[str, Any] = field(default_factory=dict)
     given_grads: Sequence[torch.Tensor] | None = None
 
@@ -122,12 +138,65 @@ class Backend(ABC):
     def step(self, work: Work) -> None:
         """Update the weights and the states in place."""
 
+    def former(self, device: torch.device, values: Mapping[str, Any]) -> Former | None:
+        """What can form an update's numbers on a device; None where torch does.
+
+        Args:
+            device: where the counters are.
+            values: what the numbers are formed from beside these.
+        """
+        return None
+
     def repeater(self, work: Work) -> Repeater | None:
         """What makes the next update in the short way; None for backends that have none.
 
         Asked after a step.
         """
         return None
+
+
+class Former(AbstractContextManager[None], ABC):
+    """Forms the numbers of updates on a device, as torch did it while this was active.
+
+    Attributes:
+        values: what they are formed from, with tensors for plain numbers.
+        formed: what the last run has formed; None before :meth:`build`, and where that cannot be.
+    """
+
+    values: Mapping[str, Any]
+    formed: Formed | None
+
+    @abstractmethod
+    def holds(self, values: Mapping[str, Any], scaled: bool) -> bool:
+        """Take over other numbers; False if it cannot be used with these values."""
+
+    @abstractmethod
+    def build(
+        self,
+        t: Any,
+        coefficients: Mapping[str, Any],
+        updates: torch.Tensor,
+        counters: Sequence[tuple[torch.Tensor, Any]],
+        scaled: bool,
+    ) -> None:
+        """Make ready for :meth:`run`, if what was done can be done so.
+
+        Args:
+            t: the number of the update.
+            coefficients: by name, in the rule's order.
+            updates: int64, the number of updates of the group.
+            counters: of the parameters, flat: their steps, then each scalar and what it becomes.
+            scaled: GradScaler's verdict decides whether the update counts.
+        """
+
+    @abstractmethod
+    def run(self, found_inf: torch.Tensor | None, seed: int) -> None:
+        """Form the numbers and count the update.
+
+        Args:
+            found_inf: GradScaler's verdict.
+            seed: of random bits.
+        """
 
 
 class Repeater(Protocol):

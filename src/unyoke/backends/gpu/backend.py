@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,6 +12,7 @@ from unyoke.backends.gpu.machine import Machine, Nvidia
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.prepared import Prepared
+    from unyoke.backends.gpu.program import Program
 
 
 class Gpu(Backend):
@@ -44,6 +46,13 @@ class Gpu(Backend):
     def repeater(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get(self.name)
         return prepared
+
+    def former(self, device: torch.device, values: Mapping[str, Any]) -> Program | None:
+        if self.missing() is not None or device.type != self._machine.device_type:
+            return None
+        from unyoke.backends.gpu.program import Program
+
+        return Program(self._machine, device, values)
 
     def _prepare(self, work: Work) -> str | None:
         """Make the work's batches; the reason if that cannot be."""

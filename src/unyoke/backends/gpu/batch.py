@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Mirror:
     """A small table on a device that follows one on the host.
 
-    The copy does not make the host wait. While a CUDA graph is recorded, the copy becomes a part
-    of it, so that a replay finds its own values whatever was shown in between; the host's side is
-    kept for it, and nothing is assumed afterwards about what the device holds.
+    The copy does not make the host wait. A CUDA graph that is recorded while the table is up to
+    date keeps this table for itself: later values go into another. If it is not, the copy becomes
+    a part of the graph, so that a replay finds its own values whatever was shown in between; the
+    host's side is kept for it, and nothing is assumed afterwards about what the device holds.
     """
 
     def __init__(self, machine: Machine, device: torch.device, dtype: torch.dtype) -> None:
@@ -30,7 +31,8 @@ class Mirror:
         self._shown: Any = None
         self._tensor = torch.empty(0, dtype=dtype, device=device)
         self._spare: torch.Tensor | None = None  # pinning memory may not be possible in a recording
-        self._recorded: list[torch.Tensor] = []
+        self._kept: list[torch.Tensor] = []  # what graphs read
+        self._is_read = self._is_written = False  # by graphs
 
     def show(self, values: Any, version: Any) -> torch.Tensor:
         """The table on the device, with these values.
@@ -40,13 +42,17 @@ class Mirror:
             version: not equal to the last one if they are others.
         """
         capturing = self._machine.capturing()
-        if capturing or version != self._shown:
+        if version != self._shown or self._shown is None:
             self._copy(torch.tensor(values, dtype=self._tensor.dtype), capturing)
-            self._shown = None if self._recorded else version
+            self._shown = None if self._is_written else version
+        elif capturing:
+            self._is_read = True
         return self._tensor
 
     def _copy(self, host: torch.Tensor, capturing: bool) -> None:
-        if self._tensor.shape != host.shape:
+        if self._is_read or self._tensor.shape != host.shape:
+            self._kept.append(self._tensor)
+            self._is_read = self._is_written = False
             self._tensor = torch.empty(host.shape, dtype=host.dtype, device=self._tensor.device)
         if capturing and self._spare is not None and self._spare.shape == host.shape:
             staged, self._spare = self._spare.copy_(host), None
@@ -54,7 +60,8 @@ class Mirror:
             staged = self._machine.staged(host)
         self._tensor.copy_(staged, non_blocking=True)
         if capturing:
-            self._recorded.append(staged)
+            self._kept.append(staged)
+            self._is_written = True
         elif self._spare is None or self._spare.shape != host.shape:
             self._spare = self._machine.staged(host.clone())
 
@@ -109,7 +116,11 @@ class Batch:
         if work.which is not self._sets:
             self._cut(work)
         tensors = []
-        if not self.recipe.by_value:
+        if work.formed is not None:
+            tensors.append(work.formed.tables[self.recipe.computation])
+            if self.recipe.random:
+                tensors.append(work.formed.keys)
+        elif not self.recipe.by_value:
             tensors.append(self._coefficients_now(work))
             if self.recipe.random:
                 tensors.append(self._keys_now(work))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from unyoke.backends.gpu.language import Language
     from unyoke.backends.gpu.source import Recipe
 
 OLDEST = (8, 0)
@@ -47,8 +48,21 @@ class Machine(ABC):
         """The same values where the device can fetch them without making the host wait."""
 
     @abstractmethod
+    def language(self) -> Language:
+        """What makes Triton functions of formulas and texts."""
+
+    @abstractmethod
+    def starter(
+        self, function: Any, sizes: Sequence[int], warps: int, device: torch.device
+    ) -> Launcher:
+        """What runs a Triton function on a device, with these constants at the end."""
+
     def launcher(self, recipe: Recipe, device: torch.device) -> Launcher:
         """What runs a recipe's kernel on a device."""
+        from unyoke.backends.gpu import kernels, tables
+
+        function = kernels.kernel(recipe, self.language())
+        return self.starter(function, (tables.BLOCK, kernels.LANES), kernels.WARPS, device)
 
 
 Launcher: TypeAlias = Callable[[int, Sequence[torch.Tensor], Sequence[float]], None]
@@ -79,8 +93,15 @@ class Nvidia(Machine):
     def staged(self, values: torch.Tensor) -> torch.Tensor:
         return values.pin_memory()
 
-    def launcher(self, recipe: Recipe, device: torch.device) -> Launcher:
-        return _OnGpu(recipe, device)
+    def language(self) -> Language:
+        from unyoke.backends.gpu.language import compiled
+
+        return compiled()
+
+    def starter(
+        self, function: Any, sizes: Sequence[int], warps: int, device: torch.device
+    ) -> Launcher:
+        return _OnGpu(function, sizes, warps, device)
 
 
 @functools.cache
@@ -101,14 +122,13 @@ def _missing_here() -> str | None:
 class _OnGpu:
     """Compiles at the first call; later calls go straight to the compiled kernel."""
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        from unyoke.backends.gpu import kernels, tables
-        from unyoke.backends.gpu.language import compiled
-
+    def __init__(
+        self, function: Any, sizes: Sequence[int], warps: int, device: torch.device
+    ) -> None:
         self._device = device.index
-        self._kernel = kernels.kernel(recipe, compiled())
-        self._sizes = (tables.BLOCK, kernels.LANES)
-        self._warps = kernels.WARPS
+        self._kernel = function
+        self._sizes = sizes
+        self._warps = warps
         self._compiled: Any = None
         self._direct = True
 
@@ -172,17 +192,21 @@ class Interpreter(Machine):
     def staged(self, values: torch.Tensor) -> torch.Tensor:
         return values
 
-    def launcher(self, recipe: Recipe, device: torch.device) -> Launcher:
-        return _Interpreted(recipe)
+    def language(self) -> Language:
+        from unyoke.backends.gpu.language import interpreted
+
+        return interpreted()
+
+    def starter(
+        self, function: Any, sizes: Sequence[int], warps: int, device: torch.device
+    ) -> Launcher:
+        return _Interpreted(function, sizes)
 
 
 class _Interpreted:
-    def __init__(self, recipe: Recipe) -> None:
-        from unyoke.backends.gpu import kernels, tables
-        from unyoke.backends.gpu.language import interpreted
-
-        self._kernel = kernels.kernel(recipe, interpreted())
-        self._sizes = (tables.BLOCK, kernels.LANES)
+    def __init__(self, function: Any, sizes: Sequence[int]) -> None:
+        self._kernel = function
+        self._sizes = sizes
 
     def __call__(
         self, programs: int, tensors: Sequence[torch.Tensor], numbers: Sequence[float]

@@ -1,0 +1,165 @@
+"""A step's numbers formed on the device, and its counters advanced, by one small kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unyoke import storage
+from unyoke.backends.base import Formed, Former
+from unyoke.backends.gpu.batch import Mirror
+from unyoke.backends.gpu.recorder import TYPES, Recorder
+
+if TYPE_CHECKING:
+    from unyoke.backends.gpu.machine import Machine
+
+LANES = 32
+"""One warp: what it reads it has read before it writes."""
+
+
+class Numbers:
+    """The plain numbers that a formula takes, as tensors on a device.
+
+    Args:
+        machine: what copies them.
+        device: where they go.
+        values: by name; floats, also in tuples, become tensors.
+
+    Attributes:
+        structure: all the rest, which must stay as it is.
+    """
+
+    def __init__(self, machine: Machine, device: torch.device, values: Mapping[str, Any]) -> None:
+        self._mirror = Mirror(machine, device, torch.float64)
+        plain, self.structure = _taken_apart(values)
+        self.table = self._mirror.show(plain, plain)
+        elements = list(self.table.unbind())
+        self.named = {f"number{k}": element for k, element in enumerate(elements)}
+        self.values = _replaced(values, iter(elements))
+
+    def show(self, values: Mapping[str, Any]) -> bool:
+        """Take over other numbers; False if anything else is not as it was."""
+        plain, structure = _taken_apart(values)
+        if structure != self.structure:
+            return False
+        self.table = self._mirror.show(plain, plain)
+        return True
+
+
+def _taken_apart(values: Mapping[str, Any]) -> tuple[list[float], list[Any]]:
+    plain: list[float] = []
+    structure: list[Any] = []
+    for name, value in values.items():
+        for each in value if isinstance(value, tuple) else (value,):
+            if type(each) is float:
+                plain.append(each)
+                structure.append(name)
+            elif isinstance(each, torch.Tensor):
+                structure.append((name, each.data_ptr(), each.dtype))
+            else:
+                structure.append((name, each))
+    return plain, structure
+
+
+def _replaced(values: Mapping[str, Any], elements: Any) -> dict[str, Any]:
+    def one(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(one, value))
+        return next(elements) if type(value) is float else value
+
+    return {name: one(value) for name, value in values.items()}
+
+
+class Program(Former):
+    """Forms the coefficients of one set, and counts the update.
+
+    Made in three steps: while it is active as a context, torch forms the numbers of an update from
+    :attr:`values`; :meth:`build` makes a kernel of what was done; :meth:`run` does it again.
+
+    Args:
+        machine: what runs it.
+        device: where the numbers are.
+        values: what they are formed from beside tensors.
+
+    """
+
+    def __init__(self, machine: Machine, device: torch.device, values: Mapping[str, Any]) -> None:
+        self._machine = machine
+        self._numbers = Numbers(machine, device, values)
+        self._recorder = Recorder(self._numbers.named)
+        self._scaled = False
+        self.values = self._numbers.values
+        self.formed: Formed | None = None
+
+    def __enter__(self) -> None:
+        self._recorder.__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        self._recorder.__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def holds(self, values: Mapping[str, Any], scaled: bool) -> bool:
+        return self.formed is not None and scaled == self._scaled and self._numbers.show(values)
+
+    def build(
+        self,
+        t: Any,
+        coefficients: Mapping[str, Any],
+        updates: torch.Tensor,
+        counters: Sequence[tuple[torch.Tensor, Any]],
+        scaled: bool,
+    ) -> None:
+        recorder = self._recorder
+        if recorder.objection is not None:
+            return
+        try:
+            names = [recorder.name(value) for value in coefficients.values()]
+            news = ["", *(recorder.name(new) for _, new in counters[1:])]
+            time = recorder.name(t)
+        except ValueError:
+            return
+        tables = {
+            dtype: torch.zeros(len(names), dtype=dtype, device=updates.device)
+            for dtype in (torch.float32, torch.float64)
+        }
+        keys = torch.zeros(1, dtype=torch.int32, device=updates.device)
+        flats = [flat for flat, _ in counters]
+        named = {"narrow": tables[torch.float32], "wide": tables[torch.float64], "keys": keys}
+        named |= {"updates": updates} | {f"counter{k}": flat for k, flat in enumerate(flats)}
+        named |= recorder.inputs
+        self._tensors, self._count, self._scaled = list(named.values()), len(flats[0]), scaled
+        pointers = ["numbers", *named, *["found_inf"] * scaled]
+        body = [
+            *(f"{name} = tl.load(numbers + {k})" for k, name in enumerate(recorder.known)),
+            *recorder.lines,
+            "made = go",
+            *["made = tl.where(tl.load(found_inf) == 0, go, 0)"] * scaled,
+            "tl.debug_barrier()",  # all is read
+            *(f"tl.store(narrow + {k}, ({name}).to(tl.float32))" for k, name in enumerate(names)),
+            *(f"tl.store(wide + {k}, {name})" for k, name in enumerate(names)),
+            f"tl.store(keys, mixed(seed, ({time}).to(tl.int32)))",
+            "tl.store(updates, tl.load(updates) + made)",
+            "for offset in range(0, count, LANES):",
+            "    i = offset + tl.arange(0, LANES)",
+        ]
+        for k, (flat, new) in enumerate(zip(flats, news, strict=True)):
+            kind = TYPES[flat.dtype]
+            changed = f"tl.where(made != 0, ({new}).to({kind}), old)" if new else "old + made"
+            body.append(f"    old = tl.load(counter{k} + i, mask=i < count)")
+            body.append(f"    tl.store(counter{k} + i, ({changed}).to({kind}), mask=i < count)")
+        head = f"def program({', '.join(pointers)}, seed, count, go, LANES: tl.constexpr):"
+        text = "\n    ".join([head, *body]) + "\n"
+        language = self._machine.language()
+        known = {"mixed": language.bound(storage.mixed)}
+        function = language.define("program", text, known, ("seed", "count", "go"))
+        self._start = self._machine.starter(function, (LANES,), LANES // 32, updates.device)
+        self.formed = Formed(tables, keys)
+        verdict = torch.zeros((), device=updates.device) if scaled else None
+        self.run(verdict, 0, go=0)  # compiled now: not while a graph is being recorded
+
+    def run(self, found_inf: torch.Tensor | None, seed: int, go: int = 1) -> None:
+        """Form the numbers and count the update, unless ``go`` is 0."""
+        tensors = [self._numbers.table, *self._tensors]
+        tensors += [] if found_inf is None else [found_inf]
+        self._start(1, tensors, (seed, self._count, go))
