@@ -219,6 +219,7 @@ class DevicePlan(Plan):
             work.formed = former.formed
             return
         work.formed = None
+        self.counters.read()  # if it has to wait for the device, that is no part of the formula
         self._former = former = backends.ALL["gpu"].former(self._device, values)
         with former or nullcontext():
             self._form_numbers(values if former is None else former.values)

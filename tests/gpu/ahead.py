@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from unyoke import decays, directions, formats
-from unyoke.backends.gpu import tables
 from unyoke.backends.gpu.source import Recipe
 from unyoke.update import combine
 
@@ -94,6 +93,7 @@ def compiled(case: Case) -> Report:
     from unyoke.backends.gpu.language import compiled as language
 
     recipe = case.recipe
+    shape = kernels.shape(recipe)
     types = {"addresses": "*i64", "chunks": "*i64", "keys": "*i32", "key": "i32"}
     types["coefficients"] = POINTERS[recipe.computation]
     types |= dict.fromkeys(recipe.rule.coefficient_names, "fp32")
@@ -104,10 +104,10 @@ def compiled(case: Case) -> Report:
             ASTSource(
                 kernels.kernel(recipe, language()),
                 signature={**signature, "BLOCK": "constexpr", "LANES": "constexpr"},
-                constexprs={"BLOCK": tables.BLOCK, "LANES": kernels.LANES},
+                constexprs={"BLOCK": shape.block, "LANES": shape.lanes},
             ),
             target=GPUTarget("cuda", case.capability, 32),
-            options={"num_warps": kernels.WARPS},
+            options={"num_warps": shape.warps},
         )
         cubin = Path(folder) / "kernel.cubin"
         cubin.write_bytes(result.asm["cubin"])
@@ -131,6 +131,7 @@ def compile_program(capability: int) -> str:
     from unyoke.backends.gpu import Interpreter
     from unyoke.backends.gpu.language import Language
     from unyoke.backends.gpu.language import compiled as language
+    from unyoke.backends.gpu.program import LANES, WARPS
 
     class NothingRuns(Interpreter):
         def language(self) -> Language:
@@ -154,9 +155,9 @@ def compile_program(capability: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRITON_CACHE_DIR"] = folder
         result = triton.compile(
-            ASTSource(function, signature=signature, constexprs={"LANES": 32}),
+            ASTSource(function, signature=signature, constexprs={"LANES": LANES}),
             target=GPUTarget("cuda", capability, 32),
-            options={"num_warps": 1},
+            options={"num_warps": WARPS},
         )
     ptx: str = result.asm["ptx"]
     return ptx

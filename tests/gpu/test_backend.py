@@ -157,13 +157,16 @@ def test_auto_goes_on_without_a_gpu() -> None:
 @given(
     st.lists(st.integers(0, 40_000), min_size=1, max_size=6),
     st.integers(1, 5),
+    st.sampled_from([1, 8, 1 << 14]),
 )
-def test_every_element_is_in_one_chunk(lengths: list[int], models: int) -> None:
+def test_every_element_is_in_one_chunk(lengths: list[int], models: int, programs: int) -> None:
     whole = [models * length for length in lengths]
-    table = tables.chunks(whole, list(range(len(whole))), models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "PROGRAMS", programs)
+        table = tables.chunks(whole, list(range(len(whole))), 1024, 3, models)
     seen = [np.zeros(length, np.int64) for length in whole]
     for tensor, start, count, which in table:
-        assert 0 < count <= tables.BLOCK
+        assert 0 < count <= 3 * 1024
         seen[tensor][start : start + count] += 1
         model = start // lengths[tensor]
         assert which == tensor * models + model

@@ -157,9 +157,12 @@ def test_eight_bit_blocks_unaligned() -> None:
     assert difference(found, expected) <= TOLERANCE
 
 
-def test_several_chunks() -> None:
-    assert tables.BLOCK < 2500
-    check(shapes=((5000,), (70,)))
+@pytest.mark.parametrize("state_dtype", [torch.float32, "int8"])
+def test_several_blocks(monkeypatch: pytest.MonkeyPatch, state_dtype: Any) -> None:
+    """As programs of their own, and in one program."""
+    for programs in (1 << 14, 1):
+        monkeypatch.setattr(tables, "PROGRAMS", programs)
+        check(shapes=((5000,), (70,)), state_dtype=state_dtype)
 
 
 def test_moved_resized_and_replaced_tensors_are_noticed() -> None:

@@ -59,10 +59,10 @@ class Machine(ABC):
 
     def launcher(self, recipe: Recipe, device: torch.device) -> Launcher:
         """What runs a recipe's kernel on a device."""
-        from unyoke.backends.gpu import kernels, tables
+        from unyoke.backends.gpu import kernels
 
-        function = kernels.kernel(recipe, self.language())
-        return self.starter(function, (tables.BLOCK, kernels.LANES), kernels.WARPS, device)
+        function, shape = kernels.kernel(recipe, self.language()), kernels.shape(recipe)
+        return self.starter(function, (shape.block, shape.lanes), shape.warps, device)
 
 
 Launcher: TypeAlias = Callable[[int, Sequence[torch.Tensor], Sequence[float]], None]

@@ -15,8 +15,8 @@ from unyoke.backends.gpu.recorder import TYPES, Recorder
 if TYPE_CHECKING:
     from unyoke.backends.gpu.machine import Machine
 
-LANES = 32
-"""One warp: what it reads it has read before it writes."""
+LANES, WARPS = 1024, 4
+"""Counters that are advanced at once, and by how many warps."""
 
 
 class Numbers:
@@ -153,7 +153,7 @@ class Program(Former):
         language = self._machine.language()
         known = {"mixed": language.bound(storage.mixed)}
         function = language.define("program", text, known, ("seed", "count", "go"))
-        self._start = self._machine.starter(function, (LANES,), LANES // 32, updates.device)
+        self._start = self._machine.starter(function, (LANES,), WARPS, updates.device)
         self.formed = Formed(tables, keys)
         verdict = torch.zeros((), device=updates.device) if scaled else None
         self.run(verdict, 0, go=0)  # compiled now: not while a graph is being recorded

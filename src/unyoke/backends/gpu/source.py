@@ -118,7 +118,7 @@ def kernel(recipe: Recipe) -> str:
     lines = [
         f"def kernel({', '.join(recipe.arguments)}, BLOCK: tl.constexpr, LANES: tl.constexpr):",
         *_indented(_prologue(recipe)),
-        "    for offset in range(0, whole, BLOCK):",  # at most once; an "if" takes more registers
+        "    for offset in range(0, whole, BLOCK):",
         *_indented(_block(recipe, "BLOCK", "whole", wide=True), 2),
         "    for offset in range(whole, count, LANES):",
         *_indented(_block(recipe, "LANES", "count", wide=False), 2),

@@ -9,21 +9,25 @@ from numpy.typing import NDArray
 
 Table = NDArray[np.int64]
 
-BLOCK = 1024
-"""Elements that a program moves at once: 8 to a thread, so that 2-byte formats fill 16 bytes."""
+PROGRAMS = 1 << 14
+"""Chunks become larger than a block only above this many: enough for every multiprocessor."""
 
 
-def chunks(lengths: Sequence[int], sets: Sequence[int], models: int = 1) -> Table:
+def chunks(
+    lengths: Sequence[int], sets: Sequence[int], block: int, most: int, models: int = 1
+) -> Table:
     """A row for each program: tensor, first element, number of elements, set of coefficients.
 
     Args:
         lengths: elements of each tensor.
         sets: the set of coefficients of each tensor.
+        block: elements that a program moves at once.
+        most: blocks in a chunk at most.
         models: K of tensors that stack K models, whose sets are K consecutive rows; else 1.
 
-    A chunk is BLOCK elements except where a tensor or a model ends.
+    Chunks are whole blocks except where a tensor or a model ends.
     """
-    size = BLOCK
+    size = block * max(1, min(most, sum(lengths) // (block * PROGRAMS)))
     tensors = np.repeat(np.arange(len(lengths)), models)
     own = np.asarray(lengths, np.int64)[tensors] // models
     model = np.tile(np.arange(models), len(lengths))
