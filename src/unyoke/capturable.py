@@ -194,15 +194,21 @@ class DevicePlan(Plan):
         super().__init__(rule, group, params, weights, states, numbers)
         self._clock = clock
         self._former: Former | None = None
+        self._is_hopeless = False  # there is no text for the formula
+        self._kept: list[Any] = []  # what graphs read
+        self.is_recorded = False
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return DeviceCounters(states, names, self._device)
 
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
+        before = self._division
         super().prepare(lr, eta, backend)
         if self.work.formed is not None and not self._is_for_kernels():
-            self._former = None
+            self._drop_former()
             super().prepare(lr, eta, backend)
+        if self.is_recorded and before is not None and before is not self._division:
+            self._kept.append(before)
         self._check_scaled()
 
     def _is_for_kernels(self) -> bool:
@@ -211,6 +217,7 @@ class DevicePlan(Plan):
 
     def reckon(self, lr: Any, eta: Any) -> None:
         work, former = self.work, self._former
+        self._clock.has_counted = False  # an update that failed may have left it
         self._clock.check(self.group)
         names = (*self._clock.takes, *work.rule.defaults)
         values = {name: self.group[name] for name in names}
@@ -220,9 +227,17 @@ class DevicePlan(Plan):
             return
         work.formed = None
         self.counters.read()  # if it has to wait for the device, that is no part of the formula
-        self._former = former = backends.ALL["gpu"].former(self._device, values)
+        self._drop_former()
+        if not self._is_hopeless and (self._is_for_kernels() or not self.shares):
+            self._former = backends.ALL["gpu"].former(self._device, values)
+        former = self._former
         with former or nullcontext():
             self._form_numbers(values if former is None else former.values)
+
+    def _drop_former(self) -> None:
+        if self.is_recorded and self._former is not None:
+            self._kept.append(self._former)
+        self._former = None
 
     def _form_numbers(self, values: Mapping[str, Any]) -> None:
         """Form the coefficients by torch's operations, each a kernel of its own on a GPU."""
@@ -267,7 +282,8 @@ class DevicePlan(Plan):
         chosen = {name: coefficients[name] for name in work.rule.coefficient_names}
         scalars = [coefficients[name] for name in work.rule.scalars]
         counters = list(zip(self.counters.flats, [None, *scalars], strict=True))
-        former.build(t, chosen, self._clock.updates, counters, work.found_inf is not None)
+        scaled = work.found_inf is not None
+        self._is_hopeless = not former.build(t, chosen, self._clock.updates, counters, scaled)
 
 
 class OnDevice:
@@ -293,6 +309,8 @@ class OnDevice:
             )
         if plan not in self._recorded:
             self._recorded.append(plan)
+        if isinstance(plan, DevicePlan):
+            plan.is_recorded = True
 
     def clock(
         self,

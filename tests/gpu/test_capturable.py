@@ -6,6 +6,8 @@ through the host on the way is held here, by tensors that refuse to be read.
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import unyoke
 from unyoke import backends, directions, schedules
-from unyoke.backends.gpu import Interpreter
+from unyoke.backends.gpu import Interpreter, recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
 
@@ -124,6 +126,76 @@ def test_numbers_may_change_between_steps() -> None:
         return optimizer
 
     assert difference(run("gpu", capturable=True), run("eager")) <= F64
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_betas_in_a_list_may_change_in_place() -> None:
+    def run(backend: str, **options: Any) -> unyoke.Optimizer:
+        optimizer = stepped(backend, dtype=torch.float64, betas=[0.9, 0.99], **options)
+        optimizer.param_groups[0]["betas"][0] = 0.5
+        optimizer.step()
+        optimizer.step()
+        return optimizer
+
+    assert difference(run("gpu", capturable=True), run("eager")) <= F64
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_a_tensor_that_goes_to_another_backend_in_between() -> None:
+    """The others' numbers are then formed in another way, and must not stay what they were."""
+
+    def run(backend: str, **options: Any) -> unyoke.Optimizer:
+        settings: dict[str, Any] = {"schedule": schedules.cosine(20), **options}
+        optimizer = stepped(backend, ((4, 6), (5,)), dtype=torch.float64, updates=3, **settings)
+        weight, _ = optimizer.param_groups[0]["params"]
+        grad = weight.grad
+        for odd in (True, True, False, False):
+            weight.grad = grad.t().contiguous().t() if odd else grad
+            optimizer.step()
+        return optimizer
+
+    assert difference(run("auto", capturable=True), run("eager")) <= F64
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_what_a_graph_reads_lives_on() -> None:
+    optimizer = stepped("gpu", capturable=True)
+    plan: Any = optimizer._stepper.plans[0]
+    former = weakref.ref(plan._former)
+    plan.is_recorded = True  # as when its step is recorded
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.02)  # another kind of number
+    optimizer.step()
+    gc.collect()
+    assert former() is not None
+    assert plan._former is not former()
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_what_cannot_be_written_down_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = stepped("gpu", capturable=True, direction="adabayes", updates=1)
+    made: list[Any] = []
+    monkeypatch.setattr(type(backends.ALL["gpu"]), "former", lambda *args: made.append(args))
+    optimizer.step()
+    assert not made
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x: torch.div(x, 2.0, rounding_mode="floor"),
+        lambda x: x**3,
+        lambda x: x.to(torch.bfloat16),
+        lambda x: x * float("inf"),
+        lambda x: torch.expm1(x),
+        lambda x: torch.add(x, x, alpha=2),
+        lambda x: x * float(x),
+    ],
+)
+def test_a_formula_without_words_is_refused(formula: Any) -> None:
+    x = torch.tensor(3.0, dtype=torch.float64)
+    with recorder.Recorder({"x": x}) as written:
+        formula(x)
+    assert written.objection is not None
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -207,3 +207,19 @@ def test_stacked_models(rounding: str) -> None:
 
 def test_rates_in_tensors() -> None:
     check(lr=torch.tensor(0.02), weight_decay=torch.tensor(0.003))
+
+
+def test_a_move_is_noticed_though_the_step_was_refused() -> None:
+    """Its address is known by then; the table on the device must follow all the same."""
+    optimizer = stepped("gpu", ((6,), (4, 6)), updates=4)
+    first, second = optimizer.param_groups[0]["params"]
+    grad, old = second.grad, first.data
+    first.data = old.clone()
+    second.grad = grad.t().contiguous().t()
+    with pytest.raises(RuntimeError, match="a kernel needs one layout"):
+        optimizer.step()
+    second.grad = grad
+    before = old.clone()
+    optimizer.step()
+    assert torch.equal(old, before)
+    assert not torch.equal(first.detach(), before)

@@ -64,3 +64,16 @@ def test_a_population_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
         found.append(population.predict(inputs))
     torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)
     assert not torch.equal(*found), "products are summed in another order"
+
+
+def test_dtypes_and_errors_are_torchs() -> None:
+    layer = nn.Conv2d(2, 3, 3)
+    inputs = torch.randn(1, 2, 5, 5)
+    with torch.autocast("cpu", torch.bfloat16), convolution.Products():
+        assert layer(inputs).dtype == torch.bfloat16
+    for wrong in (torch.randn(1, 2, 2, 5), torch.randn(1, 4, 5, 5)):
+        with pytest.raises(RuntimeError) as expected:
+            layer(wrong)
+        with convolution.Products(), pytest.raises(RuntimeError) as found:
+            layer(wrong)
+        assert str(found.value) == str(expected.value)

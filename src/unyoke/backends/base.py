@@ -178,8 +178,8 @@ class Former(AbstractContextManager[None], ABC):
         updates: torch.Tensor,
         counters: Sequence[tuple[torch.Tensor, Any]],
         scaled: bool,
-    ) -> None:
-        """Make ready for :meth:`run`, if what was done can be done so.
+    ) -> bool:
+        """Make ready for :meth:`run`; False if what was done cannot be done so.
 
         Args:
             t: the number of the update.

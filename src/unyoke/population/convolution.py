@@ -51,9 +51,16 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    if groups != 1 or isinstance(padding, str) or input.dim() != 4:
+    usual = groups == 1 and input.dim() == 4 and input.shape[1] == weight.shape[1]
+    if not usual or isinstance(padding, str):
         return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    return conv2d(input, weight, bias, _pair(stride), _pair(padding), _pair(dilation))
+    pads, steps = _pair(padding), _pair(dilation)
+    reach = [step * (size - 1) for step, size in zip(steps, weight.shape[2:], strict=True)]
+    if any(
+        size + 2 * pad <= far for size, pad, far in zip(input.shape[2:], pads, reach, strict=True)
+    ):
+        return functional.conv2d(input, weight, bias, stride, padding, dilation)  # it says why not
+    return conv2d(input, weight, bias, _pair(stride), pads, steps)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -92,5 +99,5 @@ def conv2d(
     met = met.reshape(channels * rows * columns, samples * height * width)
     result = weight.flatten(1) @ met
     if bias is not None:
-        result = result + bias[:, None]
+        result = result + bias.to(result.dtype)[:, None]
     return result.reshape(-1, samples, height, width).transpose(0, 1)

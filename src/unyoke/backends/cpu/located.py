@@ -50,7 +50,6 @@ def run(job):
     layout, kind, index = word_at(functions, 0), word_at(functions, 1), word_at(functions, 2)
     dtype, dim, sizes = word_at(functions, 3), word_at(functions, 4), word_at(functions, 5)
     strides, data_ptr = word_at(functions, 6), word_at(functions, 7)
-    moved = 0
     for tensor in range(tensors):
         ahead = min(tensor + 4, tensors - 1)
         for buffer in range(buffers):
@@ -89,8 +88,8 @@ def run(job):
             entry = buffer * across + tensor * along
             if word_at(addresses, entry) != place:
                 put_word(addresses + 8 * entry, place)
-                moved = 1
-    put_word(job + {8 * MOVES}, moves + moved)
+                moves += 1  # at once: the next tensor may be another one
+                put_word(job + {8 * MOVES}, moves)
     return 0
 """
 

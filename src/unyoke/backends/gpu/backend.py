@@ -50,6 +50,8 @@ class Gpu(Backend):
     def former(self, device: torch.device, values: Mapping[str, Any]) -> Program | None:
         if self.missing() is not None or device.type != self._machine.device_type:
             return None
+        if self._machine.capturing():
+            return None  # nothing can be made ready now
         from unyoke.backends.gpu.program import Program
 
         return Program(self._machine, device, values)
@@ -61,5 +63,6 @@ class Gpu(Backend):
 
         objection = batches.objection_to(work, self._machine)
         if objection is None:
-            work.cache[self.name] = Prepared(work, self._machine)
+            before: Prepared | None = work.cache.get(self.name)
+            work.cache[self.name] = Prepared(work, self._machine, before)
         return objection

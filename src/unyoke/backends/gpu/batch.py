@@ -85,6 +85,7 @@ class Batch:
         self, recipe: Recipe, machine: Machine, members: Sequence[int], work: Work, models: int
     ) -> None:
         self.recipe = recipe
+        self._machine = machine
         self._members = members
         self._models = models
         weights = [work.weights[index] for index in members]
@@ -97,6 +98,8 @@ class Batch:
         self._one = torch.ones((), device=self._device)
         self._sets: Sequence[int] | None = ()
         self._chunks = torch.empty(0)
+        self._is_recorded = False
+        self._kept: list[torch.Tensor] = []  # what graphs read
         self._programs = 0
         numbers = set(recipe.arguments) & {*recipe.rule.coefficient_names, "key"}
         self._taken = len(numbers)  # of a row: the key comes last
@@ -117,7 +120,10 @@ class Batch:
             row: its numbers, if they come with the launch.
         """
         if work.which is not self._sets:
+            if self._is_recorded:
+                self._kept.append(self._chunks)
             self._cut(work)
+        self._is_recorded |= self._machine.capturing()
         tensors = []
         if work.formed is not None:
             tensors.append(work.formed.tables[self.recipe.computation])

@@ -16,12 +16,17 @@ class Prepared:
     Args:
         work: that has no objection.
         machine: what runs it.
+        before: what it replaces; it lives on if a CUDA graph reads its tables.
     """
 
     asks_python = True  # only Python knows of graphs that are being recorded
 
-    def __init__(self, work: Work, machine: Machine) -> None:
+    def __init__(self, work: Work, machine: Machine, before: Prepared | None = None) -> None:
         self._machine = machine
+        self._is_recorded = False
+        self._kept: list[Prepared] = []
+        if before is not None:
+            self._kept = [*before._kept, *[before] * before._is_recorded]
         self._batches = list(batches.batches(work, machine))
         self._rule = work.rule
         self._models = work.models
@@ -73,6 +78,7 @@ class Prepared:
 
     def run(self, work: Work) -> None:
         """Make the update."""
+        self._is_recorded |= self._machine.capturing()
         for batch in self._batches:
             batch.run(work, self._row or ())
 

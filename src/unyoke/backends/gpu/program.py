@@ -13,7 +13,9 @@ from unyoke.backends.gpu.batch import Mirror
 from unyoke.backends.gpu.recorder import TYPES, Recorder
 
 if TYPE_CHECKING:
-    from unyoke.backends.gpu.machine import Machine
+    from unyoke.backends.gpu.machine import Launcher, Machine
+
+RATES = ("lr", "base_lr", "weight_decay")
 
 LANES, WARPS = 1024, 4
 """Counters that are advanced at once, and by how many warps."""
@@ -52,9 +54,10 @@ def _taken_apart(values: Mapping[str, Any]) -> tuple[list[float], list[Any]]:
     plain: list[float] = []
     structure: list[Any] = []
     for name, value in values.items():
-        for each in value if isinstance(value, tuple) else (value,):
-            if type(each) is float:
-                plain.append(each)
+        structure.append(type(value))
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if _is_plain(name, each):
+                plain.append(float(each))
                 structure.append(name)
             elif isinstance(each, torch.Tensor):
                 structure.append((name, each.data_ptr(), each.dtype))
@@ -63,13 +66,18 @@ def _taken_apart(values: Mapping[str, Any]) -> tuple[list[float], list[Any]]:
     return plain, structure
 
 
-def _replaced(values: Mapping[str, Any], elements: Any) -> dict[str, Any]:
-    def one(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(map(one, value))
-        return next(elements) if type(value) is float else value
+def _is_plain(name: str, value: Any) -> bool:
+    """Whether it is a number that may change; whole numbers may be counts of something."""
+    return isinstance(value, float) or (type(value) is int and name in RATES)
 
-    return {name: one(value) for name, value in values.items()}
+
+def _replaced(values: Mapping[str, Any], elements: Any) -> dict[str, Any]:
+    def one(name: str, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return type(value)([one(name, each) for each in value])
+        return next(elements) if _is_plain(name, value) else value
+
+    return {name: one(name, value) for name, value in values.items()}
 
 
 class Program(Former):
@@ -82,7 +90,6 @@ class Program(Former):
         machine: what runs it.
         device: where the numbers are.
         values: what they are formed from beside tensors.
-
     """
 
     def __init__(self, machine: Machine, device: torch.device, values: Mapping[str, Any]) -> None:
@@ -90,6 +97,9 @@ class Program(Former):
         self._numbers = Numbers(machine, device, values)
         self._recorder = Recorder(self._numbers.named)
         self._scaled = False
+        self._tensors: list[torch.Tensor] = []
+        self._count = 0
+        self._start: Launcher | None = None
         self.values = self._numbers.values
         self.formed: Formed | None = None
 
@@ -109,57 +119,84 @@ class Program(Former):
         updates: torch.Tensor,
         counters: Sequence[tuple[torch.Tensor, Any]],
         scaled: bool,
-    ) -> None:
+    ) -> bool:
         recorder = self._recorder
         if recorder.objection is not None:
-            return
+            return False
         try:
             names = [recorder.name(value) for value in coefficients.values()]
-            news = ["", *(recorder.name(new) for _, new in counters[1:])]
+            news = [None, *(recorder.name(new) for _, new in counters[1:])]
             time = recorder.name(t)
         except ValueError:
-            return
+            return False
+        device, flats = updates.device, [flat for flat, _ in counters]
         tables = {
-            dtype: torch.zeros(len(names), dtype=dtype, device=updates.device)
+            dtype: torch.zeros(len(names), dtype=dtype, device=device)
             for dtype in (torch.float32, torch.float64)
         }
-        keys = torch.zeros(1, dtype=torch.int32, device=updates.device)
-        flats = [flat for flat, _ in counters]
+        keys = torch.zeros(1, dtype=torch.int32, device=device)
         named = {"narrow": tables[torch.float32], "wide": tables[torch.float64], "keys": keys}
         named |= {"updates": updates} | {f"counter{k}": flat for k, flat in enumerate(flats)}
         named |= recorder.inputs
-        self._tensors, self._count, self._scaled = list(named.values()), len(flats[0]), scaled
-        pointers = ["numbers", *named, *["found_inf"] * scaled]
-        body = [
-            *(f"{name} = tl.load(numbers + {k})" for k, name in enumerate(recorder.known)),
-            *recorder.lines,
-            "made = go",
-            *["made = tl.where(tl.load(found_inf) == 0, go, 0)"] * scaled,
-            "tl.debug_barrier()",  # all is read
-            *(f"tl.store(narrow + {k}, ({name}).to(tl.float32))" for k, name in enumerate(names)),
-            *(f"tl.store(wide + {k}, {name})" for k, name in enumerate(names)),
-            f"tl.store(keys, mixed(seed, ({time}).to(tl.int32)))",
-            "tl.store(updates, tl.load(updates) + made)",
-            "for offset in range(0, count, LANES):",
-            "    i = offset + tl.arange(0, LANES)",
-        ]
-        for k, (flat, new) in enumerate(zip(flats, news, strict=True)):
-            kind = TYPES[flat.dtype]
-            changed = f"tl.where(made != 0, ({new}).to({kind}), old)" if new else "old + made"
-            body.append(f"    old = tl.load(counter{k} + i, mask=i < count)")
-            body.append(f"    tl.store(counter{k} + i, ({changed}).to({kind}), mask=i < count)")
-        head = f"def program({', '.join(pointers)}, seed, count, go, LANES: tl.constexpr):"
-        text = "\n    ".join([head, *body]) + "\n"
+        kinds = [TYPES[flat.dtype] for flat in flats]
+        text = _text(
+            recorder, list(named), names, time, list(zip(kinds, news, strict=True)), scaled
+        )
         language = self._machine.language()
         known = {"mixed": language.bound(storage.mixed)}
         function = language.define("program", text, known, ("seed", "count", "go"))
-        self._start = self._machine.starter(function, (LANES,), WARPS, updates.device)
+        self._tensors, self._count, self._scaled = list(named.values()), len(flats[0]), scaled
+        self._start = self._machine.starter(function, (LANES,), WARPS, device)
         self.formed = Formed(tables, keys)
-        verdict = torch.zeros((), device=updates.device) if scaled else None
-        self.run(verdict, 0, go=0)  # compiled now: not while a graph is being recorded
+        # Nothing is counted, but the kernel is compiled: not while a graph is being recorded
+        self._launch(torch.zeros((), device=device) if scaled else None, 0, go=0)
+        return True
 
-    def run(self, found_inf: torch.Tensor | None, seed: int, go: int = 1) -> None:
-        """Form the numbers and count the update, unless ``go`` is 0."""
+    def run(self, found_inf: torch.Tensor | None, seed: int) -> None:
+        self._launch(found_inf, seed, go=1)
+
+    def _launch(self, found_inf: torch.Tensor | None, seed: int, go: int) -> None:
+        assert self._start is not None
         tensors = [self._numbers.table, *self._tensors]
         tensors += [] if found_inf is None else [found_inf]
         self._start(1, tensors, (seed, self._count, go))
+
+
+def _text(
+    recorder: Recorder,
+    named: Sequence[str],
+    names: Sequence[str],
+    time: str,
+    counters: Sequence[tuple[str, str | None]],
+    scaled: bool,
+) -> str:
+    """The kernel: what was recorded, its results into tables, and the counters advanced.
+
+    Args:
+        recorder: what was done.
+        named: pointers beside that to the numbers.
+        names: of the coefficients in the recorded text.
+        time: the name of t.
+        counters: of each the dtype, and what it becomes; None: it is a count.
+        scaled: GradScaler's verdict decides whether the update counts.
+    """
+    pointers = ["numbers", *named, *["found_inf"] * scaled]
+    body = [
+        *(f"{name} = tl.load(numbers + {k})" for k, name in enumerate(recorder.known)),
+        *recorder.lines,
+        "made = go",
+        *["made = tl.where(tl.load(found_inf) == 0, go, 0)"] * scaled,
+        "tl.debug_barrier()",  # all is read
+        *(f"tl.store(narrow + {k}, ({name}).to(tl.float32))" for k, name in enumerate(names)),
+        *(f"tl.store(wide + {k}, {name})" for k, name in enumerate(names)),
+        f"tl.store(keys, mixed(seed, ({time}).to(tl.int32)))",
+        "tl.store(updates, tl.load(updates) + made)",
+        "for offset in range(0, count, LANES):",
+        "    i = offset + tl.arange(0, LANES)",
+    ]
+    for k, (kind, new) in enumerate(counters):
+        changed = f"tl.where(made != 0, ({new}).to({kind}), old)" if new else "old + made"
+        body.append(f"    old = tl.load(counter{k} + i, mask=i < count)")
+        body.append(f"    tl.store(counter{k} + i, ({changed}).to({kind}), mask=i < count)")
+    head = f"def program({', '.join(pointers)}, seed, count, go, LANES: tl.constexpr):"
+    return "\n    ".join([head, *body]) + "\n"

@@ -7,6 +7,7 @@ computes them once, and what it did is written down as the text of one Triton fu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,11 @@ TEXTS = {
 
 SAME = ("view", "detach", "alias", "select", "squeeze", "unsqueeze", "expand", "_unsafe_view")
 """Operations that show the same number as another tensor."""
+
+UNDERSTOOD = {"dtype", "layout", "device", "pin_memory", "non_blocking", "memory_format"} | {
+    *("min", "max")
+}
+"""Keywords that change nothing of the number, or are read; others have no text."""
 
 TYPES = {
     torch.float64: "tl.float64",
@@ -95,13 +101,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise ValueError(f"{value!r} cannot be read by a kernel") from error
 
     def _write(self, word: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
-        if not isinstance(out, torch.Tensor) or kwargs.get("alpha", 1) != 1:
+        if not isinstance(out, torch.Tensor) or not set(kwargs) <= UNDERSTOOD:
             raise _NoWord
         if word in SAME:
             if id(args[0]) in self._names:
                 self._call(out, self._names[id(args[0])])
             return  # the number at a place of a tensor in memory is read when it is used
-        if out.numel() != 1:
+        if out.numel() != 1 or out.dtype not in TYPES:
             raise _NoWord
         if word == "clamp":
             number, least, most = [*args, None, None][:3]
@@ -113,6 +119,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             args = (number,)
         elif word == "scalar_tensor":
             text = "{0}"
+        elif word == "pow" and not isinstance(args[1], torch.Tensor):
+            if args[1] != 2:
+                raise _NoWord  # of a number that may be negative
+            text, args = "{0} * {0}", args[:1]
         elif word == "index_select":
             table, _, place = args
             text = f"tl.load({self._pointer(table)} + {self._text(place, torch.int64)})"
@@ -137,6 +147,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _text(self, value: Any, dtype: torch.dtype) -> str:
         if dtype not in TYPES:
+            raise _NoWord
+        if isinstance(value, float) and not math.isfinite(value):
             raise _NoWord
         if isinstance(value, bool | int | float):
             return f"tl.full((), {value!r}, {TYPES[dtype]})"
