@@ -348,10 +348,18 @@ def main() -> int:
     parser.add_argument("--commit", help="of the code, where it was copied without its history")
     parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU")
     options = parser.parse_args()
+    unknown = set(options.only.split(",")) - set(SECTIONS)
+    if unknown:
+        parser.error(f"no section {', '.join(sorted(unknown))}: there are {', '.join(SECTIONS)}")
     missing = unyoke.backends.ALL["gpu"].missing()
     if missing is not None and not options.rehearse:
         print(f"Nothing was measured: {missing}.")
         return 0
+    if options.json:
+        try:
+            options.json.touch()  # now, and not when a GPU has been measured
+        except OSError as error:
+            parser.error(f"--json: {error}")
     bench = Bench(options.rehearse)
     failed = []
     for name in options.only.split(","):

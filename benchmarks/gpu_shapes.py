@@ -2,7 +2,7 @@
 
     PYTHONPATH=src python benchmarks/gpu_shapes.py
 
-This is what unyoke.backends.gpu.kernels.shape was chosen by. Without a GPU it says so.
+This is what unyoke.backends.gpu.tables.shape was chosen by. Without a GPU it says so.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def main() -> int:
     if missing is not None:
         print(f"Nothing was measured: {missing}.")
         return 0
-    from unyoke.backends.gpu import kernels
+    from unyoke.backends.gpu import tables
 
     bench = Bench(rehearsal=False)
     bandwidth = copy_bandwidth(bench)
     print(f"{torch.cuda.get_device_name()}, copy {bandwidth / 1e9:.0f} GB/s")
     for name, options in OPTIONS.items():
         for sizes in SHAPES:
-            shape = kernels.Shape(*sizes)
-            kernels.shape = lambda recipe, shape=shape: shape  # type: ignore[misc]
+            shape = tables.Shape(*sizes)
+            tables.shape = lambda recipe, shape=shape: shape  # type: ignore[misc]
             for case in ("one of 256 M", "2000 of 4096"):
                 seconds = launch_seconds(case, bench, options)
                 moved = BYTES[name] * sum(torch.Size(each).numel() for each in CASES[case])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from unyoke import decays, directions, formats
+from unyoke.backends.gpu import tables
 from unyoke.backends.gpu.source import Recipe
 from unyoke.update import combine
 
@@ -93,7 +94,7 @@ def compiled(case: Case) -> Report:
     from unyoke.backends.gpu.language import compiled as language
 
     recipe = case.recipe
-    shape = kernels.shape(recipe)
+    shape = tables.shape(recipe)
     types = {"addresses": "*i64", "chunks": "*i64", "keys": "*i32", "key": "i32"}
     types["coefficients"] = POINTERS[recipe.computation]
     types |= dict.fromkeys(recipe.rule.coefficient_names, "fp32")

@@ -67,10 +67,10 @@ def test_the_compiler_made_a_fast_kernel(
     reports: dict[Case, Future[Report]], case: Case, record_property: Callable[[str, object], None]
 ) -> None:
     """Vector loads and stores for every stream, all in registers, nothing flushed to zero."""
-    from unyoke.backends.gpu import kernels
+    from unyoke.backends.gpu import tables
 
     report, streams = reports[case].result(), case.recipe.streams
-    shape = kernels.shape(case.recipe)
+    shape = tables.shape(case.recipe)
     each = shape.block // shape.lanes
     record_property("registers", report.registers)
     assert report.loaded >= each * sum(dtype.itemsize for _, dtype in streams)

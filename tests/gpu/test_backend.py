@@ -163,7 +163,7 @@ def test_every_element_is_in_one_chunk(lengths: list[int], models: int, programs
     whole = [models * length for length in lengths]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "PROGRAMS", programs)
-        table = tables.chunks(whole, list(range(len(whole))), 1024, 3, models)
+        table = tables.chunks(whole, list(range(len(whole))), tables.Shape(1024, 128, 3), models)
     seen = [np.zeros(length, np.int64) for length in whole]
     for tensor, start, count, which in table:
         assert 0 < count <= 3 * 1024
@@ -246,6 +246,21 @@ def test_the_benchmark_says_that_there_is_no_gpu() -> None:
         [sys.executable, ROOT / "benchmarks" / "gpu.py"], capture_output=True, text=True, check=True
     )
     assert run.stdout.startswith("Nothing was measured: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only", "step,nonsense"], "no section nonsense: there are correct, "),
+        (["--rehearse", "--json", "/nowhere/at/all.json"], "--json: "),
+    ],
+)
+def test_the_benchmark_refuses_before_it_measures(arguments: list[str], said: str) -> None:
+    command = [sys.executable, ROOT / "benchmarks" / "gpu.py", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert said in run.stderr
+    assert not run.stdout
 
 
 def test_the_benchmark_can_be_rehearsed() -> None:

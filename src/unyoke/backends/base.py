@@ -224,7 +224,7 @@ class Repeater(Protocol):
         """One update's numbers as the kernels read them."""
 
     def launch(self, row: tuple[float, ...]) -> None:
-        """Make an update from its row, where there are no kernels for compiled code to run."""
+        """Make of an update what no kernel of :attr:`kernels` has made, from its row."""
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""

@@ -8,14 +8,15 @@ filter has places.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+
+from unyoke.population.replacing import Replacing
 
 DEVICES = ("cuda",)
 """Where it is faster."""
@@ -26,20 +27,11 @@ def convolutions(tensor: Tensor) -> AbstractContextManager[object]:
     return Products() if tensor.device.type in DEVICES else nullcontext()
 
 
-class Products(TorchFunctionMode):
+class Products(Replacing):
     """While active, two-dimensional convolutions without groups are products of matrices."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is functional.conv2d:
-            return _conv2d(*args, **kwargs)
-        return func(*args, **kwargs)
+    def __init__(self) -> None:
+        super().__init__({functional.conv2d: _conv2d})
 
 
 def _conv2d(

@@ -7,13 +7,11 @@ in any stack, one by one, and after a resume.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+
+from unyoke.population.replacing import Replacing
 
 _LARGEST = 1 << 24
 _WORD = (1 << 32) - 1
@@ -33,7 +31,7 @@ def _hashed(x: Tensor) -> Tensor:
     return x
 
 
-class KeyedDropout(TorchFunctionMode):
+class KeyedDropout(Replacing):
     """While active, dropout takes its masks from ``key``; other functions are left alone.
 
     Attributes:
@@ -41,21 +39,9 @@ class KeyedDropout(TorchFunctionMode):
     """
 
     def __init__(self, key: Tensor) -> None:
-        super().__init__()
+        super().__init__({functional.dropout: self._dropout})
         self.key = key
         self.calls = 0
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is functional.dropout:
-            return self._dropout(*args, **kwargs)
-        return func(*args, **kwargs)
 
     def _dropout(
         self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False

@@ -90,9 +90,7 @@ class Batch:
         self._models = models
         weights = [work.weights[index] for index in members]
         self._device = weights[0].device
-        from unyoke.backends.gpu import kernels
-
-        self._shape = kernels.shape(recipe)
+        self._shape = tables.shape(recipe)
         self._launch = machine.launcher(recipe, self._device)
         self._lengths = [weight.numel() * (1 + weight.is_complex()) for weight in weights]
         self._one = torch.ones((), device=self._device)
@@ -148,9 +146,7 @@ class Batch:
         """Cut the tensors into chunks."""
         which = work.which or [0] * len(work.weights)
         sets = [which[index] for index in self._members]
-        table = tables.chunks(
-            self._lengths, sets, self._shape.block, self._shape.most, self._models
-        )
+        table = tables.chunks(self._lengths, sets, self._shape, self._models)
         self._chunks = torch.from_numpy(table).to(self._device)
         self._programs = len(table)
         self._sets = work.which

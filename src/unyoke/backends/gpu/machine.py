@@ -59,9 +59,9 @@ class Machine(ABC):
 
     def launcher(self, recipe: Recipe, device: torch.device) -> Launcher:
         """What runs a recipe's kernel on a device."""
-        from unyoke.backends.gpu import kernels
+        from unyoke.backends.gpu import kernels, tables
 
-        function, shape = kernels.kernel(recipe, self.language()), kernels.shape(recipe)
+        function, shape = kernels.kernel(recipe, self.language()), tables.shape(recipe)
         return self.starter(function, (shape.block, shape.lanes), shape.warps, device)
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from unyoke.backends.gpu.source import Recipe
 
 Table = NDArray[np.int64]
 
@@ -13,21 +18,47 @@ PROGRAMS = 1 << 14
 """Chunks become larger than a block only above this many: enough for every multiprocessor."""
 
 
-def chunks(
-    lengths: Sequence[int], sets: Sequence[int], block: int, most: int, models: int = 1
-) -> Table:
+@dataclass(frozen=True)
+class Shape:
+    """How a kernel goes through a chunk.
+
+    Attributes:
+        block: elements that a program moves at once: 8 to a thread, so that 2-byte formats fill 16
+            bytes.
+        lanes: threads of a program, and elements it moves at once where they are not aligned.
+        most: blocks in a chunk at most; what a program does once is shared by as many.
+    """
+
+    block: int
+    lanes: int
+    most: int = 1
+
+    @property
+    def warps(self) -> int:
+        return self.lanes // 32
+
+
+def shape(recipe: Recipe) -> Shape:
+    """The fastest as measured (docs/gpu.md).
+
+    Plain formats are bound by memory, and blocks of their own are as good as it gets. 8-bit state
+    is bound by arithmetic, of which a program that does several blocks saves some.
+    """
+    return Shape(2048, 256, 8) if recipe.blocks else Shape(1024, 128)
+
+
+def chunks(lengths: Sequence[int], sets: Sequence[int], shape: Shape, models: int = 1) -> Table:
     """A row for each program: tensor, first element, number of elements, set of coefficients.
 
     Args:
         lengths: elements of each tensor.
         sets: the set of coefficients of each tensor.
-        block: elements that a program moves at once.
-        most: blocks in a chunk at most.
+        shape: of the kernel.
         models: K of tensors that stack K models, whose sets are K consecutive rows; else 1.
 
     Chunks are whole blocks except where a tensor or a model ends.
     """
-    size = block * max(1, min(most, sum(lengths) // (block * PROGRAMS)))
+    size = shape.block * max(1, min(shape.most, sum(lengths) // (shape.block * PROGRAMS)))
     tensors = np.repeat(np.arange(len(lengths)), models)
     own = np.asarray(lengths, np.int64)[tensors] // models
     model = np.tile(np.arange(models), len(lengths))
