@@ -74,6 +74,7 @@ def main() -> None:
 @click.option("--epochs", help="The same in passes over the training data.")
 @click.option("--batch-size", help="Samples per update, or several.  [default: the task's]")
 @click.option("--seeds", help="How many seeds.  [default: the task's]")
+@click.option("--looks", help="Points of a learning curve; 1 is fastest.  [default: 4 to 16]")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option(
     "--engine",

@@ -43,10 +43,20 @@ def made_up(cell: Cell, error: float, spread: float = 0.0) -> Outcome:
 
 
 def fill(
-    request: Request, error: Callable[[Cell], float], upto: int = 10**9, spread: float = 2e-4
+    request: Request,
+    error: Callable[[Cell], float],
+    upto: int = 10**9,
+    spread: float = 2e-4,
+    looks: int | None = None,
 ) -> None:
-    """Ledgers in which each cell has the error that a function gives it, and a little noise."""
-    for (task, study), landscape in request.landscapes().items():
+    """Ledgers in which each cell has the error that a function gives it, and a little noise.
+
+    Args:
+        upto: how many cells of each study are filled.
+        looks: another number than planned.
+    """
+    for (task, study), planned in request.landscapes().items():
+        landscape = planned if looks is None else replace(planned, looks=looks)
         with Ledger.open_to_write(request.folder(task, study), landscape) as ledger:
             for count, cell in enumerate(iter(ledger.claim, None)):
                 if count >= upto:
@@ -222,6 +232,16 @@ def test_ledgers_by_other_code_are_drawn_and_said_but_not_gone_on_with(
     assert said != incomplete
     with pytest.raises(StudyError, match="belongs to another question"):
         run.fill(request_, landscapes, NoWatcher, Crew(1), print)
+
+
+def test_only_studies_with_curves_need_the_looks_that_are_planned(request_: Request) -> None:
+    request = replace(request_, names=("generalisation", "restarts"))
+    looks = {study: planned.looks for (_, study), planned in request.landscapes().items()}
+    assert looks == {"main": 1, "restarts": None}
+    fill(request, lambda cell: basin(cell, 0.06), looks=5)
+    found = {name: row.verdict == "incomplete" for name, row in answers(request).items()}
+    assert found == {name: name.startswith("restarts") for name in found}
+    assert set(found.values()) == {True, False}
 
 
 class NoWatcher:

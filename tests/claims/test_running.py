@@ -114,9 +114,10 @@ def test_looks_do_not_grow_with_updates() -> None:
     cells = [replace(cell, updates=20) for cell in list(landscape.cells())[:10]]
     known = estimate.cost(landscape.task, cells)
     made_up = replace(known, begin=0.0, update=0.001, look=0.5)
-    assert made_up.seconds(cells) == pytest.approx(10 * (0.020 + 4 * 0.5))
+    assert made_up.seconds(cells, None) == pytest.approx(10 * (0.020 + 4 * 0.5))
+    assert made_up.seconds(cells, 1) == pytest.approx(10 * (0.020 + 1 * 0.5))
     longer = [replace(cell, updates=40) for cell in cells]
-    assert made_up.seconds(longer) == pytest.approx(10 * (0.040 + 4 * 0.5))
+    assert made_up.seconds(longer, None) == pytest.approx(10 * (0.040 + 4 * 0.5))
 
 
 def test_large_networks_are_timed_on_some_samples(monkeypatch: pytest.MonkeyPatch) -> None:

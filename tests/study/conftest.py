@@ -14,8 +14,8 @@ from unyoke.study.outcome import CurvePoint, Outcome
 VERSIONS = '{"unyoke": "0", "torch": "0"}'
 
 
-def outcome(error: float | None) -> Outcome:
-    """A finished outcome of this error, or a diverged one."""
+def outcome(error: float | None, looks: int = 2) -> Outcome:
+    """A finished outcome of this error, or a diverged one; its curve has so many points."""
     finished = error is not None
     return Outcome(
         status="finished" if finished else "diverged",
@@ -28,7 +28,7 @@ def outcome(error: float | None) -> Outcome:
         test_samples=100,
         error_unit="%",
         seconds=0.5,
-        curve=(CurvePoint(5, 1.0, 0.5, 0.5),),
+        curve=tuple(CurvePoint(5 * look, 1.0 / look, 0.5, 0.5) for look in range(1, looks + 1)),
     )
 
 
@@ -46,13 +46,19 @@ def landscape() -> Landscape:
 
 
 @pytest.fixture
-def fill() -> Callable[[Path, Landscape, Callable[[Cell], float | None]], None]:
+def fill() -> Callable[..., None]:
     """Writes a ledger in which each cell has the error that a function gives it."""
 
-    def write(folder: Path, landscape: Landscape, error: Callable[[Cell], float | None]) -> None:
+    def write(
+        folder: Path,
+        landscape: Landscape,
+        error: Callable[[Cell], float | None],
+        *,
+        looks: int = 2,
+    ) -> None:
         with Ledger.open_to_write(folder, landscape) as ledger:
             while (cell := ledger.claim()) is not None:
-                ledger.record(cell, outcome(error(cell)), VERSIONS)
+                ledger.record(cell, outcome(error(cell), looks), VERSIONS)
 
     return write
 

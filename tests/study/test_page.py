@@ -182,7 +182,7 @@ def test_curves_of_chosen_cells_are_drawn_side_by_side(page: Path) -> None:
         page,
         """
         const click = (cell) => cell.dispatchEvent(new MouseEvent("click", { bubbles: true }));
-        const lines = () => document.querySelectorAll("#chart .curve").length;
+        const lines = () => document.querySelectorAll("#chart polyline.curve").length;
         const first = [keys(), lines()];
         click(at(0, 0)); click(at(1, 1, 1)); click(at(0, 2));
         const chosen = [keys(), lines(), document.querySelectorAll(".pin").length];
@@ -204,6 +204,18 @@ def test_curves_of_chosen_cells_are_drawn_side_by_side(page: Path) -> None:
     assert seen["colours"] == 3
     assert seen["name"] == "Learning curves: training loss"
     assert (seen["less"], seen["none"]) == (2, [[], 0])
+
+
+def test_a_curve_of_one_look_is_a_point(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:
+    fill(tmp_path, landscape, bowl, looks=1)
+    seen = use(
+        write_report(tmp_path).page,
+        """
+        const count = (shape) => document.querySelectorAll(`#chart ${shape}.curve`).length;
+        report([keys().length, count("circle"), count("polyline")]);
+        """,
+    )
+    assert seen == [2, 2, 0]
 
 
 def test_tabs_choose_the_setting(large: Path) -> None:

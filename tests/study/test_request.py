@@ -67,6 +67,14 @@ def test_schedules_budgets_and_seeds() -> None:
     assert landscape.seeds == (0, 1)
 
 
+def test_looks_are_asked_for_and_kept() -> None:
+    few = request.landscape(looks="3")
+    assert (few.looks, request.landscape().looks) == (3, None)
+    assert Landscape.from_json(few.to_json()) == few
+    assert "--looks 3" in map_command(few, Path("out"))
+    assert "--looks" not in map_command(request.landscape(), Path("out"))
+
+
 def test_any_optimizer_with_any_decay_rule() -> None:
     axes = request.landscape(optimizers="Adam+l2, AMSGradW, Adam+l2_second_moment, NDAdam").axes
     full = defaults.FULL
@@ -124,6 +132,7 @@ def test_epochs_are_counted_in_updates() -> None:
         ({"updates": "1.5"}, "updates '1.5'"),
         ({"seeds": "none"}, "seeds 'none'"),
         ({"seeds": "-1"}, "seeds '-1'"),
+        ({"looks": "0"}, "looks '0'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(words: dict[str, object], reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from unyoke import optimizers
 from unyoke.study.defaults import OPTIMIZERS
 from unyoke.study.landscape import Cell
 from unyoke.study.task import Task
-from unyoke.study.training import SCHEDULES, evaluate, train
+from unyoke.study.training import SCHEDULES, evaluate, train, train_together
 
 CELL = Cell("line", "0", "SGD", "cosine", 20, lr=0.1, weight_decay=0.0, seed=0)
 
@@ -134,6 +135,16 @@ def test_the_curve_ends_at_the_last_update() -> None:
         # of 90 samples, 16 of them in a batch: 2/3 · 3 · 16 · updates / 90, from 4 to 16
         assert len(outcome.curve) == looks
         assert outcome.curve[-1].validation_error == outcome.validation_error
+
+
+@pytest.mark.parametrize(("asked", "made"), [(1, [20]), (4, [5, 10, 15, 20]), (50, range(1, 21))])
+def test_as_many_looks_as_asked_for(asked: int, made: Sequence[int]) -> None:
+    cell = replace(CELL, updates=20)
+    [looked], [usual] = (
+        train_together([cell], line, time.time, looks=looks) for looks in (asked, None)
+    )
+    assert [point.update for point in looked.curve] == list(made)
+    assert looked.curve[-1] == usual.curve[-1]
 
 
 def test_standard_error_of_a_share() -> None:

@@ -89,7 +89,8 @@ def run(
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
         watcher.begin(_count(ledger, landscape, shard))
         stack.callback(watcher.end)
-        work = Run(ledger, Crew(started, landscape.task, engine, seconds_per_update), watcher)
+        crew = Crew(started, landscape.task, engine, landscape.looks, seconds_per_update)
+        work = Run(ledger, crew, watcher)
         while cells := _wanted(ledger, landscape, refine, shard):
             work.through(cells)
         return ledger.count()

@@ -27,6 +27,7 @@ def landscape(
     epochs: str | None = None,
     batch_size: str | None = None,
     seeds: str | None = None,
+    looks: str | None = None,
 ) -> Landscape:
     """The landscape that these words ask for; what is not given is the preset's.
 
@@ -42,6 +43,7 @@ def landscape(
         epochs: the same in passes over the training samples; builds the task to count them.
         batch_size: samples per update, separated by commas; by default the task's own.
         seeds: how many seeds; they are 0, 1, 2, …
+        looks: points of each learning curve, at most.
 
     Raises:
         StudyError: any of the words cannot be used.
@@ -71,6 +73,7 @@ def landscape(
         seeds=tuple(range(_count(seeds, "seeds") if seeds is not None else preset.seeds)),
         batch_sizes=_counts(batch_size, "batch size") or (None,),
         epochs=_counts(epochs, "epochs"),
+        looks=None if looks is None else _count(looks, "looks"),
     )
     return _in_updates(asked) if asked.epochs else asked
 

@@ -42,11 +42,12 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Crew:
-    """The workers, what they train and how."""
+    """The workers, what they train and how, as `training.train_together` has it."""
 
     executor: Executor
     task: TaskReference
     engine: str
+    looks: int | None
     seconds_per_update: float
 
 
@@ -90,7 +91,8 @@ class Run:
             else:
                 batch = self._waiting.popleft()
                 self._ledger.claim_cells(batch)
-            call = crew.executor.submit(workers.run_cells, crew.task, batch, crew.engine)
+            how = (crew.engine, crew.looks)
+            call = crew.executor.submit(workers.run_cells, crew.task, batch, *how)
             self._flying[call] = batch
 
     def _take_back(self, future: Future[Finished]) -> None:

@@ -74,6 +74,7 @@ def train_together(
     build: Callable[[int], Task],
     clock: Callable[[], float],
     engine: str = "auto",
+    looks: int | None = None,
 ) -> list[Outcome]:
     """Train a batch of cells of one task, optimizer and batch size; what came of each, in order.
 
@@ -85,6 +86,7 @@ def train_together(
         clock: seconds, for `Outcome.seconds`.
         engine: "stacked" trains the cells as one population, or as few as their tasks allow;
             "one_by_one" each by itself; "auto" times both and takes the faster that can do it.
+        looks: points of each learning curve, as `look_updates` has it.
 
     Raises:
         StudyError: `engine` is "stacked" and the models cannot be stacked.
@@ -92,7 +94,7 @@ def train_together(
     started = clock()
     outcomes: dict[Cell, Outcome] = {}
     for stack in stacks(cells, build):
-        training = _Training(stack, engine)
+        training = _Training(stack, engine, looks)
         outcomes |= zip(stack.cells, training.run(), strict=True)
     seconds = clock() - started
     made = max(1, sum(outcome.updates for outcome in outcomes.values()))
@@ -148,8 +150,9 @@ def rehearse(
 class _Training:
     """A population of cells on its way."""
 
-    def __init__(self, stack: Stack, engine: str) -> None:
+    def __init__(self, stack: Stack, engine: str, looks: int | None = None) -> None:
         self._stack = stack
+        self._looks = looks
         alone = engine == "auto" and len(stack.cells) == 1
         self._engine = "one_by_one" if alone else engine
         self._reason = "nothing to share a stack with" if alone else ""
@@ -175,7 +178,7 @@ class _Training:
 
     def _train(self) -> list[Outcome]:
         cells = self._stack.cells
-        looks = [look_updates(cell, self._stack.task) for cell in cells]
+        looks = [look_updates(cell, self._stack.task, self._looks) for cell in cells]
         last: list[tuple[Figures, Figures]] = [(_NOTHING, _NOTHING)] * len(cells)
         for update in range(1, max(cell.updates for cell in cells) + 1):
             self.step(update)
@@ -292,13 +295,16 @@ def _population(stack: Stack, engine: str) -> Population:
     )
 
 
-def look_updates(cell: Cell, task: Task) -> frozenset[int]:
+def look_updates(cell: Cell, task: Task, looks: int | None = None) -> frozenset[int]:
     """The updates after which a cell is looked at, evenly spread, the last one at its end.
 
-    So many that looking, a forward pass over all samples, costs at most two thirds of training,
-    where a sample of a batch counts as three forward passes; between FEWEST_LOOKS and LOOKS.
+    Args:
+        looks: how many, at most one after each update. By default so many that looking, a forward
+            pass over all samples, costs at most two thirds of training, where a sample of a batch
+            counts as three forward passes; between FEWEST_LOOKS and LOOKS.
     """
-    trained = 3 * cell.updates * (cell.batch_size or task.batch_size)
-    seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
-    looks = max(FEWEST_LOOKS, min(LOOKS, 2 * trained // (3 * seen)))
+    if looks is None:
+        trained = 3 * cell.updates * (cell.batch_size or task.batch_size)
+        seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
+        looks = max(FEWEST_LOOKS, min(LOOKS, 2 * trained // (3 * seen)))
     return frozenset(max(1, round(cell.updates * look / looks)) for look in range(1, looks + 1))

@@ -126,11 +126,13 @@ def _seconds_per_gradient(task: Task) -> float:
     return time.perf_counter() - started
 
 
-def run_cells(reference: TaskReference, cells: Sequence[Cell], engine: str) -> Finished:
+def run_cells(
+    reference: TaskReference, cells: Sequence[Cell], engine: str, looks: int | None
+) -> Finished:
     """Train a batch of cells; run in a worker."""
     from unyoke.study.training import train_together
 
-    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine)
+    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine, looks)
     return Finished(outcomes, _versions(reference.device))
 
 

@@ -70,15 +70,15 @@ class Cost:
     task: Task
     sample: str
 
-    def seconds(self, cells: Sequence[Cell]) -> float:
-        """Of these trainings."""
+    def seconds(self, cells: Sequence[Cell], looks: int | None) -> float:
+        """Of these trainings, with so many looks at each."""
         from unyoke.study.training import look_updates
 
         total = self.begin * len(batches(cells, 1, self.alone))
         for length, count in Counter(cell.updates for cell in cells).items():
             cell = next(cell for cell in cells if cell.updates == length)
-            looks = len(look_updates(cell, self.task))
-            total += count * (length * self.update + looks * self.look)
+            looked = len(look_updates(cell, self.task, looks))
+            total += count * (length * self.update + looked * self.look)
         return total
 
 
@@ -98,7 +98,7 @@ def estimates(
         for kind, cells in kinds.items():
             if kind not in timed:
                 timed[kind] = cost(landscape.task, cells)
-            seconds += timed[kind].seconds(cells) / workers
+            seconds += timed[kind].seconds(cells, landscape.looks) / workers
         updates = sum(cell.updates for cell in missing)
         samples = tuple(dict.fromkeys(timed[kind].sample for kind in kinds))
         found.append(Estimate(task, study, len(missing), updates, seconds, samples))

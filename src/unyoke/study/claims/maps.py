@@ -13,15 +13,13 @@ from typing import Self
 
 import numpy as np
 
+from unyoke.study.claims.plan import STUDIES
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Cell, Landscape
 from unyoke.study.ledger import FILE_NAME, Ledger
 from unyoke.study.outcome import CurvePoint
 from unyoke.study.statistics import Edge, edges
 from unyoke.study.survey import Panel, Survey, survey
-
-CURVES = ("long", "restarts")
-"""Studies whose learning curves are asked for."""
 
 
 class Incomplete(Exception):
@@ -74,7 +72,7 @@ class Maps:
                 missing[study] = f"the study {study} has not been run"
                 continue
             try:
-                sources[study] = _read(folder, plans[study], with_curves=study in CURVES)
+                sources[study] = _read(folder, plans[study], with_curves=STUDIES[study].curves)
             except (StudyError, sqlite3.Error, ValueError, TypeError, KeyError) as error:
                 text = " ".join(str(error).split())
                 missing[study] = f"the study {study} cannot be read: {text}"
@@ -162,8 +160,12 @@ def _read(folder: Path, plan: Landscape, *, with_curves: bool) -> Source:
         landscape = ledger.landscape
         filler = landscape.task
         asked = replace(
-            plan, task=replace(plan.task, digest=filler.digest, trainer=filler.trainer)
-        )  # whoever cannot go on with a ledger can still read it
+            plan,
+            # Whoever cannot go on with a ledger can still read it.
+            task=replace(plan.task, digest=filler.digest, trainer=filler.trainer),
+            # Every curve has the look at the end, which is all that is asked without curves.
+            looks=plan.looks if with_curves else landscape.looks,
+        )
         if not asked.is_part_of(landscape):
             difference = landscape.difference(asked)
             raise StudyError(f"{ledger.path} answers another question ({difference})")

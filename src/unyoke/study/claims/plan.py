@@ -24,12 +24,15 @@ class Study:
         optimizers: names as `unyoke.study.optimizers` reads them.
         budgets: multiples of the size's number of updates.
         batches: multiples of the task's usual batch size.
+        curves: whether a claim or a figure needs the learning curves. Without them trainings are
+            looked at only at their end, which takes a third off their time.
     """
 
     optimizers: tuple[str, ...]
     schedules: tuple[str, ...] = ("cosine",)
     budgets: tuple[float, ...] = (1.0,)
     batches: tuple[float, ...] = (1.0,)
+    curves: bool = False
 
 
 OTHERS: Mapping[str, tuple[str, str]] = {
@@ -47,8 +50,8 @@ STUDIES: Mapping[str, Study] = {
     "ablation": Study(("Adam+l2_first_moment", "Adam+l2_second_moment")),
     **{name: Study(pair) for name, pair in OTHERS.items()},
     "nd-adam": Study(("NDAdam",)),
-    "long": Study(("Adam", "AdamW")),
-    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts")),
+    "long": Study(("Adam", "AdamW"), curves=True),
+    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts"), curves=True),
     "long-fixed": Study(("Adam", "AdamW"), ("constant",)),
     "budgets": Study(("AdamW", "SGDW"), budgets=(0.5, 1.0, 2.0, 4.0), batches=(0.5, 1.0, 2.0)),
 }
@@ -207,6 +210,7 @@ def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
         updates=tuple(round(usual * part) for part in what.budgets),
         seeds=tuple(range(size.seeds)),
         batch_sizes=sizes,
+        looks=None if what.curves else 1,
     )
 
 

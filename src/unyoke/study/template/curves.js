@@ -134,6 +134,12 @@ function drawChart(curves, name) {
     transform: `rotate(-90 12 ${middle})` }, logarithmic ? `${name}, log scale` : name));
   for (const curve of curves.filter(({ points }) => points && points.length > 0)) {
     const [stroke, dash] = LINES[curve.line];
+    if (curve.points.length === 1) {
+      const [update, value] = curve.points[0];
+      svg.append(shape("circle", { cx: x(update), cy: y(value), r: 4, class: "curve", stroke },
+        shape("title", {}, curveName(curve))));
+      continue;
+    }
     svg.append(shape("polyline", { class: "curve", stroke, "stroke-dasharray": dash,
       points: curve.points.map(([update, value]) => `${x(update)},${y(value)}`).join(" ") },
     shape("title", {}, curveName(curve))));
