@@ -22,7 +22,7 @@ from unyoke.study.claims.request import Needed, Request
 from unyoke.study.claims.run import Crew
 from unyoke.study.claims.verdicts import Row, judge
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell
+from unyoke.study.landscape import Axes, Cell
 from unyoke.study.ledger import FILE_NAME, Ledger
 from unyoke.study.outcome import CurvePoint, Outcome
 from unyoke.study.statistics import Interval
@@ -244,6 +244,34 @@ def test_only_studies_with_curves_need_the_looks_that_are_planned(request_: Requ
     assert set(found.values()) == {True, False}
 
 
+@pytest.mark.parametrize("name", [row.name for row in catalogue.questions("digits") if row.studies])
+def test_a_row_alone_trains_the_optimizers_that_it_asks_about(request_: Request, name: str) -> None:
+    request = replace(request_, names=(name,))
+    (row,) = request.asked()["digits"]
+    trained = {each for planned in request.landscapes().values() for each in planned.axes}
+    assert trained == set(row.optimizers)
+    fill(request, lambda cell: basin(cell, 0.06))
+    assert answers(request)[name].verdict != "incomplete"
+
+
+def test_what_one_row_trained_is_gone_on_with_by_another(request_: Request) -> None:
+    """Other optimizers, and a grid that edges have extended."""
+    first = replace(request_, names=("gain/adamw",))
+    ((key, asked),) = first.landscapes().items()
+    wider = replace(asked, axes={"AdamW": Axes((*asked.axes["AdamW"].lr, 2.0), (0.0, 0.5))})
+    folder = request_.folder(*key)
+    with Ledger.open_to_write(folder, wider):
+        pass
+    later = replace(request_, names=("gain/sgdw", "generalisation/adam")).landscapes()[key]
+    accepted = run._accepted(folder, later)
+    assert set(accepted.axes) == {"Adam", "AdamW", "SGDW"}
+    assert wider.is_part_of(accepted)
+    assert later.is_part_of(accepted)
+    assert len(list(accepted.cells())) < len(list(later.cells())) + len(list(wider.cells()))
+    with pytest.raises(StudyError, match="updates"):
+        run._accepted(folder, replace(later, updates=(7,)))
+
+
 class NoWatcher:
     def begin(self, count: object) -> None:
         raise AssertionError("a training has begun")
@@ -294,7 +322,7 @@ def test_two_seeds_decide_nothing() -> None:
 
 
 def _question(measurement: Measurement) -> Question:
-    return Question("a/b", "s", "p", "n", Region(0.05), "r", (), lambda maps: measurement)
+    return Question("a/b", "s", "p", "n", Region(0.05), "r", (), (), lambda maps: measurement)
 
 
 @pytest.mark.parametrize("name", sorted(set(exact.FIGURES) - {"p3/moving"}))

@@ -67,6 +67,7 @@ class Size:
         rates: every how manieth of the task's usual learning rates is taken.
         decays: the same of its weight decays above 0.
         network: the built-in task of the same data that is trained in the task's place.
+        optimizers: those of the study that are trained; all where none is named.
     """
 
     seeds: int
@@ -74,6 +75,7 @@ class Size:
     rates: int = 1
     decays: int = 1
     network: str | None = None
+    optimizers: tuple[str, ...] = ()
 
 
 Sizes = Mapping[str, Size]
@@ -205,7 +207,10 @@ def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
         sizes = tuple(max(1, min(samples, round(own * part))) for part in what.batches)
     return Landscape(
         task=reference,
-        axes={optimizer: _axes(optimizer, reference.name, size) for optimizer in what.optimizers},
+        axes={
+            optimizer: _axes(optimizer, reference.name, size)
+            for optimizer in size.optimizers or what.optimizers
+        },
         schedules=what.schedules,
         updates=tuple(round(usual * part) for part in what.budgets),
         seeds=tuple(range(size.seeds)),

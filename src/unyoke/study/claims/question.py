@@ -70,6 +70,7 @@ class Question:
         reason: why the region's ends are where they are.
         percent: whether the number is a share that is shown in per cent.
         studies: of `plan.STUDIES`, from which it is answered.
+        optimizers: whose maps, of those studies.
         measure: computes the number from records alone.
     """
 
@@ -80,6 +81,7 @@ class Question:
     region: Region
     reason: str
     studies: tuple[str, ...]
+    optimizers: tuple[str, ...]
     measure: Callable[[Maps], Measurement] = field(repr=False)
     percent: bool = False
 

@@ -95,7 +95,8 @@ class Request:
         """What must be trained for it, but for tasks whose data are not found.
 
         Where no claim is named, that is all of the scale's table, with what only figures show. Of
-        maps that are only compared with one of fewer seeds, no more seeds are trained.
+        what is named, only the optimizers that it asks about, and of maps that are only compared
+        with one of fewer seeds, no more seeds.
 
         Raises:
             StudyError: a task is unknown, or a folder that was named does not hold its data.
@@ -118,14 +119,20 @@ class Request:
         )
 
     def _sizes(self, task: str, rows: Sequence[Question]) -> Sizes:
-        """The studies of these rows, each with the seeds of the row that takes most of them."""
+        """The studies of these rows, with as many seeds and optimizers as the rows need."""
         sizes: dict[str, Size] = {}
         for row in rows:
             own = {study: self.size.size(task, study) for study in row.studies}
             fewest = min((size.seeds for size in own.values()), default=0)
             for study, size in own.items():
-                before = sizes[study].seeds if study in sizes else 0
-                sizes[study] = replace(size, seeds=max(fewest, before))
+                before = sizes.get(study, replace(size, seeds=0))
+                wanted = {*row.optimizers, *before.optimizers}
+                every = plan.STUDIES[study].optimizers
+                sizes[study] = replace(
+                    size,
+                    seeds=max(fewest, before.seeds),
+                    optimizers=tuple(name for name in every if name in wanted),
+                )
         return sizes
 
     def _planned(self, asked: Mapping[str, Sizes]) -> Needed:

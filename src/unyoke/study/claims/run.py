@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from unyoke.study import code_digest, driver
@@ -85,7 +85,7 @@ class Damaged(StudyError):
 
 
 def _accepted(folder: Path, asked: Landscape) -> Landscape:
-    """What is to be trained: the landscape asked for, with what its ledger extended already."""
+    """What is to be trained: the landscape asked for, with what its ledger asks already."""
     if not (folder / FILE_NAME).exists():
         return asked
     try:
@@ -93,10 +93,8 @@ def _accepted(folder: Path, asked: Landscape) -> Landscape:
             there = ledger.landscape
     except StudyError as error:
         raise Damaged(str(error)) from error
-    if asked.is_part_of(there):
-        return replace(there, task=asked.task)
-    if there.is_part_of(asked):
-        return asked
+    if (whole := asked.joined(there)) is not None:
+        return whole
     difference = there.difference(asked)
     raise StudyError(
         f"{folder / FILE_NAME} belongs to another question ({difference}); "
@@ -137,6 +135,8 @@ def extended(landscape: Landscape, asked: Landscape, folder: Path) -> Landscape:
         panels = survey(landscape, ledger.records()).panels
     edges: dict[str, list[Edge]] = {}
     for panel in panels:
+        if panel.optimizer not in asked.axes:
+            continue
         for edge in inner_edges(panel):
             if _growth(landscape, asked, panel.optimizer, edge) < LONGEST_GROWTH:
                 edges.setdefault(panel.optimizer, []).append(edge)

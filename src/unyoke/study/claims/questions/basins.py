@@ -44,6 +44,7 @@ def knobs() -> list[Question]:
                 Region(TURN),
                 "a quarter of a full coupling, which has tilt −1",
                 ("main",),
+                (coupled, decoupled),
                 partial(two, "main", coupled, decoupled, tilt_removed),
             ),
             Question(
@@ -54,6 +55,7 @@ def knobs() -> list[Question]:
                 Region(NOTABLE),
                 MORE,
                 ("main",),
+                (coupled, decoupled),
                 partial(two, "main", coupled, decoupled, regret_saved),
                 percent=True,
             ),
@@ -73,6 +75,7 @@ def better(
         Region(NOTABLE),
         MORE,
         (study,),
+        (first, second),
         partial(two, study, first, second, advantage),
         percent=True,
     )
@@ -96,6 +99,7 @@ def generalisation() -> list[Question]:
             Region(low=-NOTABLE),
             "to be worse by less than what is notable is to compete",
             ("main",),
+            ("AdamW", "SGDW"),
             partial(two, "main", "AdamW", "SGDW", advantage),
             percent=True,
         ),
@@ -133,6 +137,7 @@ def gains() -> list[Question]:
                 Region(NOTABLE),
                 MORE,
                 ("main",),
+                (optimizer,),
                 partial(gain, optimizer),
                 percent=True,
             )
@@ -146,6 +151,7 @@ def gains() -> list[Question]:
             Region(-SAME, SAME),
             "twice what is notable, since a difference of two gains carries two noises",
             ("main",),
+            ("AdamW", "SGDW"),
             difference,
             percent=True,
         ),
@@ -176,6 +182,7 @@ def _loss_question(study: str) -> Question:
         Region(NOTABLE),
         MORE,
         (study,),
+        ("Adam", "AdamW"),
         measure,
         percent=True,
     )

@@ -58,6 +58,7 @@ def budgets() -> list[Question]:
             region,
             HALF,
             ("budgets",),
+            (optimizer,),
             partial(moved, optimizer, of, against),
         )
         for optimizer in ("AdamW", "SGDW")
@@ -87,6 +88,7 @@ def schedules() -> list[Question]:
             Region(NOTABLE),
             MORE,
             ("main", "schedules"),
+            (optimizer,),
             partial(against, schedule, optimizer),
             percent=True,
         )
@@ -103,6 +105,7 @@ def schedules() -> list[Question]:
             Region(NOTABLE),
             MORE,
             ("schedules",),
+            ("AdamW",),
             drops,
             percent=True,
         ),
@@ -128,6 +131,7 @@ def restarts() -> list[Question]:
                 Region(NOTABLE),
                 MORE,
                 ("restarts",),
+                (optimizer,),
                 partial(lambda which, maps: trends.restarts_anytime(maps, which), optimizer),
                 percent=True,
             ),
@@ -139,6 +143,7 @@ def restarts() -> list[Question]:
                 Region(low=-NOTABLE),
                 "to be worse by less than what is notable is to lose nothing",
                 ("restarts",),
+                (optimizer,),
                 partial(final, optimizer),
                 percent=True,
             ),

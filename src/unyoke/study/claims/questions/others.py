@@ -34,6 +34,7 @@ def others() -> list[Question]:
                 Region(NOTABLE),
                 MORE,
                 (kind,),
+                (coupled, decoupled),
                 partial(two, kind, coupled, decoupled, regret_saved),
                 percent=True,
             ),
@@ -51,6 +52,7 @@ def others() -> list[Question]:
             Region(NOTABLE),
             MORE,
             ("main", "nd-adam"),
+            ("Adam", "NDAdam"),
             directions,
             percent=True,
         )
@@ -80,6 +82,7 @@ def ablation() -> list[Question]:
             Region(NOTABLE),
             MORE,
             ("main", "ablation"),
+            ("Adam", f"Adam+l2_{part}_moment"),
             partial(against, part),
             percent=True,
         )
@@ -95,6 +98,7 @@ def ablation() -> list[Question]:
             Region(low=-NOTABLE),
             "to be worse by less than what is notable is to be as good",
             ("main", "ablation"),
+            ("AdamW", "Adam+l2_first_moment"),
             closes,
             percent=True,
         ),
@@ -112,6 +116,7 @@ def language() -> list[Question]:
             Region(-0.02, 0.02),
             "2 % of the loss is more than such models differ by from seed to seed",
             ("main",),
+            ("Adam", "AdamW"),
             partial(two, "main", "AdamW", "Adam", advantage),
             percent=True,
         )

@@ -24,7 +24,9 @@ def _recorded(name: str, maps: Maps) -> Measurement:
 def _question(
     name: str, sentence: str, place: str, statistic: str, region: Region, reason: str
 ) -> Question:
-    return Question(name, sentence, place, statistic, region, reason, (), partial(_recorded, name))
+    return Question(
+        name, sentence, place, statistic, region, reason, (), (), partial(_recorded, name)
+    )
 
 
 APART = "largest distance of the two paths, as a share of the way"
