@@ -288,6 +288,9 @@ def test_an_edge_extends_the_grid_and_not_for_ever(request_: Request) -> None:
     grown = sum(lr > max(asked.axes["Adam"].lr) for lr in landscape.axes["Adam"].lr)
     assert grown == run.LONGEST_GROWTH
     assert asked.is_part_of(landscape)
+    other = replace(asked, axes={"AdamW": asked.axes["AdamW"]})  # Adam's edges are not its business
+    assert run.extended(asked, other, folder).axes["Adam"] == asked.axes["Adam"]
+    assert run.extended(asked, other, folder).axes["AdamW"] != asked.axes["AdamW"]
 
 
 @pytest.mark.parametrize(

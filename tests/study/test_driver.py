@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,13 @@ def test_a_failing_cell_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(StudyError, match="failed for seed 1: ValueError: seed one"):
         driver.run(landscape, tmp_path / "out", Seen(), workers=1)
+
+
+def test_workers_look_as_often_as_asked(tmp_path: Path, small: Landscape) -> None:
+    few = replace(small, seeds=(0,), looks=2)
+    driver.run(few, tmp_path, Seen(), workers=1)
+    with Ledger.open_to_read(tmp_path) as ledger:
+        assert {len(ledger.curve(cell)) for cell in few.cells()} == {2}
 
 
 def test_the_engine_is_the_one_asked_for(tmp_path: Path, small: Landscape) -> None:
