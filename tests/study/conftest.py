@@ -14,7 +14,7 @@ from unyoke.study.outcome import CurvePoint, Outcome
 VERSIONS = '{"unyoke": "0", "torch": "0"}'
 
 
-def outcome(error: float | None, looks: int = 2) -> Outcome:
+def outcome(error: float | None, looks: int = 1) -> Outcome:
     """A finished outcome of this error, or a diverged one; its curve has so many points."""
     finished = error is not None
     return Outcome(
@@ -54,7 +54,7 @@ def fill() -> Callable[..., None]:
         landscape: Landscape,
         error: Callable[[Cell], float | None],
         *,
-        looks: int = 2,
+        looks: int = 1,
     ) -> None:
         with Ledger.open_to_write(folder, landscape) as ledger:
             while (cell := ledger.claim()) is not None:

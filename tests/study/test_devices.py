@@ -30,7 +30,8 @@ def test_the_cpu_by_name_is_the_cpu() -> None:
     named = replace(DIGITS, device="cpu")
     assert named.version == DIGITS.version
     one, other = (
-        workers.run_cells(reference, cells(reference), "stacked") for reference in (DIGITS, named)
+        workers.run_cells(reference, cells(reference), "stacked", None)
+        for reference in (DIGITS, named)
     )
     assert [replace(o, seconds=0.0) for o in one.outcomes] == [
         replace(o, seconds=0.0) for o in other.outcomes
@@ -80,7 +81,8 @@ def test_a_device_that_is_not_there(device: str, tmp_path: Path) -> None:
 def test_a_gpu_learns_what_the_cpu_learns() -> None:
     on_gpu = replace(DIGITS, device="cuda")
     one, other = (
-        workers.run_cells(reference, cells(reference), "auto") for reference in (DIGITS, on_gpu)
+        workers.run_cells(reference, cells(reference), "auto", None)
+        for reference in (DIGITS, on_gpu)
     )
     for a, b in zip(one.outcomes, other.outcomes, strict=True):
         assert a.train_loss is not None

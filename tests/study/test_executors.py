@@ -287,7 +287,7 @@ class Fragile(executors.Executor):
 
 def through(small: Landscape, folder: Path, deaths: set[int]) -> tuple[Fragile, Count]:
     executor = Fragile(deaths)
-    crew = running.Crew(executor, small.task, "auto", 0.0)
+    crew = running.Crew(executor, small.task, "auto", None, 0.0)
     with Ledger.open_to_write(folder, small) as ledger:
         running.Run(ledger, crew, Watcher()).through(ledger.open_cells())
         return executor, ledger.count()

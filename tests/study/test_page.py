@@ -90,7 +90,7 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def page(tmp_path: Path, landscape: Landscape, fill: Fill) -> Path:
-    fill(tmp_path, landscape, bowl)
+    fill(tmp_path, landscape, bowl, looks=2)
     return write_report(tmp_path).page
 
 
