@@ -288,9 +288,15 @@ def test_an_edge_extends_the_grid_and_not_for_ever(request_: Request) -> None:
     grown = sum(lr > max(asked.axes["Adam"].lr) for lr in landscape.axes["Adam"].lr)
     assert grown == run.LONGEST_GROWTH
     assert asked.is_part_of(landscape)
-    other = replace(asked, axes={"AdamW": asked.axes["AdamW"]})  # Adam's edges are not its business
-    assert run.extended(asked, other, folder).axes["Adam"] == asked.axes["Adam"]
-    assert run.extended(asked, other, folder).axes["AdamW"] != asked.axes["AdamW"]
+
+
+def test_only_edges_of_what_is_asked_extend_the_grid(request_: Request) -> None:
+    fill(request_, lambda cell: 0.5 / (1 + np.log2(cell.lr * 2**20)))
+    ((task, study), there), *_ = request_.landscapes().items()
+    asked = replace(there, axes={"AdamW": there.axes["AdamW"]})
+    larger = run.extended(there, asked, request_.folder(task, study))
+    assert larger.axes["AdamW"] != there.axes["AdamW"]
+    assert {**larger.axes, "AdamW": there.axes["AdamW"]} == there.axes
 
 
 @pytest.mark.parametrize(
