@@ -25,7 +25,7 @@ class Study:
         budgets: multiples of the size's number of updates.
         batches: multiples of the task's usual batch size.
         curves: whether a claim or a figure needs the learning curves. Without them trainings are
-            looked at only at their end, which takes a third off their time.
+            looked at only at their end, which takes less time.
     """
 
     optimizers: tuple[str, ...]
