@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -258,21 +258,6 @@ class Landscape:
                 for name, axes in self.axes.items()
             )
         )
-
-    def joined(self, other: Landscape) -> Landscape | None:
-        """The smallest landscape with all optimizers, α, λ and seeds of both.
-
-        None where they differ in anything else. Where `other`'s file and data lie is not kept.
-        """
-        axes = dict(self.axes)
-        for name, theirs in other.axes.items():
-            mine = axes.get(name, theirs)
-            axes[name] = Axes(
-                tuple(sorted({*mine.lr, *theirs.lr})),
-                tuple(sorted({*mine.weight_decay, *theirs.weight_decay})),
-            )
-        whole = replace(self, axes=axes, seeds=tuple(sorted({*self.seeds, *other.seeds})))
-        return whole if other.is_part_of(whole) else None
 
 
 def updates_of(epochs: int, samples: int, batch_size: int) -> int:

@@ -47,7 +47,8 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         with Ledger.open_to_read(folder) as ledger:
             landscapes.append(ledger.landscape)
             finished += ledger.finished()
-    landscape = _whole(landscapes, folders)
+    _check_same_question(landscapes, folders)
+    landscape = covering(landscapes)
     kept, repeated, different = _first_of_each(finished)
     draft = out.with_name(f"{out.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -61,19 +62,22 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     return Merged(count.total, count.done, repeated, different)
 
 
-def _whole(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> Landscape:
-    """The smallest landscape that covers all of them."""
+def _check_same_question(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> None:
     first = landscapes[0]
     for other, folder in zip(landscapes[1:], folders[1:], strict=True):
         difference = first.task.difference(other.task)
-        for name in ("epochs", "samples"):
+        for name in ("epochs", "samples", "looks"):
             mine, theirs = getattr(first, name), getattr(other, name)
             if difference is None and mine != theirs:
                 difference = f"another number of {name}: {mine}, {theirs}"
         if difference is not None:
             raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
+
+
+def covering(landscapes: Sequence[Landscape]) -> Landscape:
+    """The smallest landscape that covers all of them; what it is besides its grid, the first is."""
     return replace(
-        first,
+        landscapes[0],
         axes={
             name: _axes([each.axes[name] for each in landscapes if name in each.axes])
             for name in _union([tuple(each.axes) for each in landscapes])

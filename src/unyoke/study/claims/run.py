@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unyoke.study import code_digest, driver
@@ -18,6 +18,7 @@ from unyoke.study.driver import Shard, Watcher
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import Landscape
 from unyoke.study.ledger import FILE_NAME, Ledger
+from unyoke.study.merge import covering
 from unyoke.study.statistics import Edge
 from unyoke.study.survey import survey
 
@@ -93,9 +94,9 @@ def _accepted(folder: Path, asked: Landscape) -> Landscape:
             there = ledger.landscape
     except StudyError as error:
         raise Damaged(str(error)) from error
-    if (whole := asked.joined(there)) is not None:
-        return whole
-    difference = there.difference(asked)
+    difference = replace(there, axes=asked.axes, seeds=asked.seeds).difference(asked)
+    if difference is None:
+        return covering([asked, there])
     raise StudyError(
         f"{folder / FILE_NAME} belongs to another question ({difference}); "
         "choose another folder with --out, or draw what is there with --draw"
