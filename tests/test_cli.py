@@ -170,6 +170,13 @@ def test_refine_trains_a_part_and_says_how_much(tmp_path: Path) -> None:
     assert "40 of 162 cells" in result.output
 
 
+def test_a_learning_rate_sweep_ends_with_its_curve(tmp_path: Path) -> None:
+    words = [*SMALL, "--optimizers", "NDAdam,SGD", "--weight-decay", "0", "--seeds", "1"]
+    result = unyoke("map", "--out", tmp_path, *words)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert {path.name for path in tmp_path.glob("*.png")} == {"sweep.png"}
+
+
 def test_help_and_version() -> None:
     result = unyoke("--help")
     assert result.exit_code == 0

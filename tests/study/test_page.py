@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from unyoke.study.landscape import Cell, Landscape
+from unyoke.study.landscape import Axes, Cell, Landscape
 from unyoke.study.ledger import Ledger
 from unyoke.study.outcome import Outcome
 from unyoke.study.report import write_report
@@ -368,3 +368,30 @@ def test_a_page_with_a_fault_is_noticed(page: Path) -> None:
     page.write_text(page.read_text().replace("drawLegend();", "drawLegends();"))
     _, messages = open_page(page)
     assert "CONSOLE" in messages
+
+
+def test_a_sweep_is_a_curve_whose_points_are_used_like_the_cells_of_a_map(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    axes = Axes(landscape.axes["AdamW"].lr, (0.0,))
+    fill(tmp_path, replace(landscape, axes={"NDAdam": axes}), bowl, looks=2)
+    seen = use(
+        write_report(tmp_path).page,
+        """
+        const count = (kind) => document.querySelectorAll(kind).length;
+        point("pointermove", at(0, 1));
+        const hover = tip().innerText.split("\\n").slice(0, 3);
+        at(0, 1).focus();
+        press("ArrowDown"); press("Enter");
+        const hidden = (kind) => [...document.querySelectorAll(kind)].map((part) => part.hidden);
+        report({ hover, keys: keys(), title: document.querySelector("h1").innerText,
+          drawn: [count(".map .cell"), count(".map .bar"), count(".map .cross")],
+          maps: hidden(".of-maps"), sweeps: hidden(".of-sweeps") });
+        """,
+    )
+    assert seen["hover"] == ["NDAdam", "α = 2⁻¹, λ = 0", "test error 36.0 ± 1.0 %"]
+    assert seen["drawn"] == [3, 2, 1]
+    assert seen["keys"] == ["NDAdam, α = 2⁻², λ = 0"]
+    assert seen["title"] == "Error over learning rate"
+    assert set(seen["maps"]) == {True}
+    assert seen["sweeps"] == [False]

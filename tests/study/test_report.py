@@ -21,13 +21,20 @@ from unyoke.study.comparisons import Row, comparisons
 from unyoke.study.curves import read_curves
 from unyoke.study.errors import StudyError
 from unyoke.study.figures import drawn
-from unyoke.study.findings import Finding, colour_range, edge_text, extension, find
+from unyoke.study.findings import (
+    Finding,
+    colour_range,
+    edge_text,
+    errors_over_lr,
+    extension,
+    find,
+)
 from unyoke.study.landscape import Axes, Cell, Landscape
 from unyoke.study.ledger import Ledger
 from unyoke.study.outcome import CurvePoint, Outcome
 from unyoke.study.page import page_data
 from unyoke.study.report import write_report
-from unyoke.study.statistics import Interval, paired_difference
+from unyoke.study.statistics import Interval, mean_interval, paired_difference
 from unyoke.study.survey import Setting, Survey, survey
 from unyoke.study.wording import difference_text, error_text, estimate_text, interval_text
 
@@ -472,3 +479,56 @@ def test_without_the_extra_the_report_says_what_to_install(
     with pytest.raises(StudyError, match="pip install 'unyoke\\[study\\]'"):
         write_report(folder)
     assert not (folder / "report.html").exists()
+
+
+def sweep_of(landscape: Landscape, weight_decay: float) -> Landscape:
+    axes = Axes(landscape.axes["AdamW"].lr, (weight_decay,))
+    return replace(
+        landscape, axes={"NDAdam": axes, "SGD": axes} if not weight_decay else {"AdamW": axes}
+    )
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.25])
+def test_a_map_of_one_weight_decay_is_a_curve_over_the_learning_rate(
+    tmp_path: Path, landscape: Landscape, fill: Fill, weight_decay: float
+) -> None:
+    fill(
+        tmp_path,
+        sweep_of(landscape, weight_decay),
+        lambda cell: (
+            None
+            if (cell.lr, cell.seed) == (1.0, 1)
+            else 0.1 + abs(cell.lr - 0.5) + 0.01 * cell.seed
+        ),
+    )
+    report = write_report(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {name for name in names if name.endswith((".png", ".svg"))} == {
+        "sweep.png",
+        "sweep.svg",
+    }
+    ElementTree.parse(tmp_path / "sweep.svg")
+    found = find(surveyed(tmp_path).panels[0])
+    assert found.best == (0, 1)
+    assert found.edges == []
+    assert math.isnan(found.tilt.value)
+    assert math.isnan(found.regret.value)
+    assert found.off[0].decay_kept.value > 0
+    intervals = errors_over_lr(found.panel)
+    assert intervals[1] == mean_interval([0.1, 0.11])
+    assert intervals[0].value == pytest.approx(0.355)
+    assert math.isnan(intervals[2].value)  # one seed diverged there
+    document = json.loads((tmp_path / "cells.json").read_text())
+    assert document["findings"][0]["tilt"]["value"] is None
+    assert not any("edge" in line for line in report.lines)
+
+
+def test_a_sweep_beside_a_map_has_its_own_picture(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    axes = {"AdamW": landscape.axes["AdamW"], "NDAdam": Axes((0.5, 1.0), (0.0,))}
+    fill(tmp_path, replace(landscape, axes=axes), lambda cell: 0.1 + abs(cell.lr - 0.5))
+    write_report(tmp_path)
+    assert {path.stem for path in tmp_path.glob("*.png")} == {"landscape", "knobs", "sweep"}
+    edges = find(surveyed(tmp_path).panels[1]).edges
+    assert [(edge.axis, edge.end) for edge in edges] == [("lr", "low")]

@@ -95,6 +95,15 @@ def label(value: float) -> str:
     return f"{value:.6g}"
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def tick(value: float) -> str:
+    """`value` as a picture shows it: 0, 2⁻⁷ or 0.003."""
+    text = label(value)
+    return f"2{text[2:].translate(_RAISED)}" if text.startswith("2^") else text
+
+
 def describe_axis(values: Sequence[float]) -> str:
     """The shortest text from which `parse_axis` gives `values` again.
 

@@ -1,4 +1,7 @@
-"""The pictures as files, by matplotlib: heat maps in the paper's manner, and the two knobs."""
+"""The pictures as files, by matplotlib: heat maps in the paper's manner, and the two knobs.
+
+A learning-rate sweep has no map and no second knob; `sweep_figure` draws its curve.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unyoke.study.axes import label
+from unyoke.study.axes import tick
 from unyoke.study.findings import OFF, Finding, colour_range
 from unyoke.study.statistics import Interval
 from unyoke.study.survey import Panel, Survey
+from unyoke.study.sweep_figure import draw_sweeps
 from unyoke.study.wording import difference_unit
 
 if TYPE_CHECKING:
@@ -33,11 +37,10 @@ MOST = 24
 FORMATS = ("png", "svg")
 RESOLUTION = 160
 """Dots per inch."""
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list[Path]:
-    """Draw landscape and knobs, each as PNG and SVG, into `folder`.
+    """Draw landscape and knobs of maps, and the curves of sweeps, as PNG and SVG into `folder`.
 
     Of more than `MOST` panels, those beside the best one, which has the lowest validation error.
 
@@ -49,10 +52,19 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
 
     written = []
     shown = drawn(findings)
+    maps = [finding for finding in shown if not finding.panel.is_sweep]
+    sweeps = [finding for finding in shown if finding.panel.is_sweep]
+    pictures = (
+        ("landscape", _draw_landscape, maps),
+        ("knobs", _draw_knobs, maps),
+        ("sweep", draw_sweeps, sweeps),
+    )
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}):
-        for name, draw in (("landscape", _draw_landscape), ("knobs", _draw_knobs)):
+        for name, draw, of_these in pictures:
+            if not of_these:
+                continue
             figure = Figure(layout="constrained", dpi=RESOLUTION)
-            draw(figure, survey, shown)
+            draw(figure, survey, of_these)
             for kind in FORMATS:
                 path = folder / f"{name}.{kind}"
                 metadata = {"Date": None} if kind == "svg" else {}
@@ -73,7 +85,7 @@ def drawn(findings: list[Finding]) -> list[Finding]:
 
 
 def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
-    columns = min(len(survey.landscape.axes), COLUMNS)
+    columns = min(len({finding.panel.optimizer for finding in findings}), COLUMNS)
     lines = math.ceil(len(findings) / columns)
     figure.set_layout_engine("compressed")  # for maps, whose cells are squares
     figure.set_size_inches(3.1 * columns + 0.8, 3.2 * lines)
@@ -133,8 +145,8 @@ def _draw_panel(plot: Plot, finding: Finding, low: float, high: float, scale: fl
     rows = range(0, len(positions), math.ceil(len(positions) / LABELS))
     columns = range(0, len(panel.axes.lr), math.ceil(len(panel.axes.lr) / LABELS))
     decays, rates = panel.axes.weight_decay, panel.axes.lr
-    plot.set_xticks([positions[row] for row in rows], [_tick(decays[r]) for r in rows], fontsize=7)
-    plot.set_yticks(columns, [_tick(rates[column]) for column in columns], fontsize=7)
+    plot.set_xticks([positions[row] for row in rows], [tick(decays[r]) for r in rows], fontsize=7)
+    plot.set_yticks(columns, [tick(rates[column]) for column in columns], fontsize=7)
     plot.tick_params(length=0)
     plot.spines[:].set_visible(False)
     plot.set_xlabel(f"weight decay {panel.decay_symbol}")
@@ -177,11 +189,6 @@ def _column_positions(panel: Panel) -> list[float]:
     return [
         index + (gap if value > 0 else 0.0) for index, value in enumerate(panel.axes.weight_decay)
     ]
-
-
-def _tick(value: float) -> str:
-    text = label(value)
-    return f"2{text[2:].translate(RAISED)}" if text.startswith("2^") else text
 
 
 def _draw_knobs(figure: Figure, survey: Survey, findings: list[Finding]) -> None:

@@ -47,7 +47,8 @@ class Finding:
         without_decay: of the best cell with λ = 0, where that was tried.
         gain: `error` − `without_decay`, paired over seeds; None where λ = 0 is the best or missing.
         edges: ends of the grid at which the best cell lies.
-        tilt, regret, off: as `statistics` defines them, with intervals over seeds.
+        tilt, regret, off: as `statistics` defines them, with intervals over seeds. A learning-rate
+            sweep has one knob, so no tilt and no regret.
     """
 
     panel: Panel
@@ -112,6 +113,20 @@ def _sampling_error(panel: Panel, position: Position | None) -> float:
     return float(known.mean()) if known.size else 0.0
 
 
+def errors_over_lr(panel: Panel) -> list[Interval]:
+    """The test error at each learning rate of a sweep, with its interval over seeds.
+
+    Not known where a seed diverged or none has run.
+    """
+    unknown = Interval(math.nan, math.nan, math.nan, math.nan)
+    return [
+        unknown
+        if panel.diverged[:, 0, column].any()
+        else mean_interval(_at(panel, "test_error", (0, column)))
+        for column in range(len(panel.axes.lr))
+    ]
+
+
 def _error_at(
     panel: Panel, position: Position | None, *, sampling_error: float = 0.0
 ) -> Interval | None:
@@ -133,10 +148,11 @@ def _knobs(panel: Panel) -> list[Interval]:
         report = panel.resampled("test_error", seeds)
         penalised = panel.resampled("test_error", seeds, diverged=worst)
         offs = [statistics.sensitivity(lr, choice, penalised, factor) for factor in OFF]
+        regret = statistics.one_knob_regret(choice, report)
         return np.stack(
             [
                 statistics.tilt(lr, weight_decay, choice),
-                statistics.one_knob_regret(choice, report),
+                np.full_like(regret, np.nan) if panel.is_sweep else regret,
                 *(part for off in offs for part in (off.decay_kept, off.decay_retuned)),
             ]
         )

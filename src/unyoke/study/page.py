@@ -20,9 +20,16 @@ from unyoke.study.axes import label
 from unyoke.study.commands import map_command
 from unyoke.study.comparisons import Row
 from unyoke.study.curves import Curves
-from unyoke.study.findings import Finding, colour_range, edge_text, extension, sampling_error
+from unyoke.study.findings import (
+    Finding,
+    colour_range,
+    edge_text,
+    errors_over_lr,
+    extension,
+    sampling_error,
+)
 from unyoke.study.statistics import Interval
-from unyoke.study.survey import Array, Setting, Survey
+from unyoke.study.survey import Array, Panel, Setting, Survey
 from unyoke.study.wording import (
     difference_text,
     difference_unit,
@@ -33,7 +40,7 @@ from unyoke.study.wording import (
     probability_text,
 )
 
-SCRIPTS = ("svg", "maps", "curves", "tables", "page")
+SCRIPTS = ("svg", "maps", "sweep", "curves", "tables", "page")
 
 
 def write_page(
@@ -131,6 +138,16 @@ def _cells(finding: Finding) -> dict[str, list[float | None] | list[int] | int]:
         "trainLoss": _flat(panel.mean("train_loss")),
         "ran": panel.done.sum(axis=0).ravel().tolist(),
         "lost": panel.diverged.sum(axis=0).ravel().tolist(),
+        **(_sweep(panel) if panel.is_sweep else {}),
+    }
+
+
+def _sweep(panel: Panel) -> dict[str, list[float | None]]:
+    """The ends of the interval at each learning rate of a sweep."""
+    intervals = errors_over_lr(panel)
+    return {
+        "testLow": [_rounded(each.low) for each in intervals],
+        "testHigh": [_rounded(each.high) for each in intervals],
     }
 
 

@@ -60,6 +60,11 @@ class Panel:
         return "λ′" if decay(self.optimizer).startswith("l2") else "λ"
 
     @property
+    def is_sweep(self) -> bool:
+        """Whether it has one weight decay only, so that its error is a curve over α, no map."""
+        return len(self.axes.weight_decay) == 1
+
+    @property
     def setting(self) -> Setting:
         """What all panels beside this one share."""
         return Setting(self.schedule, self.updates, self.batch_size)

@@ -47,17 +47,20 @@ def edges(choice: Array, weight_decay: tuple[float, ...]) -> list[Edge]:
     """The ends of the grid at which the best cell lies.
 
     λ = 0 counts as an end, because smaller decays than the smallest of the grid were not tried;
-    the smallest λ above 0 does not where λ = 0 was tried beside it.
+    the smallest λ above 0 does not where λ = 0 was tried beside it. An axis of one value was fixed
+    and not searched, so it has no ends.
     """
     best = best_cell(choice)
     if best is None:
         return []
     row, column = best
     found: list[Edge] = []
-    if column == 0:
+    if choice.shape[1] > 1 and column == 0:
         found.append(Edge("lr", "low"))
-    if column == choice.shape[1] - 1:
+    if choice.shape[1] > 1 and column == choice.shape[1] - 1:
         found.append(Edge("lr", "high"))
+    if choice.shape[0] == 1:
+        return found
     if row == 0:
         found.append(Edge("weight_decay", "zero" if weight_decay[0] == 0 else "low"))
     if row == choice.shape[0] - 1 and weight_decay[row] > 0:
@@ -74,10 +77,12 @@ def tilt(lr: Axis, weight_decay: Axis, error: Array) -> Array:
     over the cells with λ > 0. For a quadratic basin E = ½(x − x*)ᵀH(x − x*) that is −H_al/H_ll,
     the slope of the line of the best λ for each α: 0 where the knobs are independent, −1 where
     only the product α·λ matters. It is the same for any scale and origin of the error. NaN where
-    fewer than two learning rates have a share in the basin.
+    fewer than two learning rates have a share in the basin, or fewer than two λ > 0 were tried.
     """
     decays = np.asarray(weight_decay)
     rows = decays > 0
+    if rows.sum() < 2:
+        return np.full(error.shape[:-2], np.nan)
     known = error[..., rows, :]
     a, l = np.broadcast_arrays(np.log2(lr)[None, :], np.log2(decays[rows])[:, None])  # noqa: E741
     weights = _share_in_basin(known.reshape(*known.shape[:-2], -1))

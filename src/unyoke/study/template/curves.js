@@ -90,12 +90,14 @@ function drawPins() {
   }
   for (const svg of document.querySelectorAll(".map svg")) {
     for (const { panel, column, row, line } of chosen.filter(({ panel }) => panel === svg.panel)) {
-      const at = mapLayout(panel), inset = Math.min(1.5, at.side / 8);
-      const box = { x: at.x(column) + inset, y: at.y(row) + inset, class: "pin", rx: 2,
-        width: at.side - 2 * inset, height: at.side - 2 * inset };
+      const cell = square(svg, column, row);
+      const read = (side) => Number(cell.getAttribute(side));
+      const side = read("width"), inset = isSweep(panel) ? 0 : Math.min(1.5, side / 8);
+      const box = { x: read("x") + inset, y: read("y") + inset, class: "pin", rx: read("rx"),
+        width: side - 2 * inset, height: side - 2 * inset };
       svg.append(shape("rect", { ...box, stroke: "#fff", "stroke-width": 4 }),
         shape("rect", { ...box, stroke: LINES[line][0], "stroke-width": 2.5 }));
-      square(svg, column, row).setAttribute("aria-selected", "true");
+      cell.setAttribute("aria-selected", "true");
     }
   }
 }

@@ -104,6 +104,15 @@ function show(setting) {
   drawKnobs(panels);
 }
 
+// What speaks of maps is for those with maps, what speaks of sweeps for those with sweeps.
+function chooseWords() {
+  const maps = DATA.panels.some((panel) => !isSweep(panel));
+  const sweeps = DATA.panels.some(isSweep);
+  for (const node of document.querySelectorAll(".of-maps")) node.hidden = !maps;
+  for (const node of document.querySelectorAll(".of-sweeps")) node.hidden = !sweeps;
+  if (!maps) document.querySelector("h1").textContent = "Error over learning rate";
+}
+
 function drawMaps(panels) {
   const section = document.getElementById("maps");
   const several = DATA.settings.length > 1;
@@ -113,17 +122,18 @@ function drawMaps(panels) {
       tabs.find((tab) => tab.getAttribute("aria-selected") === "true").id).join(" "));
   }
   section.replaceChildren(element("div", { class: "maps" }, ...panels.map((panel) => {
-    const svg = drawMap(panel);
+    const svg = isSweep(panel) ? drawSweep(panel) : drawMap(panel);
     const name = several ? `${panel.title}, ${DATA.settings[panel.setting].text}` : panel.title;
     const caption = panel.edges.length ? `Edge: ${panel.edges.join("; ")}.` : "";
     return element("figure", { class: "map" }, element("div", { class: "heading" },
-      element("h3", {}, panel.title), saveButton(() => svg, name, true)), svg,
+      element("h3", {}, panel.title), saveButton(() => svg, name, !isSweep(panel))), svg,
     element("figcaption", {}, caption));
   })));
 }
 
 document.head.append(element("style", {}, FIGURE_STYLE));
 document.getElementById("patterns").append(hatching());
+chooseWords();
 describe();
 makeTabs();
 drawLegend();

@@ -53,7 +53,10 @@ function drawOverview(show) {
   }));
 }
 
-function drawKnobs(panels) {
+function drawKnobs(all) {
+  const panels = all.filter((panel) => !isSweep(panel));
+  document.getElementById("knobs").replaceChildren();
+  if (panels.length === 0) return;
   const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
   const scale = DATA.unit === "%" ? 100 : 1;
   const titles = [["Basin tilt", ["tilt"], 1], [`One-knob regret${unit}`, ["regret"], scale],
