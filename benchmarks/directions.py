@@ -19,7 +19,7 @@ import unyoke
 from unyoke.bench import cases
 from unyoke.bench.report import seconds_as_text
 from unyoke.bench.timing import alternate
-from unyoke.counterparts import FORMS, Form
+from unyoke.interchange.counterparts import FORMS, Form
 
 SHAPES = {
     "six small": cases.mlp_shapes(),

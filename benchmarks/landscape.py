@@ -41,12 +41,13 @@ from torch.nn import functional
 
 import unyoke
 from unyoke import schedules
-from unyoke.study import driver, request
-from unyoke.study.digits import digits
-from unyoke.study.landscape import Cell
-from unyoke.study.ledger import Count, Ledger
-from unyoke.study.outcome import Outcome
-from unyoke.study.training import HUGE, look_updates
+from unyoke.study.landscape.landscape import Cell
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.ledger import Count, Ledger
+from unyoke.study.planning import request
+from unyoke.study.running import driver
+from unyoke.study.tasks.digits import digits
+from unyoke.study.training.training import HUGE, look_updates
 
 Samples = tuple[Tensor, Tensor]
 

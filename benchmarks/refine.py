@@ -3,9 +3,9 @@
 The default landscape of one optimizer (9 × 9 cells of scikit-learn's digits, 150 updates) is
 trained with many seeds. They are divided into groups of three: each group is a map of its own, as
 `unyoke map` makes it, once whole and once refined. A refined map trains only the cells that
-`unyoke.study.refine` asks for, with the same outcomes. The best cell of each is chosen by its mean
-validation error over the group's seeds, and judged by its mean test error over all the seeds, those
-of the other groups too, so that luck in choosing does not count.
+`unyoke.study.running.refine` asks for, with the same outcomes. The best cell of each is chosen by
+its mean validation error over the group's seeds, and judged by its mean test error over all the
+seeds, those of the other groups too, so that luck in choosing does not count.
 
     python benchmarks/refine.py [--groups 8] [--optimizers AdamW,SGD]
 """
@@ -21,11 +21,12 @@ from collections.abc import Mapping
 import torch
 
 import unyoke
-from unyoke.study import refine, request
-from unyoke.study.landscape import Cell, Landscape
-from unyoke.study.outcome import Outcome
-from unyoke.study.tasks import load
-from unyoke.study.training import train_together
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.planning import request
+from unyoke.study.running import refine
+from unyoke.study.tasks.registry import load
+from unyoke.study.training.training import train_together
 
 SEEDS = 3  # of one map
 Outcomes = Mapping[Cell, Outcome]

@@ -21,10 +21,10 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from unyoke.study.axes import parse_axis
-from unyoke.study.landscape import Axes, Cell, Landscape, TaskReference
-from unyoke.study.ledger import Ledger
-from unyoke.study.outcome import CurvePoint, Outcome
+from unyoke.study.landscape.axes import parse_axis
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape, TaskReference
+from unyoke.study.landscape.outcome import CurvePoint, Outcome
+from unyoke.study.ledger.ledger import Ledger
 
 OPTIMIZERS = ("Adam", "AdamW", "SGD", "SGDW", "LionW", "NAdamW", "AMSGradW", "RMSpropW")
 TURN = """<script>

@@ -206,7 +206,7 @@ def test_workers_are_on_their_way_before_the_command_imports_torch() -> None:
     script = """
 import sys
 from unyoke.cli import main
-from unyoke.study import workers
+from unyoke.study.running import workers
 workers.start_server = lambda: print("torch" in sys.modules)
 main(["map", "--task", "nowhere.py:task"])
 """

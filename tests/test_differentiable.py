@@ -9,7 +9,7 @@ import torch
 
 import unyoke
 from unyoke import decays, directions, schedules
-from unyoke.update import combine
+from unyoke.equation import combine
 
 UPDATES = 4
 SETTINGS = {

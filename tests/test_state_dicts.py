@@ -19,7 +19,7 @@ from torch.distributed.checkpoint import state_dict as dcp
 
 import unyoke
 from unyoke import schedules
-from unyoke.counterparts import form_of
+from unyoke.interchange.counterparts import form_of
 
 
 def through_a_file(state_dict: Any) -> Any:

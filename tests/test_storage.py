@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import unyoke
-from unyoke import formats, primitives, storage
+from unyoke import primitives
+from unyoke.storage import encodings, formats
 
 N = 1 << 16
 OCTAVES = {"signed": 16, "unsigned": 22}
@@ -19,12 +20,12 @@ OCTAVES = {"signed": 16, "unsigned": 22}
 
 def signed(value: Any, inverse: Any, random: torch.Tensor) -> torch.Tensor:
     """The code as it is read again from memory."""
-    return storage.encode_signed(value, inverse, random).to(torch.int8).to(torch.int32)
+    return encodings.encode_signed(value, inverse, random).to(torch.int8).to(torch.int32)
 
 
 CODES: dict[str, tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor], int]] = {
-    "signed": (signed, storage.decode_signed, 127),
-    "unsigned": (storage.encode_unsigned, storage.decode_unsigned, 255),
+    "signed": (signed, encodings.decode_signed, 127),
+    "unsigned": (encodings.encode_unsigned, encodings.decode_unsigned, 255),
 }
 FORMATS = [torch.float32, torch.bfloat16, "int8"]
 NARROW = (torch.bfloat16, torch.int8, torch.uint8)
@@ -32,7 +33,7 @@ HALF = torch.tensor(1 << 19, dtype=torch.int32)
 
 
 def words(seed: int = 1, n: int = N) -> torch.Tensor:
-    return storage.noise(seed, torch.arange(n, dtype=torch.int32))
+    return encodings.noise(seed, torch.arange(n, dtype=torch.int32))
 
 
 def assert_unbiased(drawn: torch.Tensor, low: float, high: float, expected: float) -> None:
@@ -57,13 +58,13 @@ class TestNoise:
             x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
             x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B) + np.uint32(key)
             x ^= x >> np.uint32(16)
-        found = storage.mixed(primitives.int32(key), torch.from_numpy(index.view(np.int32)))
+        found = encodings.mixed(primitives.int32(key), torch.from_numpy(index.view(np.int32)))
         np.testing.assert_array_equal(found.numpy().view(np.uint32), x)
 
     def test_gives_every_number_to_one_place(self) -> None:
         """Backwards to where it came from, by the factors' inverses modulo 2^32."""
         index = np.arange(-(1 << 31), 1 << 31, 65537, dtype=np.int64).astype(np.int32)
-        x = storage.scrambled(torch.from_numpy(index)).numpy().view(np.uint32)
+        x = encodings.scrambled(torch.from_numpy(index)).numpy().view(np.uint32)
         with np.errstate(over="ignore"):
             for factor in (0x846CA68B, 0x297A2D39):
                 x = x * np.uint32(pow(factor, -1, 1 << 32))
@@ -71,7 +72,7 @@ class TestNoise:
         np.testing.assert_array_equal(x.view(np.int32), index)
 
     def test_of_numbers_is_that_of_tensors(self) -> None:
-        assert words(7, 50).tolist() == [storage.noise(7, index) for index in range(50)]
+        assert words(7, 50).tolist() == [encodings.noise(7, index) for index in range(50)]
 
     @pytest.mark.parametrize("distance", [*range(1, 9), 100, 128, 1000, 4096, 32768, 1 << 24])
     @pytest.mark.parametrize(("one", "other"), [("m", "m"), ("v", "v"), ("m", "v")])
@@ -81,10 +82,10 @@ class TestNoise:
         By chance 1 in 10⁷ of such sums is above the limit.
         """
         count = 1 << 18
-        take = {"m": storage.upper_bits, "v": storage.lower_bits}
+        take = {"m": encodings.upper_bits, "v": encodings.lower_bits}
         index = torch.arange(count, dtype=torch.int32)
-        first = take[one](storage.noise(5, index), 20) >> 16
-        second = take[other](storage.noise(5, index + distance), 20) >> 16
+        first = take[one](encodings.noise(5, index), 20) >> 16
+        second = take[other](encodings.noise(5, index + distance), 20) >> 16
         cells = torch.bincount(16 * first + second, minlength=256).double()
         assert float((cells - count / 256).square().sum() / (count / 256)) < 255 + 6 * 22.6
 
@@ -109,9 +110,9 @@ class TestNoise:
     def test_chance_is_fine_near_zero(self) -> None:
         """A chance of 1e-8 is a multiple of the smallest uniform number but one in thousands."""
         fine = torch.arange(4096, dtype=torch.int32) << 8
-        uniform = storage.chance(torch.zeros_like(fine), fine)
+        uniform = encodings.chance(torch.zeros_like(fine), fine)
         np.testing.assert_array_equal(uniform.double().numpy(), np.arange(4096) * 2.0**-48)
-        largest = storage.chance(torch.tensor(-1, dtype=torch.int32), torch.tensor(-1).int())
+        largest = encodings.chance(torch.tensor(-1, dtype=torch.int32), torch.tensor(-1).int())
         assert largest.item() <= 1
 
 
@@ -119,8 +120,8 @@ class TestBfloat16:
     @pytest.mark.parametrize("value", [1.001, -1.001, 1.0077, 3e-5, -2.1e20, 1.2e-39])
     def test_is_right_in_the_mean_and_the_variance(self, value: float) -> None:
         x = torch.full((N,), value)
-        drawn = storage.decode_bfloat16(
-            storage.encode_bfloat16(x, storage.upper_bits(words(), 16))
+        drawn = encodings.decode_bfloat16(
+            encodings.encode_bfloat16(x, encodings.upper_bits(words(), 16))
         ).double()
         exact = x[0].item()
         low, high = sorted(set(drawn.tolist()))
@@ -129,17 +130,17 @@ class TestBfloat16:
 
     def test_leaves_its_own_numbers_alone(self) -> None:
         codes = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32)
-        values = storage.decode_bfloat16(codes)
+        values = encodings.decode_bfloat16(codes)
         finite = values.isfinite()
-        back = storage.encode_bfloat16(values, storage.lower_bits(words(2, len(codes)), 16))
+        back = encodings.encode_bfloat16(values, encodings.lower_bits(words(2, len(codes)), 16))
         torch.testing.assert_close(back[finite], codes[finite], rtol=0, atol=0)
-        again = storage.decode_bfloat16(back)
+        again = encodings.decode_bfloat16(back)
         assert torch.equal(again.isnan(), values.isnan())
         assert torch.equal(again[values.isinf()], values[values.isinf()])
 
     def test_to_nearest_is_torch_s(self) -> None:
         x = torch.cat([torch.randn(10000), torch.tensor([1 + 2.0**-8, 1 + 3 * 2.0**-8, 0.0])])
-        found = storage.decode_bfloat16(storage.encode_bfloat16(x, storage.to_nearest(x)))
+        found = encodings.decode_bfloat16(encodings.encode_bfloat16(x, encodings.to_nearest(x)))
         assert torch.equal(found, x.bfloat16().float())
 
 
@@ -169,7 +170,10 @@ class TestEightBits:
             low, high = levels[place].item(), levels[place + 1].item()
             for part in (0.1, 0.5, 0.9):
                 x = torch.tensor(low + part * (high - low))
-                for bits in (storage.upper_bits(words(5), 20), storage.lower_bits(words(5), 20)):
+                for bits in (
+                    encodings.upper_bits(words(5), 20),
+                    encodings.lower_bits(words(5), 20),
+                ):
                     drawn = decode(encode(x, one, bits), one)
                     assert_unbiased(drawn, low, high, x.item())
 
@@ -178,7 +182,7 @@ class TestEightBits:
         encode, decode, _ = CODES[code]
         octaves = OCTAVES[code]
         x = 2 ** torch.linspace(-octaves, -1.2, N)
-        error = (decode(encode(x, 1.0, storage.upper_bits(words(), 20)), 1.0) - x).abs()
+        error = (decode(encode(x, 1.0, encodings.upper_bits(words(), 20)), 1.0) - x).abs()
         upper, finer = x >= 2.0**-10, 16 if code == "unsigned" else 8
         assert (error <= (x + 2.0**-octaves) / 8 * 1.001).all()
         assert (error[upper] <= (x[upper] + 2.0**-octaves) / finer * 1.001).all()
@@ -188,7 +192,7 @@ class TestEightBits:
     def test_no_magnitude_leaves_the_eight_bits(self, code: str) -> None:
         encode, decode, top = CODES[code]
         x = torch.tensor(np.geomspace(1e-30, 1e37, 30011), dtype=torch.float32)
-        scale = storage.block_scale(x)
+        scale = encodings.block_scale(x)
         assert (torch.frexp(scale)[0] == 0.5).all()  # powers of two
         codes = encode(x, 1 / scale, torch.tensor((1 << 20) - 1, dtype=torch.int32))
         assert codes.max() <= top
@@ -198,16 +202,16 @@ class TestEightBits:
 
     def test_nan_and_infinity_spoil_their_block(self, code: str) -> None:
         for bad in (torch.nan, torch.inf, -torch.inf, 3e38):
-            assert storage.block_scale(torch.tensor(abs(bad))).isnan()
+            assert encodings.block_scale(torch.tensor(abs(bad))).isnan()
 
 
 def test_a_second_moment_is_never_stored_as_zero() -> None:
     x = torch.tensor([0.0, 1e-45, 1e-38, 1e-30, 1e-20, 1e-10, 1.0])
-    codes = storage.encode_unsigned(x, 1.0, torch.tensor(0, dtype=torch.int32))
+    codes = encodings.encode_unsigned(x, 1.0, torch.tensor(0, dtype=torch.int32))
     assert codes[0] == 0
     assert (codes[1:] > 0).all()
     for scale in (2.0**-99, 1.0):
-        assert storage.decode_unsigned(torch.tensor(1, dtype=torch.int32), scale) > 1e-38
+        assert encodings.decode_unsigned(torch.tensor(1, dtype=torch.int32), scale) > 1e-38
 
 
 def test_the_smallest_first_moment_is_below_the_smallest_root_of_a_second() -> None:
@@ -230,8 +234,8 @@ class TestWeights:
         θ = torch.randn(4000).to(dtype).float()
         delta = (strength * θ.double()).float()
         exact = θ.double() - delta.double()
-        low = storage.subtract_stochastic(θ, delta, unit, torch.ones_like(θ)).double()
-        high = storage.subtract_stochastic(θ, delta, unit, torch.zeros_like(θ)).double()
+        low = encodings.subtract_stochastic(θ, delta, unit, torch.ones_like(θ)).double()
+        high = encodings.subtract_stochastic(θ, delta, unit, torch.zeros_like(θ)).double()
         for bound in (low, high):
             assert torch.equal(bound, bound.to(dtype).double())
         chance = (exact - low) / (high - low)
@@ -239,7 +243,7 @@ class TestWeights:
         inside = (chance > 0) & (chance < 0.999)
         for factor, expected in ((1 - 1e-5, high), (1 + 1e-5, low)):
             uniform = (chance * factor).float()
-            found = storage.subtract_stochastic(θ, delta, unit, uniform).double()
+            found = encodings.subtract_stochastic(θ, delta, unit, uniform).double()
             assert torch.equal(found[inside], expected[inside])
 
     @pytest.mark.parametrize("value", [1.0, -1.0, 1.5, -0.75])
@@ -250,8 +254,8 @@ class TestWeights:
     ) -> None:
         gap = torch.finfo(dtype).eps / 2
         θ = torch.full((N,), value)
-        uniform = storage.chance(words(8), words(9))
-        drawn = storage.subtract_stochastic(θ, torch.tensor(part * gap), unit, uniform).double()
+        uniform = encodings.chance(words(8), words(9))
+        drawn = encodings.subtract_stochastic(θ, torch.tensor(part * gap), unit, uniform).double()
         exact = value - float(np.float32(part * gap))
         low, high = sorted(set(drawn.tolist()))
         assert low < exact < high
@@ -261,7 +265,7 @@ class TestWeights:
     @pytest.mark.parametrize("unit", [1, 0x10000])
     def test_stochastic_keeps_what_is_not_a_number(self, bad: float, unit: int) -> None:
         θ = torch.tensor([bad])
-        found = storage.subtract_stochastic(θ, torch.zeros(1), unit, torch.zeros(1))
+        found = encodings.subtract_stochastic(θ, torch.zeros(1), unit, torch.zeros(1))
         torch.testing.assert_close(found, θ, equal_nan=True, rtol=0, atol=0)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -488,7 +492,7 @@ def test_every_direction_runs_in_every_format(direction: Any, state_dtype: Any) 
     follow(p, optimizer, range(30)), follow(q, exact, range(30))
     moved = (q - start).norm()
     assert 0 < (p - q).norm() / moved < 0.25
-    kept = [x for name, x in optimizer.state[p].items() if x.numel() >= storage.SMALL]
+    kept = [x for name, x in optimizer.state[p].items() if x.numel() >= encodings.SMALL]
     assert kept
     assert all(x.dtype in NARROW for x in kept)
 
@@ -532,8 +536,8 @@ class TestCheckpoint:
         assert "compensation" not in resumed.state[q]
         for name in ("exp_avg", "exp_avg_sq"):
             before, after = values(p, optimizer, name), values(q, resumed, name)
-            blocks = before.abs().view(-1, storage.BLOCK)
-            error = (before - after).abs().view(-1, storage.BLOCK)
+            blocks = before.abs().view(-1, encodings.BLOCK)
+            error = (before - after).abs().view(-1, encodings.BLOCK)
             assert (error <= blocks / 15 + blocks.amax(1, keepdim=True) * 2e-4).all()
         follow(q, resumed, range(3))
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unyoke import decays, directions, groups, optimizers, schedules
-    from unyoke.convert import from_torch, to_torch
     from unyoke.decays import normalized, timescale
-    from unyoke.decoupling import decouple
+    from unyoke.interchange.convert import from_torch, to_torch
+    from unyoke.interchange.decoupling import decouple
     from unyoke.optimizer import Optimizer
     from unyoke.optimizers import (
         SGD,
@@ -93,12 +93,12 @@ _MODULES = {"decays", "directions", "groups", "optimizers", "schedules"}
 
 _HOMES = {
     "Optimizer": "unyoke.optimizer",
-    "decouple": "unyoke.decoupling",
-    "from_torch": "unyoke.convert",
+    "decouple": "unyoke.interchange.decoupling",
+    "from_torch": "unyoke.interchange.convert",
     "normalized": "unyoke.decays",
     "release": "unyoke.releasing",
     "timescale": "unyoke.decays",
-    "to_torch": "unyoke.convert",
+    "to_torch": "unyoke.interchange.convert",
 }
 """Where the public names are that are not optimizers."""
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unyoke import formats
-from unyoke.counterparts import Form, forms_for, known_arguments, saved_form
+from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
+from unyoke.storage import formats
 
 if TYPE_CHECKING:
+    from unyoke._step.hyperparameters import Group
     from unyoke.optimizer import Optimizer
-    from unyoke.rates import Group
 
 OWN = ("state_dtype", "rounding")
 """What a checkpoint does not decide: how this process keeps the numbers, as ``backend``."""

@@ -106,12 +106,13 @@ def map_command(
     steps of a factor 4, and AdamW=2^-10:2^-2 is for one optimizer only. λ is the paper's weight
     decay, per update and not multiplied by α.
     """
-    from unyoke.study import workers as worker_processes
+    from unyoke.study.running import workers as worker_processes
 
     if executor == "processes":
         worker_processes.start_server()  # which imports torch while this process does
-    from unyoke.study import defaults, driver, request
-    from unyoke.study.progress import ProgressBar
+    from unyoke.study.planning import defaults, request
+    from unyoke.study.running import driver
+    from unyoke.study.running.progress import ProgressBar
     from unyoke.study.statistics import require_libraries
 
     require_libraries()
@@ -149,7 +150,7 @@ def report(folder: Path) -> None:
 
 
 def _report(folder: Path) -> None:
-    from unyoke.study.report import write_report
+    from unyoke.study.report.report import write_report
 
     written = write_report(folder)
     for line in written.lines:
@@ -245,7 +246,7 @@ def show(folder: Path) -> None:
     """Tell what FOLDER's ledger asks and how far it has come."""
     import time
 
-    from unyoke.study.ledger import Ledger
+    from unyoke.study.ledger.ledger import Ledger
 
     with Ledger.open_to_read(folder) as open_ledger:
         count = open_ledger.count()
@@ -265,7 +266,7 @@ def show(folder: Path) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The new folder.")
 def merge(folders: tuple[Path, ...], out: Path) -> None:
     """Put the ledgers of FOLDERS together into a new one; they stay as they are."""
-    from unyoke.study.merge import merge
+    from unyoke.study.ledger.merge import merge
 
     merged = merge(folders, out)
     click.echo(f"{out}: {merged.done} of {merged.total} done")
@@ -282,7 +283,7 @@ def merge(folders: tuple[Path, ...], out: Path) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def export_command(folder: Path, path: Path, force: bool) -> None:
     """Write FOLDER's finished trainings for other programs."""
-    from unyoke.study.export import export
+    from unyoke.study.report.export import export
 
     click.echo(f"{path}: {export(folder, path, force=force)} trainings")
 

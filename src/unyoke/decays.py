@@ -19,9 +19,7 @@ from typing import Any
 
 import torch
 
-from unyoke.primitives import Element, where
-from unyoke.schedules import Schedule
-from unyoke.update import (
+from unyoke.equation import (
     Decay,
     Hyperparameters,
     decay,
@@ -29,6 +27,8 @@ from unyoke.update import (
     per_learning_rate,
     per_squared_rate,
 )
+from unyoke.primitives import Element, where
+from unyoke.schedules import Schedule
 
 
 @decay(kind="none")
@@ -255,7 +255,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str | Decay) -> Decay:
-    """The decay rule of that name; a :class:`~unyoke.update.Decay` is passed through.
+    """The decay rule of that name; a :class:`~unyoke.equation.Decay` is passed through.
 
     Raises:
         ValueError: no such rule; the message lists near names.

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from unyoke.rates import Group, largest, weight_decay_at
-from unyoke.update import Decay
+from unyoke._step.hyperparameters import Group, largest, weight_decay_at
+from unyoke.equation import Decay
 
 if TYPE_CHECKING:
     from unyoke.optimizer import Optimizer

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from unyoke.rates import WeightDecay, check_lr, check_weight_decay, depends_on_t
+from unyoke._step.hyperparameters import WeightDecay, check_lr, check_weight_decay, depends_on_t
 
 NORMS: tuple[type[nn.Module], ...] = (
     nn.modules.batchnorm._NormBase,  # every batch and instance norm, synchronized ones included

@@ -14,10 +14,10 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
-from unyoke import backends, counters, decays, directions, formats, membership
-from unyoke.capturable import OnDevice, amp_on_device, verdict
-from unyoke.formats import Rounding, StateDtype
-from unyoke.rates import (
+from unyoke import backends, decays, directions
+from unyoke._step import counters, group_checks
+from unyoke._step.device import OnDevice, amp_on_device, verdict
+from unyoke._step.hyperparameters import (
     Group,
     WeightDecay,
     check_lr,
@@ -28,9 +28,11 @@ from unyoke.rates import (
     warning_if_large,
     weight_decay_at,
 )
+from unyoke._step.stepper import Stepper
+from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.schedules import Schedule
-from unyoke.stepping import Stepper
-from unyoke.update import Decay, Direction, Rule, combine
+from unyoke.storage import formats
+from unyoke.storage.formats import Rounding, StateDtype
 
 if TYPE_CHECKING:
     from unyoke.explain import Explanation
@@ -77,7 +79,7 @@ class Optimizer(torch.optim.Optimizer):
         maximize: climb instead of descending.
         differentiable: let autograd record the steps.
         capturable: keep the count of updates and all coefficients on the device, so that a CUDA
-            graph can record the step; see :mod:`unyoke.capturable`.
+            graph can record the step; see :mod:`unyoke._step.device`.
         hyperparameters: the direction's and the decay's own, such as ``betas``.
 
     Raises:
@@ -170,7 +172,7 @@ class Optimizer(torch.optim.Optimizer):
             group["state_dtype"] = formats.check_state_dtype(group["state_dtype"])
         group.setdefault("decay", self.defaults["decay"])
         rule = self.rule(group)
-        membership.check_keys(rule, group)
+        group_checks.check_keys(rule, group)
         full = {**rule.defaults, **self.defaults, **group}
         self._on_device.count(self.param_groups)
         updates = self.param_groups[0]["updates"] if self.param_groups else 0
@@ -187,8 +189,8 @@ class Optimizer(torch.optim.Optimizer):
         }
         super().add_param_group(group)
         group = self.param_groups[-1]
-        membership.drop_repeats(group)
-        objection = membership.objection(rule, group)
+        group_checks.drop_repeats(group)
+        objection = group_checks.objection(rule, group)
         if objection is not None:
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from unyoke._step.hyperparameters import rate
+from unyoke._step.plan import Plan
 from unyoke.optimizer import Optimizer
-from unyoke.plan import Plan
-from unyoke.rates import rate
 
 GONE = (
     "this gradient was released: unyoke.release() applied it in the backward pass and freed it. So "

@@ -10,7 +10,7 @@ import torch
 
 import unyoke
 from unyoke import decays, directions
-from unyoke.update import combine
+from unyoke.equation import combine
 
 Make = Callable[[torch.Generator, torch.dtype], torch.Tensor]
 

@@ -9,7 +9,7 @@ import torch
 from following_backends import assert_same_bits, everything, exact_root, trajectory
 
 import unyoke
-from unyoke import formats
+from unyoke.storage import formats
 
 # Under SMALL elements state stays plain; blocks that are whole, cut off, and cut by a chunk's end.
 SHAPES = [(3, 5), (4096,), (70_001,), (100, 130)]

@@ -25,8 +25,8 @@ from following_backends import (
 import unyoke
 from unyoke import decays, directions
 from unyoke.backends.cpu.layout import DTYPES
+from unyoke.equation import direction
 from unyoke.primitives import Element, absolute, maximum, sign, sqrt, where
-from unyoke.update import direction
 
 SETTINGS: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.004}
 # Compiling takes half a second for each rule and dtype. So every direction goes with one decay and

@@ -10,7 +10,7 @@ import torch
 from following_backends import normal
 
 import unyoke
-from unyoke.backends.cpu import objects
+from unyoke.backends._native import tensor_layout
 
 Tensors = tuple[torch.nn.Parameter, torch.Tensor]
 CANARY = 7.0
@@ -125,7 +125,7 @@ def test_complex_weights_go_to_eager(dtype: torch.dtype) -> None:
 @pytest.fixture(params=["compiled code asks", "Python asks"])
 def _who_asks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "Python asks":
-        monkeypatch.setattr(objects, "places", lambda: None)
+        monkeypatch.setattr(tensor_layout, "places", lambda: None)
 
 
 @pytest.mark.usefixtures("_who_asks")
@@ -138,7 +138,7 @@ class TestBetweenSteps:
         optimizer = unyoke.SGDW(weights, lr=0.1, weight_decay=0.004, backend="cpu")
         for _ in range(3):
             self.step(weights, optimizer)
-        assert (optimizer._stepper.repetition is not None) == (objects.places() is not None)
+        assert (optimizer._stepper.repetition is not None) == (tensor_layout.places() is not None)
         with torch.no_grad():
             for weight in weights:
                 optimizer.state[weight]["momentum_buffer"].fill_(0.1)

@@ -21,11 +21,12 @@ import torch
 from following_backends import everything, normal
 
 import unyoke
-from unyoke.backends.cpu import pool, team
+from unyoke.backends.cpu import threads as team
+from unyoke.backends.cpu import workers
 from unyoke.backends.cpu.kernels import fingerprint
 from unyoke.primitives import exp, sqrt
 
-LARGE = 3 * pool.WORTH_WAKING + 12_345
+LARGE = 3 * workers.WORTH_WAKING + 12_345
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def threads() -> Iterator[Any]:
 def lent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every way to have threads; own ones serve where torch does not lend its."""
     if request.param == "own threads":
-        monkeypatch.setattr(pool, "_is_first_process", False)
+        monkeypatch.setattr(workers, "_is_first_process", False)
     elif team.team() is None:
         pytest.skip("this torch has no OpenMP of GNU's kind")
 
@@ -82,8 +83,8 @@ print([backend.name for backend, _ in plan.shares])
 """
 
 
-def shares(sizes: Any) -> pool.Shares:
-    return pool.Shares(np.array(sizes, dtype=np.int64), SimpleNamespace(address=0), 0)
+def shares(sizes: Any) -> workers.Shares:
+    return workers.Shares(np.array(sizes, dtype=np.int64), SimpleNamespace(address=0), 0)
 
 
 class TestThreads:
@@ -98,7 +99,7 @@ class TestThreads:
             assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
 
     def test_all_chunks_are_shared_out_once(self) -> None:
-        sizes = [5, pool.SHARE, 1, 7, 3 * pool.SHARE, *[100] * 9000]
+        sizes = [5, workers.SHARE, 1, 7, 3 * workers.SHARE, *[100] * 9000]
         cuts = shares(sizes)._cuts
         assert cuts[0] == 0
         assert cuts[-1] == len(sizes)
@@ -106,7 +107,7 @@ class TestThreads:
         assert len(cuts) > 3
 
     def test_two_chunks_are_two_shares(self) -> None:
-        assert shares([pool.SHARE, pool.SHARE])._cuts == [0, 1, 2]
+        assert shares([workers.SHARE, workers.SHARE])._cuts == [0, 1, 2]
 
     def test_nothing_to_do_is_no_share(self) -> None:
         assert shares([])._cuts == [0]
@@ -143,7 +144,7 @@ class TestThreads:
                 raise ZeroDivisionError
             threading.Event().wait(0.02)
 
-        failing = shares([pool.SHARE] * 64)
+        failing = shares([workers.SHARE] * 64)
         failing._kernel = fail
         with pytest.raises(ZeroDivisionError):
             failing._run_on_own_threads(threads=2)

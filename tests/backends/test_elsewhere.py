@@ -8,10 +8,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unyoke import backends, decays, directions, formats
+from unyoke import backends, decays, directions
 from unyoke.backends import Work
-from unyoke.formats import Rounding, StateDtype
-from unyoke.update import combine
+from unyoke.equation import combine
+from unyoke.storage import formats
+from unyoke.storage.formats import Rounding, StateDtype
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

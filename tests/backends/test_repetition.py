@@ -16,11 +16,11 @@ from following_backends import assert_same_bits, everything, normal
 
 import unyoke
 from unyoke import backends
-from unyoke.backends.cpu import objects
-from unyoke.backends.watch import Scene
-from unyoke.foresight import Foresight
-from unyoke.repetition import Repetition
-from unyoke.update import direction
+from unyoke._step.foresight import Foresight
+from unyoke._step.replay import Repetition
+from unyoke.backends._native import tensor_layout
+from unyoke.backends.guards import Scene
+from unyoke.equation import direction
 
 SHORT = 4
 """Updates after which a step is made in the short way."""
@@ -32,7 +32,7 @@ ROUNDED_AT_RANDOM = {"rounding": "stochastic"}
 
 @pytest.fixture(autouse=True)
 def _only_where_it_can() -> None:
-    if objects.places() is None:
+    if tensor_layout.places() is None:
         pytest.skip("compiled code cannot look into Python's objects here")
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from unyoke import backends
-from unyoke.backends.cpu import objects
-from unyoke.backends.cpu.watch import Question, can_ask
-from unyoke.backends.watch import Contents, Entry, Scene
+from unyoke.backends._native import tensor_layout
+from unyoke.backends._native.guard_check import Question, can_ask
+from unyoke.backends.guards import Contents, Entry, Scene
 
 Ask = Callable[[Scene], Callable[[], bool]]
 
@@ -21,7 +21,7 @@ def in_python(scene: Scene) -> Callable[[], bool]:
 
 
 def compiled(scene: Scene) -> Callable[[], bool]:
-    if objects.places() is None:
+    if tensor_layout.places() is None:
         pytest.skip("compiled code cannot look into Python's objects here")
     question = Question(scene, [])
     return lambda: not question.changed()
@@ -153,7 +153,7 @@ def test_an_empty_scene_holds(ask: Ask) -> None:
 
 def test_compiled_code_asks_other_questions_too() -> None:
     """Each says with 1 that something has changed."""
-    if objects.places() is None:
+    if tensor_layout.places() is None:
         pytest.skip("compiled code cannot look into Python's objects here")
     group = Group()
     inner = Question(group.scene(), [])
@@ -167,7 +167,7 @@ def test_compiled_code_asks_other_questions_too() -> None:
 def test_compiled_code_asks_where_it_can() -> None:
     """A slip there would only cost time, so nobody would notice."""
     scene = Group().scene()
-    assert objects.places() is not None
+    assert tensor_layout.places() is not None
     assert can_ask(scene)
     assert isinstance(backends.question(scene, []), Question)
     assert backends.question(Scene([Contents((), [])]), []) is None

@@ -22,12 +22,12 @@ from unyoke.study.claims.request import Needed, Request
 from unyoke.study.claims.run import Crew
 from unyoke.study.claims.verdicts import Row, judge
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes, Cell
-from unyoke.study.ledger import FILE_NAME, Ledger
-from unyoke.study.outcome import CurvePoint, Outcome
+from unyoke.study.landscape.landscape import Axes, Cell
+from unyoke.study.landscape.outcome import CurvePoint, Outcome
+from unyoke.study.ledger.ledger import FILE_NAME, Ledger
+from unyoke.study.report.tables import rows as table_rows
+from unyoke.study.report.tables import write_csv
 from unyoke.study.statistics import Interval
-from unyoke.study.tables import rows as table_rows
-from unyoke.study.tables import write_csv
 
 ASKED = ("knobs", "generalisation", "gain", "training-loss/main")
 
@@ -425,7 +425,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a test began to train")
 
-    monkeypatch.setattr("unyoke.study.driver.run", refuse)
+    monkeypatch.setattr("unyoke.study.running.driver.run", refuse)
     monkeypatch.setattr("unyoke.study.claims.command.estimates", lambda *_: [])
 
 

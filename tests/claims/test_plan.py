@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from unyoke.cli import main
-from unyoke.study import built_in, tasks
 from unyoke.study.claims import catalogue, paper_figures, plan, run
 from unyoke.study.claims import request as claims_request
 from unyoke.study.claims.plan import Scale
 from unyoke.study.claims.request import Request, data_folders
 from unyoke.study.errors import StudyError
+from unyoke.study.tasks import built_in, registry
 
 FASHION = built_in.BUILT_IN["fashion-mnist"]
 LAPTOP = ("digits", "fashion-mnist", "shakespeare", "breast-cancer", "diabetes")
@@ -28,7 +28,7 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(f"UNYOKE_{source}", raising=False)
     fashion = replace(built_in.FASHION_MNIST, places=())
     without = {**built_in.BUILT_IN, "fashion-mnist": replace(FASHION, source=fashion)}
-    for module in (built_in, tasks, claims_request):
+    for module in (built_in, registry, claims_request):
         monkeypatch.setattr(module, "BUILT_IN", without)
     folder = tmp_path / "text"
     folder.mkdir()

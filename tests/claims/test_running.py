@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from unyoke.cli import main
 from unyoke.study.claims import estimate, plan
 from unyoke.study.claims.request import Request
-from unyoke.study.ledger import Ledger
-from unyoke.study.merge import merge
+from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.ledger.merge import merge
 
 GAIN = ("claims", "gain", "--scale", "smoke", "--tasks", "digits", "--workers", "2")
 
@@ -61,7 +61,7 @@ def dask() -> Iterator[str]:
 def test_a_cluster_answers_the_same(
     dask: str, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unyoke.study.executors.Processes", None)  # nobody here trains
+    monkeypatch.setattr("unyoke.study.running.executors.Processes", None)  # nobody here trains
     text = ran(*GAIN, "--executor", f"dask:{dask}", "--out", str(tmp_path / "out"))
     assert "undecided at this scale" in text
     found, expected = figures(tmp_path / "out"), figures(alone)
@@ -73,7 +73,7 @@ def test_a_cluster_answers_the_same(
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_figure_by_a_cluster(dask: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unyoke.study.executors.Processes", None)
+    monkeypatch.setattr("unyoke.study.running.executors.Processes", None)
     words = ("figure", "2", "--scale", "smoke", "--executor", f"dask:{dask}")
     ran(*words, "--out", str(tmp_path))
     assert (tmp_path / "digits" / "figure-2.svg").exists()
@@ -121,7 +121,7 @@ def test_looks_do_not_grow_with_updates() -> None:
 
 
 def test_large_networks_are_timed_on_some_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unyoke.study import tasks
+    from unyoke.study.tasks import registry
 
     request = Request(Path("nowhere"), "smoke", ("digits",))
     ((_, landscape),) = request.studies({"digits": ["main"]}).landscapes.items()
@@ -130,7 +130,7 @@ def test_large_networks_are_timed_on_some_samples(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(estimate, "_backward", lambda task, samples: 10.0 * samples)
     monkeypatch.setattr(estimate, "_forward", lambda task, samples: 3.0 * samples)
     cost = estimate.cost(landscape.task, list(landscape.cells())[:1])
-    task = tasks.load(landscape.task)(0)
+    task = registry.load(landscape.task)(0)
     samples = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
     assert cost.update == pytest.approx(10.0 * task.batch_size)
     assert cost.look == pytest.approx(3.0 * samples)

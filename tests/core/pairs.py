@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unyoke import decays, directions
-from unyoke.update import combine
+from unyoke.equation import combine
 
 
 def reason_against(direction: str, decay: str) -> str | None:

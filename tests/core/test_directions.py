@@ -17,7 +17,7 @@ from pairs import ALL, PAIRS, reason_against, some_decay
 
 import unyoke
 from unyoke import decays, directions, schedules
-from unyoke.update import Part
+from unyoke.equation import Part
 
 UPDATES = 200
 # Where a share of the default is no sensible value.

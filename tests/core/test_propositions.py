@@ -9,7 +9,7 @@ from following import Array, assert_same_path, follow, no_gradient, noisy_quadra
 from following import weights as initial
 
 import unyoke
-from unyoke.update import Direction
+from unyoke.equation import Direction
 
 UPDATES = 200
 α, λ = 0.02, 0.004

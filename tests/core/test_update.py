@@ -13,7 +13,7 @@ from pairs import PAIRS
 
 import unyoke
 from unyoke import backends, decays, directions, primitives
-from unyoke.update import Decay, Direction, combine, decay, direction
+from unyoke.equation import Decay, Direction, combine, decay, direction
 
 ADAM = directions.ALL["adam"]
 

@@ -10,7 +10,7 @@ import torch
 
 import unyoke
 from unyoke import decays, directions
-from unyoke.update import combine
+from unyoke.equation import combine
 
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
 UPDATES = 4

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from unyoke import decays, directions, formats
+from unyoke import decays, directions
 from unyoke.backends.gpu import tables
 from unyoke.backends.gpu.source import Recipe
-from unyoke.update import combine
+from unyoke.equation import combine
+from unyoke.storage import formats
 
 F64, F32, F16, BF16, U8 = (
     torch.float64,

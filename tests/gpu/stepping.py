@@ -88,7 +88,7 @@ def _tensors(optimizer: unyoke.Optimizer) -> list[torch.Tensor]:
 def refusal(direction: str, decay: str) -> str | None:
     """Why a direction and a decay do not go together, or do not go element by element."""
     try:
-        rule = unyoke.update.combine(unyoke.directions.get(direction), unyoke.decays.get(decay))
+        rule = unyoke.equation.combine(unyoke.directions.get(direction), unyoke.decays.get(decay))
     except ValueError as error:
         return str(error)
     return f"{rule.name} works on whole tensors" if rule.scope == "tensor" else None

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study.landscape import Axes, Cell, Landscape, TaskReference
-from unyoke.study.ledger import Ledger
-from unyoke.study.outcome import CurvePoint, Outcome
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape, TaskReference
+from unyoke.study.landscape.outcome import CurvePoint, Outcome
+from unyoke.study.ledger.ledger import Ledger
 
 VERSIONS = '{"unyoke": "0", "torch": "0"}'
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from unyoke.study.axes import describe_axis, label, parse_axis
 from unyoke.study.errors import StudyError
+from unyoke.study.landscape.axes import describe_axis, label, parse_axis
 
 
 @pytest.mark.parametrize(

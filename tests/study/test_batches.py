@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from unyoke.study import request
-from unyoke.study.batches import ENOUGH, FIRST, LARGEST, SMALLEST, batches
-from unyoke.study.landscape import Cell, Landscape
+from unyoke.study.landscape.batches import ENOUGH, FIRST, LARGEST, SMALLEST, batches
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.planning import request
 
 
 @pytest.mark.parametrize("workers", [1, 2, 64])

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from unyoke.study.cifar import HUNDRED, TEN, FlipAndShift, normalised
 from unyoke.study.errors import StudyError
-from unyoke.study.shake_shake import ShakeShake, Skip, shake
-from unyoke.study.small_resnet import SmallResNet
-from unyoke.study.tasks import load, refer
+from unyoke.study.tasks.cifar import HUNDRED, TEN, FlipAndShift, normalised
+from unyoke.study.tasks.registry import load, refer
+from unyoke.study.tasks.shake_shake import ShakeShake, Skip, shake
+from unyoke.study.tasks.small_resnet import SmallResNet
 
 
 def records(labels: Iterable[tuple[int, ...]]) -> bytes:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study import code_digest, tasks, workers
-from unyoke.study.code_digest import of_file
 from unyoke.study.errors import StudyError
-from unyoke.study.tasks import load, refer
+from unyoke.study.ledger import code_digest
+from unyoke.study.ledger.code_digest import of_file
+from unyoke.study.running import workers
+from unyoke.study.tasks import registry
+from unyoke.study.tasks.registry import load, refer
 
 FILES = {
     "task.py": "import helper\nfrom package.models import Net\n\n\ndef task(seed): ...\n",
@@ -125,9 +127,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("directions/signs.py", True),
         ("backends/cpu/source.py", True),
         ("population/stacked.py", True),
-        ("study/training.py", True),
-        ("study/evaluation.py", True),
-        ("study/page.py", False),
+        ("study/training/training.py", True),
+        ("study/training/evaluation.py", True),
+        ("study/report/page.py", False),
         ("study/claims/verdicts.py", False),
         ("cli.py", False),
     ],
@@ -143,9 +145,9 @@ def test_all_of_unyoke_that_trains_counts_and_drawing_does_not(
 
 
 def test_what_a_file_takes_from_unyoke_counts(folder: Path, package: Path) -> None:
-    (folder / "task.py").write_text("from unyoke.study.digits import digits\n")
+    (folder / "task.py").write_text("from unyoke.study.tasks.digits import digits\n")
     before = digest(folder)
-    file = package / "study" / "digits.py"
+    file = package / "study" / "tasks" / "digits.py"
     file.write_text(f"{file.read_text()}# another line\n")
     assert digest(folder) != before
 
@@ -180,7 +182,7 @@ def test_a_worker_that_goes_on_runs_what_is_there_now(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not the helper that it imported before, from this folder or from another one."""
-    monkeypatch.setattr(tasks, "_checked", lambda name, function, seed: function(seed))
+    monkeypatch.setattr(registry, "_checked", lambda name, function, seed: function(seed))
     text = "import helper\n\n\ndef task(seed):\n    return helper.value\n"
     other = tmp_path_factory.mktemp("other")
     for place, value in ((folder, 1), (folder, 22), (other, 333), (folder, 22)):

@@ -10,10 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from unyoke.cli import main
-from unyoke.study import built_in, code_digest, defaults, request, tasks
-from unyoke.study.commands import map_command
-from unyoke.study.data import Source
 from unyoke.study.errors import StudyError
+from unyoke.study.ledger import code_digest
+from unyoke.study.planning import defaults, request
+from unyoke.study.planning.commands import map_command
+from unyoke.study.tasks import built_in, registry
+from unyoke.study.tasks.data import Source
 
 SOURCE = Source("two files", ("one", "two"), "UNYOKE_TEST_DATA", "write them", more=("three",))
 
@@ -88,16 +90,16 @@ def test_data_are_frozen_with_the_task_and_their_place_is_not(tmp_path: Path) ->
 def test_data_that_change_during_a_run_are_noticed(tmp_path: Path) -> None:
     text = tmp_path / "a.txt"
     text.write_text("some")
-    reference = tasks.refer("shakespeare", str(text))
+    reference = registry.refer("shakespeare", str(text))
     text.write_text("other")
     with pytest.raises(StudyError, match="not those that the run began with"):
-        tasks.load(reference)
+        registry.load(reference)
 
 
 @pytest.mark.parametrize("task", ["digits", "diabetes"])
 def test_a_task_without_files_takes_no_data(task: str) -> None:
     with pytest.raises(StudyError, match=r"reads no data from --data.*fashion-mnist"):
-        tasks.refer(task, "somewhere")
+        registry.refer(task, "somewhere")
 
 
 @pytest.mark.parametrize("task", built_in.BUILT_IN)

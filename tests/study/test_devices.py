@@ -10,12 +10,13 @@ import torch
 from click.testing import CliRunner
 
 from unyoke.cli import main
-from unyoke.study import tasks, workers
-from unyoke.study.devices import Mover
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell, Landscape, TaskReference
+from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
+from unyoke.study.running import workers
+from unyoke.study.tasks import registry
+from unyoke.study.tasks.devices import Mover
 
-DIGITS = tasks.refer("digits")
+DIGITS = registry.refer("digits")
 
 
 def cells(reference: TaskReference) -> list[Cell]:
@@ -41,18 +42,18 @@ def test_the_cpu_by_name_is_the_cpu() -> None:
 
 
 def test_everything_moves_and_shared_samples_once() -> None:
-    build = tasks.load(replace(DIGITS, device="meta"))
+    build = registry.load(replace(DIGITS, device="meta"))
     first, second = build(0), build(1)
     for task in (first, second):
         parts = [*task.train, *task.validation, *task.test, *task.model.parameters()]
         assert {tensor.device.type for tensor in parts} == {"meta"}
     assert first.train[0] is second.train[0]
-    assert tasks.load(DIGITS)(0).train[0].device.type == "cpu"
+    assert registry.load(DIGITS)(0).train[0].device.type == "cpu"
 
 
 def test_copies_of_many_seeds_own_data_are_let_go() -> None:
     mover = Mover("meta")
-    task = tasks.load(DIGITS)(0)
+    task = registry.load(DIGITS)(0)
     for _ in range(20):
         mover.moved(replace(task, train=(task.train[0].clone(), task.train[1].clone())))
     assert len(mover._copies) <= 12

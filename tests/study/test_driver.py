@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study import driver, request, running, workers
-from unyoke.study.batches import FIRST, batches
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell, Landscape
-from unyoke.study.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.outcome import Outcome
-from unyoke.study.training import train
+from unyoke.study.landscape.batches import FIRST, batches
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
+from unyoke.study.planning import request
+from unyoke.study.running import dispatch, driver, workers
+from unyoke.study.training.training import train
 
 WORDS = {"optimizers": "AdamW,SGD", "lr": "0.01,0.1", "weight_decay": "0,0.001", "seeds": "12"}
 
@@ -135,7 +136,7 @@ def test_a_run_records_every_cell_once_and_a_second_run_nothing(
 
 
 def test_a_worker_gives_what_this_process_gives(tmp_path: Path, small: Landscape) -> None:
-    from unyoke.study.tasks import load
+    from unyoke.study.tasks.registry import load
 
     driver.run(small, tmp_path, Seen(), workers=2)
     build = load(small.task)
@@ -164,7 +165,7 @@ def test_killed_and_run_again_no_cell_is_lost_or_doubled(
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
         query = "SELECT count(*) FROM cells WHERE state = 'claimed'"
         largest = sorted(map(len, batches(list(small.cells()), 2)))
-        in_flight = sum(largest[-2 * running.IN_FLIGHT_PER_WORKER :])
+        in_flight = sum(largest[-2 * dispatch.IN_FLIGHT_PER_WORKER :])
         assert connection.execute(query).fetchone()[0] <= in_flight
     assert 3 <= len(before) < 96
     seen = Seen()
@@ -296,7 +297,7 @@ def test_a_refined_map_leaves_cells_open_and_goes_on(tmp_path: Path, line_file: 
 def test_the_server_has_imported_what_workers_need_and_collects_garbage_again() -> None:
     with workers.worker_pool(1) as pool:
         loaded, collecting, kept = pool.submit(_state_of_a_worker).result()
-    assert {"torch._dynamo", "unyoke.study.training"} <= loaded
+    assert {"torch._dynamo", "unyoke.study.training.training"} <= loaded
     assert collecting
     assert kept > 100_000
 

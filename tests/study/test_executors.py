@@ -22,11 +22,12 @@ from test_driver import (
 )
 
 from unyoke.cli import main
-from unyoke.study import driver, executors, request, running
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell, Landscape
-from unyoke.study.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.outcome import Outcome
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
+from unyoke.study.planning import request
+from unyoke.study.running import dispatch, driver, executors
 
 
 class Watcher:
@@ -287,9 +288,9 @@ class Fragile(executors.Executor):
 
 def through(small: Landscape, folder: Path, deaths: set[int]) -> tuple[Fragile, Count]:
     executor = Fragile(deaths)
-    crew = running.Crew(executor, small.task, "auto", None, 0.0)
+    crew = dispatch.Crew(executor, small.task, "auto", None, 0.0)
     with Ledger.open_to_write(folder, small) as ledger:
-        running.Run(ledger, crew, Watcher()).through(ledger.open_cells())
+        dispatch.Run(ledger, crew, Watcher()).through(ledger.open_cells())
         return executor, ledger.count()
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from unyoke.study import fashion
 from unyoke.study.errors import StudyError
-from unyoke.study.fashion import parse_idx
-from unyoke.study.tasks import load, refer
+from unyoke.study.tasks import fashion
+from unyoke.study.tasks.fashion import parse_idx
+from unyoke.study.tasks.registry import load, refer
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from unyoke.study.landscape import Axes, Cell, Landscape, TaskReference
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape, TaskReference
 
 
 def test_cells_are_all_different_and_come_seed_by_seed(landscape: Landscape) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study.axes import label
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes, Cell, Landscape
-from unyoke.study.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.outcome import Outcome
+from unyoke.study.landscape.axes import label
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
 
 VERSIONS = '{"unyoke": "0"}'
 
@@ -242,9 +242,9 @@ def test_no_ledger_to_read(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from unyoke.study.landscape import Landscape
-from unyoke.study.ledger import Ledger
-from unyoke.study.outcome import Outcome
+from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.landscape.outcome import Outcome
 landscape = Landscape.from_json(Path(sys.argv[2]).read_text())
 with Ledger.open_to_write(Path(sys.argv[1]), landscape) as ledger:
     print("open", flush=True)

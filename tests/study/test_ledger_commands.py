@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from unyoke.cli import main
-from unyoke.study.landscape import Axes, Cell, Landscape
-from unyoke.study.ledger import FILE_NAME, Count, Ledger
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape
+from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]
 

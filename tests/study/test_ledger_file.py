@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from conftest import VERSIONS, outcome
 
-from unyoke.study import ledger_file
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell, Landscape
-from unyoke.study.ledger import FILE_NAME, LEASE, Count, Ledger
-from unyoke.study.ledger_file import migrate
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.ledger import file
+from unyoke.study.ledger.file import migrate
+from unyoke.study.ledger.ledger import FILE_NAME, LEASE, Count, Ledger
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]
 
@@ -143,7 +143,7 @@ class TestVersion1:
         self, old: Path, landscape: Landscape, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = sqlite_content(old)
-        monkeypatch.setattr("unyoke.study.ledger_file.SCHEMA_VERSION", "two words")
+        monkeypatch.setattr("unyoke.study.ledger.file.SCHEMA_VERSION", "two words")
         with closing(sqlite3.connect(old / FILE_NAME)) as connection, pytest.raises(sqlite3.Error):
             migrate(connection)
         assert sqlite_content(old) == before
@@ -203,7 +203,7 @@ class TestWriteErrors:
         def full(*arguments: object) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr(ledger_file, "insert", full)
+        monkeypatch.setattr(file, "insert", full)
         with pytest.raises(StudyError, match=r"cannot be created: .*full"):
             Ledger.open_to_write(tmp_path, landscape)
         assert not list(tmp_path.glob("*.draft*"))

@@ -15,10 +15,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from unyoke.study.landscape import Axes, Cell, Landscape
-from unyoke.study.ledger import Ledger
-from unyoke.study.outcome import Outcome
-from unyoke.study.report import write_report
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.report.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -85,7 +85,7 @@ def bowl(cell: Cell) -> float | None:
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page alone; test_report.py looks at the pictures."""
-    monkeypatch.setattr("unyoke.study.report.write_figures", lambda *_: [])
+    monkeypatch.setattr("unyoke.study.report.report.write_figures", lambda *_: [])
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from unyoke.study.landscape import Landscape
-from unyoke.study.ledger import Count
-from unyoke.study.outcome import Outcome
-from unyoke.study.progress import ProgressBar
+from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.ledger import Count
+from unyoke.study.running.progress import ProgressBar
 
 
 @pytest.mark.parametrize(("unit", "text"), [("%", "50.0 %"), ("bits", "0.5 bits")])

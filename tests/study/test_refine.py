@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from unyoke.study.landscape import Axes, Cell, Landscape
-from unyoke.study.outcome import Outcome
-from unyoke.study.refine import BREADTH, FIELD, next_cells
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.running.refine import BREADTH, FIELD, next_cells
 
 AXIS = tuple(2.0**-k for k in range(9, 0, -1))
 Error = Callable[[Cell], float | None]

@@ -15,13 +15,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from unyoke.study import curves
-from unyoke.study.axes import parse_axis
-from unyoke.study.comparisons import Row, comparisons
-from unyoke.study.curves import read_curves
 from unyoke.study.errors import StudyError
-from unyoke.study.figures import drawn
-from unyoke.study.findings import (
+from unyoke.study.landscape.axes import parse_axis
+from unyoke.study.landscape.landscape import Axes, Cell, Landscape
+from unyoke.study.landscape.outcome import CurvePoint, Outcome
+from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.report import curves
+from unyoke.study.report.comparisons import Row, comparisons
+from unyoke.study.report.curves import read_curves
+from unyoke.study.report.figures import drawn
+from unyoke.study.report.findings import (
     Finding,
     colour_range,
     edge_text,
@@ -29,13 +32,10 @@ from unyoke.study.findings import (
     extension,
     find,
 )
-from unyoke.study.landscape import Axes, Cell, Landscape
-from unyoke.study.ledger import Ledger
-from unyoke.study.outcome import CurvePoint, Outcome
-from unyoke.study.page import page_data
-from unyoke.study.report import write_report
+from unyoke.study.report.page import page_data
+from unyoke.study.report.report import write_report
+from unyoke.study.report.survey import Setting, Survey, survey
 from unyoke.study.statistics import Interval, mean_interval, paired_difference
-from unyoke.study.survey import Setting, Survey, survey
 from unyoke.study.wording import difference_text, error_text, estimate_text, interval_text
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]

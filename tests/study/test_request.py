@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from unyoke.study import defaults, request
-from unyoke.study.commands import beyond, map_command
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes, Landscape
+from unyoke.study.landscape.landscape import Axes, Landscape
+from unyoke.study.planning import defaults, request
+from unyoke.study.planning.commands import beyond, map_command
 from unyoke.study.statistics import Edge
 
 

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from unyoke.study import shakespeare
-from unyoke.study.character_models import CharacterLSTM, CharacterTransformer, causal_attention
 from unyoke.study.errors import StudyError
-from unyoke.study.shakespeare import bits_per_character, mean_cross_entropy, parse_text
-from unyoke.study.tasks import load, refer
+from unyoke.study.tasks import shakespeare
+from unyoke.study.tasks.character_models import (
+    CharacterLSTM,
+    CharacterTransformer,
+    causal_attention,
+)
+from unyoke.study.tasks.registry import load, refer
+from unyoke.study.tasks.shakespeare import bits_per_character, mean_cross_entropy, parse_text
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from unyoke.study import shipped
 from unyoke.study.errors import StudyError
+from unyoke.study.tasks import shipped
 
 TABLES = ("digits", "breast_cancer", "diabetes")
 
@@ -33,7 +33,7 @@ def test_the_numbers_are_scikit_learns_also_where_it_keeps_its_files_elsewhere(
 
 def test_scikit_learn_is_not_imported() -> None:
     names = ", ".join(f"shipped.{name}()" for name in TABLES)
-    script = f"import sys; from unyoke.study import shipped; {names}; print(*sys.modules)"
+    script = f"import sys; from unyoke.study.tasks import shipped; {names}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "sklearn" not in run.stdout.split()
 

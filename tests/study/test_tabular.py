@@ -7,8 +7,8 @@ import torch
 from sklearn import datasets
 
 from unyoke.study import Task
-from unyoke.study.tabular import breast_cancer, diabetes
-from unyoke.study.training import evaluate
+from unyoke.study.tasks.tabular import breast_cancer, diabetes
+from unyoke.study.training.training import evaluate
 
 
 @pytest.mark.parametrize(

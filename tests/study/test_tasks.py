@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from unyoke.study import Task, workers
-from unyoke.study.digits import digits
+from unyoke.study import Task
 from unyoke.study.errors import StudyError
-from unyoke.study.tasks import load, refer
+from unyoke.study.running import workers
+from unyoke.study.tasks.digits import digits
+from unyoke.study.tasks.registry import load, refer
 
 
 def one_line(error: pytest.ExceptionInfo[StudyError]) -> str:

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from unyoke import optimizers
 from unyoke.population import Population, UnstackableError, choice
-from unyoke.study import stacks
-from unyoke.study.digits import digits
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell
-from unyoke.study.outcome import Outcome
-from unyoke.study.task import Task, misclassified
-from unyoke.study.training import train, train_together
+from unyoke.study.landscape.landscape import Cell
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.tasks.digits import digits
+from unyoke.study.tasks.task import Task, misclassified
+from unyoke.study.training import stacks
+from unyoke.study.training.training import train, train_together
 
 CELL = Cell("line", "0", "AdamW", "cosine", 12, lr=0.1, weight_decay=0.01, seed=0)
 Build = Callable[[int], Task]

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from unyoke import optimizers
-from unyoke.study.defaults import OPTIMIZERS
-from unyoke.study.landscape import Cell
-from unyoke.study.task import Task
-from unyoke.study.training import SCHEDULES, evaluate, train, train_together
+from unyoke.study.landscape.landscape import Cell
+from unyoke.study.planning.defaults import OPTIMIZERS
+from unyoke.study.tasks.task import Task
+from unyoke.study.training.training import SCHEDULES, evaluate, train, train_together
 
 CELL = Cell("line", "0", "SGD", "cosine", 20, lr=0.1, weight_decay=0.0, seed=0)
 

@@ -50,7 +50,7 @@ from torch.testing._internal.common_optimizers import OptimizerErrorEnum, Optimi
 
 import unyoke
 from unyoke import backends
-from unyoke.counterparts import FORMS, NONE_HERE, Form
+from unyoke.interchange.counterparts import FORMS, NONE_HERE, Form
 
 INFOS = [info for info in optim_db if any(form.optimizer is info.optim_cls for form in FORMS)]
 Make = Callable[..., torch.optim.Optimizer]

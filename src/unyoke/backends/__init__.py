@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from unyoke.backends.base import Backend, Repeater, Work
 from unyoke.backends.compiled import Compiled
 from unyoke.backends.cpu import Cpu
-from unyoke.backends.division import Division, Share
+from unyoke.backends.dispatch import Division, Share
 from unyoke.backends.eager import Eager
 from unyoke.backends.gpu import Gpu
-from unyoke.backends.watch import Scene
+from unyoke.backends.guards import Scene
 
 if TYPE_CHECKING:
+    from unyoke.backends._native.guard_check import Question
     from unyoke.backends.cpu.series import Series
-    from unyoke.backends.cpu.watch import Question
 
 ALL: Mapping[str, Backend] = MappingProxyType(
     {part.name: part for part in (Gpu(), Cpu(), Eager(), Compiled())}
@@ -63,11 +63,11 @@ def question(scene: Scene, repeaters: Sequence[Repeater]) -> Question | None:
     """
     if ALL["cpu"].missing() is not None:
         return None
-    from unyoke.backends.cpu import watch
+    from unyoke.backends._native import guard_check
 
-    if not watch.can_ask(scene):
+    if not guard_check.can_ask(scene):
         return None
-    return watch.Question(scene, [each for one in repeaters for each in one.questions or ()])
+    return guard_check.Question(scene, [each for one in repeaters for each in one.questions or ()])
 
 
 def series(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, overload
 
 import torch
 
-from unyoke.update import Rule
+from unyoke.equation import Rule
 
 
 class Gradients(Sequence[torch.Tensor]):
@@ -65,7 +65,7 @@ class Work:
         which: per parameter the index of its set; None while there is one set.
         maximize: the gradient counts with its sign turned.
         differentiable: autograd records the update.
-        rounding: how the weights are rounded; see :mod:`unyoke.formats`.
+        rounding: how the weights are rounded; see :mod:`unyoke.storage.formats`.
         seed: of the random bits, with the two that follow.
         updates: for each set of coefficients, the number of this update, from 1.
         numbers: per parameter, a number of its own that stays the same.

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from unyoke import formats
 from unyoke.backends import sparse
 from unyoke.backends.base import Backend, Work
-from unyoke.update import Rule
+from unyoke.equation import Rule
+from unyoke.storage import formats
 
 
 class Eager(Backend):

@@ -37,7 +37,7 @@ from unyoke.directions.squares import (
     rmsprop_centered_momentum,
     rmsprop_momentum,
 )
-from unyoke.update import Direction
+from unyoke.equation import Direction
 
 ALL: Mapping[str, Direction] = MappingProxyType(
     {
@@ -78,7 +78,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str | Direction) -> Direction:
-    """The direction of that name; a :class:`~unyoke.update.Direction` is passed through.
+    """The direction of that name; a :class:`~unyoke.equation.Direction` is passed through.
 
     Raises:
         ValueError: no such direction; the message lists near names.

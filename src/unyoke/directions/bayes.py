@@ -15,8 +15,8 @@ import torch
 
 from unyoke.directions.checks import both, check_betas, check_eps, fraction, positive
 from unyoke.directions.moments import averages
+from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import Element, sqrt, where
-from unyoke.update import Hyperparameters, direction
 
 Coefficients = dict[str, Any]
 

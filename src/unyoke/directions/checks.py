@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from unyoke.update import Hyperparameters
+from unyoke.equation import Hyperparameters
 
 
 def check_betas(hyperparameters: Hyperparameters) -> None:

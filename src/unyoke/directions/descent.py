@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unyoke.directions.checks import check_momentum
+from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import Element, where
-from unyoke.update import Hyperparameters, direction
 
 Coefficients = dict[str, Any]
 

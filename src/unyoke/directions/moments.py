@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unyoke.directions.checks import both, check_adam, not_negative
+from unyoke.equation import direction
 from unyoke.primitives import Element, absolute, maximum, sqrt, where
-from unyoke.update import direction
 
 Coefficients = dict[str, Any]
 DEFAULTS = {"betas": (0.9, 0.999), "eps": 1e-8}

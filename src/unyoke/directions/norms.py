@@ -15,8 +15,8 @@ from unyoke.directions.checks import (
     positive,
 )
 from unyoke.directions.moments import DEFAULTS, adam, adam_coefficients
+from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import where
-from unyoke.update import Hyperparameters, direction
 
 Coefficients = dict[str, Any]
 

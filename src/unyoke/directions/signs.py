@@ -6,8 +6,8 @@ from typing import Any
 
 from unyoke.directions.checks import check_betas
 from unyoke.directions.moments import averages
+from unyoke.equation import direction
 from unyoke.primitives import Element, sign
-from unyoke.update import direction
 
 
 @direction(

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from unyoke.directions.checks import both, check_eps, check_momentum, fraction, not_negative
+from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import Element, absolute, sqrt
-from unyoke.update import Hyperparameters, direction
 
 Coefficients = dict[str, Any]
 

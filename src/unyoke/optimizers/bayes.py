@@ -6,8 +6,8 @@ from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
+from unyoke._step.hyperparameters import WeightDecay
 from unyoke.optimizers.named import Betas, Named, Options, Rate
-from unyoke.rates import WeightDecay
 
 
 class AdaBayes(Named, direction="adabayes"):

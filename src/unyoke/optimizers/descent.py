@@ -6,9 +6,9 @@ from typing import Any, Unpack
 
 from torch.optim.optimizer import ParamsT
 
+from unyoke._step.hyperparameters import WeightDecay
+from unyoke.equation import Direction
 from unyoke.optimizers.named import Named, Options, Rate
-from unyoke.rates import WeightDecay
-from unyoke.update import Direction
 
 
 class SGDLike(Named):

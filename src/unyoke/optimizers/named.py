@@ -9,10 +9,10 @@ from typing import Any, ClassVar, TypeAlias, TypedDict
 
 import torch
 
-from unyoke.formats import Rounding, StateDtype
+from unyoke.equation import Decay
 from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
-from unyoke.update import Decay
+from unyoke.storage.formats import Rounding, StateDtype
 
 Rate: TypeAlias = float | torch.Tensor
 Betas: TypeAlias = tuple[float, float]

@@ -6,9 +6,9 @@ from typing import Unpack
 
 from torch.optim.optimizer import ParamsT
 
+from unyoke._step.hyperparameters import WeightDecay
 from unyoke.optimizers.moments import AdamLike
 from unyoke.optimizers.named import Betas, Named, Options, Rate
-from unyoke.rates import WeightDecay
 
 
 class MuonLike(Named):

@@ -6,8 +6,8 @@ from typing import Any, Unpack
 
 from torch.optim.optimizer import ParamsT
 
+from unyoke._step.hyperparameters import WeightDecay
 from unyoke.optimizers.named import Named, Options, Rate
-from unyoke.rates import WeightDecay
 
 
 class AdagradLike(Named):

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from unyoke._step.hyperparameters import check_lr, check_weight_decay, depends_on_t, weight_decay_at
 from unyoke.decays import Normalized
-from unyoke.rates import check_lr, check_weight_decay, depends_on_t, weight_decay_at
 from unyoke.schedules import Schedule
 
 OneWeightDecay = float | Normalized | Callable[[int], float]

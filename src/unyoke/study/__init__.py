@@ -6,6 +6,6 @@ line is `unyoke map` and `unyoke report`. A user's own task is a function `seed 
 """
 
 from unyoke.study.errors import StudyError
-from unyoke.study.task import Task
+from unyoke.study.tasks.task import Task
 
 __all__ = ["StudyError", "Task"]

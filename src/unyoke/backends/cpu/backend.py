@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from unyoke.backends._native.availability import missing, unable
 from unyoke.backends.base import Backend, Work
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Cpu(Backend):
         return self.missing() or _objection(work) or unable() or _prepare(work)
 
     def missing(self) -> str | None:
-        return _missing()
+        return missing()
 
     def step(self, work: Work) -> None:
         work.cache["cpu"].run()
@@ -39,34 +38,6 @@ class Cpu(Backend):
     def repeater(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get("cpu")
         return prepared
-
-
-@functools.cache
-def _missing() -> str | None:
-    for package in ("numba", "llvmlite"):
-        if importlib.util.find_spec(package) is None:
-            return f"{package} is not installed, which compiles the update"
-    from unyoke.backends.cpu import located
-
-    try:
-        located.questions()
-    except (AttributeError, OSError) as error:
-        return f"this torch does not say where its tensors are: {error}"
-    return None
-
-
-@functools.cache
-def unable() -> str | None:
-    """Why nothing can be compiled here, found out by compiling what every kernel needs."""
-    if (missing := _missing()) is not None:
-        return missing
-    from unyoke.backends.cpu import located
-
-    try:
-        located.locate()
-    except Exception as error:  # a Numba that does not support this Python raises what it likes
-        return f"Numba cannot compile here: {error}"
-    return None
 
 
 def _objection(work: Work) -> str | None:

@@ -17,20 +17,12 @@ import numba
 import numpy as np
 import torch
 
-from unyoke import primitives, storage
-from unyoke.backends.cpu import native
+from unyoke import primitives
+from unyoke.backends._native import intrinsics
+from unyoke.backends._native.intrinsics import compiled
 from unyoke.backends.cpu.kernels import names_in
 from unyoke.backends.cpu.source import Recipe
-
-# IEEE arithmetic as it stands. No flag that lets the compiler reorder, contract or approximate, so
-# the results are eager's bit for bit; nothing is lost by it: division and root bound the speed in
-# cache (0.4 ns per element of Adam with AVX2, with any flags), memory bounds it elsewhere.
-OPTIONS: dict[str, Any] = {
-    "error_model": "numpy",
-    "fastmath": False,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,  # only compiled code calls it
-}
+from unyoke.storage import encodings
 
 
 def names(recipe: Recipe) -> dict[str, Any]:
@@ -42,17 +34,17 @@ def names(recipe: Recipe) -> dict[str, Any]:
         "compiled": compiled,
         "copy": copy,
         "repeat": repeat,
-        "word_at": native.word_at,
-        "number_at": native.number_at,
-        "room": native.room,
+        "word_at": intrinsics.word_at,
+        "number_at": intrinsics.number_at,
+        "room": intrinsics.room,
         "int32": np.int32,
         "uint16": np.uint16,
-        "STRIDE": np.int32(storage.STRIDE),
+        "STRIDE": np.int32(encodings.STRIDE),
         "float32": np.float32,
-        "bits_of": native.bits_of_float32,
-        "float_of": native.float32_of_bits,
+        "bits_of": intrinsics.bits_of_float32,
+        "float_of": intrinsics.float32_of_bits,
     }
-    for function in (*storage.FUNCTIONS, primitives.absolute, primitives.maximum):
+    for function in (*encodings.FUNCTIONS, primitives.absolute, primitives.maximum):
         result[function.__name__] = bind(function, np.float32, whole=int)
     result["larger"] = result["maximum"]
     for index, dtype in enumerate(recipe.dtypes):
@@ -63,14 +55,9 @@ def names(recipe: Recipe) -> dict[str, Any]:
     scales = {name: torch.float32 for name, _ in recipe.columns}
     dtypes = scales | recipe.elementwise | recipe.room
     for number_of_column, (name, dtype) in enumerate(dtypes.items()):
-        pair = native.column(STORAGES[dtype].element, number_of_column)
+        pair = intrinsics.column(STORAGES[dtype].element, number_of_column)
         result[f"get_{name}"], result[f"put_{name}"] = pair
     return result
-
-
-def compiled(function: Any) -> Any:
-    """A function for Numba to compile when it is first called from compiled code."""
-    return numba.njit(function, **OPTIONS)
 
 
 @compiled
@@ -92,14 +79,14 @@ def bind(function: Any, number: Any, whole: Any) -> Any:
         whole: of one without.
     """
     known = {
-        primitives.sqrt: native.square_root,
-        primitives.exp: native.exponential,
-        primitives.where: native.select,
+        primitives.sqrt: intrinsics.square_root,
+        primitives.exp: intrinsics.exponential,
+        primitives.where: intrinsics.select,
         primitives.int32: np.int32,
         primitives.float32: np.float32,
-        primitives.bits_of: native.bits_of_float32,
-        primitives.float_of: native.float32_of_bits,
-        primitives.multiply_add: native.multiply_add,
+        primitives.bits_of: intrinsics.bits_of_float32,
+        primitives.float_of: intrinsics.float32_of_bits,
+        primitives.multiply_add: intrinsics.multiply_add,
     }
     return _bind(function, {float: number, int: whole}, known)
 
@@ -124,8 +111,8 @@ def _bind(function: Any, literals: dict[type, Any], known: dict[Any, Any]) -> An
     return known[function]
 
 
-select: Any = native.select  # mypy takes these for what they are before Numba has seen them
-copy: Any = native.copy
+select: Any = intrinsics.select  # mypy takes these for what they are before Numba has seen them
+copy: Any = intrinsics.copy
 
 # How numbers lie in memory
 
@@ -147,12 +134,12 @@ class Storage:
 
 @compiled
 def load_bfloat16(bits: Any) -> Any:
-    return native.float32_of_bits(np.int32(bits) << np.int32(16))
+    return intrinsics.float32_of_bits(np.int32(bits) << np.int32(16))
 
 
 @compiled
 def store_bfloat16(number: Any) -> Any:
-    bits = native.bits_of_float32(number)
+    bits = intrinsics.bits_of_float32(number)
     to_nearest_even = np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))
     nearest = np.uint16((bits + to_nearest_even) >> np.int32(16))
     return select(number == number, nearest, np.uint16(0x7FC0))
@@ -162,26 +149,8 @@ STORAGES = {
     torch.float32: Storage(numba.float32, None, np.float32),
     torch.float64: Storage(numba.float64, None, np.float64),
     torch.bfloat16: Storage(numba.uint16, load_bfloat16, store_bfloat16),
-    torch.float16: Storage(numba.uint16, native.float32_of_half, native.half_of_float32),
+    torch.float16: Storage(numba.uint16, intrinsics.float32_of_half, intrinsics.half_of_float32),
     torch.uint8: Storage(numba.uint8, None, np.uint8),  # codes have functions of their own
     torch.int8: Storage(numba.int8, None, np.int8),
     torch.int32: Storage(numba.int32, None, None),
 }
-
-
-def reading() -> dict[str, Any]:
-    """What the names in the text that reads addresses stand for."""
-    return {
-        "compiled": compiled,
-        "word_at": native.word_at,
-        "put_word": native.put_word,
-        "ask": native.ask,
-        "prefetch": native.prefetch,
-        "invoke": native.invoke,
-        "perform": native.perform,
-        "number_at": native.number_at,
-        "single_at": native.single_at,
-        "put_single": native.put_single,
-        "float32": np.float32,
-        "float64": np.float64,
-    }

@@ -1,4 +1,4 @@
-"""Compiled texts, with what the names in them stand for: kernels, and what reads memory."""
+"""Compiled kernels, with what the names in their texts stand for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
-from unyoke import storage
-from unyoke.backends.cpu import machine, source
+from unyoke.backends._native import jit_cache
+from unyoke.backends.cpu import source
 from unyoke.backends.cpu.source import Recipe
+from unyoke.storage import encodings
 
 
 @functools.lru_cache(maxsize=256)
@@ -26,24 +27,12 @@ def kernel(recipe: Recipe) -> Any:
 
         return compiled.names(recipe)
 
-    known = fingerprint(recipe.rule.function, *storage.FUNCTIONS)
+    known = fingerprint(recipe.rule.function, *encodings.FUNCTIONS)
     try:
-        return machine.build(source.text(recipe), names, known, arguments=3)
+        return jit_cache.build(source.text(recipe), names, known, arguments=3)
     except Exception as error:  # whatever Numba raises at a formula that it does not understand
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}"
-
-
-@functools.cache
-def reader(text: str) -> Any:
-    """The compiled function ``run`` of a text, of one address, which reads what lies in memory."""
-
-    def names() -> Mapping[str, Any]:
-        from unyoke.backends.cpu import compiled
-
-        return compiled.reading()
-
-    return machine.build(text, names, "", arguments=1)
 
 
 def fingerprint(*functions: Callable[..., Any]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 
-from unyoke.backends import strides
-from unyoke.backends.strides import is_dense, same_order
-from unyoke.storage import BLOCK
+from unyoke.backends import layout
+from unyoke.backends.layout import is_dense, same_order
+from unyoke.storage.encodings import BLOCK
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 """Of weights and gradients."""
@@ -64,4 +64,4 @@ def stack_objection(weight: torch.Tensor, models: int, blocks: bool) -> str | No
     """Why the models of a stack do not lie in memory one after the other, or share a block."""
     if blocks and models > 1 and weight.numel() // models % BLOCK:
         return f"in a stack of shape {tuple(weight.shape)} two models share a block of 8-bit state"
-    return strides.stack_objection(weight, models)
+    return layout.stack_objection(weight, models)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from unyoke.backends.cpu import calls, kernels
-from unyoke.backends.cpu.located import COEFFICIENTS
-from unyoke.backends.cpu.watch import Question, c_function
+from unyoke.backends._native import c_calls
+from unyoke.backends._native.data_pointers import COEFFICIENTS
+from unyoke.backends._native.guard_check import Question, c_function
+from unyoke.backends._native.reader import reader
 
 # What the compiled function is told, by address.
 JOB = (
@@ -109,7 +110,7 @@ class Series:
         self._job.extend((len(rows), self._tables.ctypes.data))
         self._job.extend((c_function("PyDict_GetItem"), c_function(WHOLE)))
         self._job.extend((*map(id, RATES), id(float), id(int), 0))
-        self.make = calls.bound(kernels.reader(TEXT), self._job.buffer_info()[0])
+        self.make = c_calls.bound(reader(TEXT), self._job.buffer_info()[0])
 
     def load(self, numbers: Sequence[array[float]], coefficients: Sequence[array[float]]) -> None:
         """Take over the numbers of the coming updates, all in float64.

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
-from unyoke.formats import Format, scale_name
-from unyoke.storage import BLOCK
-from unyoke.update import Rule
+from unyoke.equation import Rule
+from unyoke.storage.encodings import BLOCK
+from unyoke.storage.formats import Format, scale_name
 
 STRIP = 4 * BLOCK
 """Elements whose new values are made before any of their codes: by then the scales are known."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from unyoke import formats
+from unyoke.backends._native.data_pointers import COEFFICIENTS, Integers, Located
 from unyoke.backends.base import Work
-from unyoke.backends.cpu import kernels, layout, pool
-from unyoke.backends.cpu.located import COEFFICIENTS, Integers, Located
+from unyoke.backends.cpu import kernels, layout, workers
 from unyoke.backends.cpu.source import Recipe
+from unyoke.storage import formats
 
 CHUNK = 1 << 15
 """Elements in a row of the table: large tensors are cut, so that threads can share them."""
@@ -46,7 +46,7 @@ class Table(Located):
         self._numbers = np.array(numbers, dtype=np.int64)
         facts = {"chunks": self._chunks.ctypes.data, "numbers": self._numbers.ctypes.data}
         super().__init__(columns, np.zeros((len(columns), len(which)), dtype=np.int64), facts)
-        self._shares = pool.Shares(self._chunks[:, 2], kernel, self._job_address)
+        self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job_address)
 
     @property
     def alone(self) -> tuple[int, int, int] | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from unyoke import storage
 from unyoke.backends.base import Work
-from unyoke.backends.gpu import places, tables
+from unyoke.backends.gpu import data_pointers, tables
+from unyoke.storage import encodings
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.machine import Machine
@@ -105,7 +105,7 @@ class Batch:
         if recipe.random:
             self._rows[:, -1] = [work.numbers[index] for index in members]
         columns = _columns(recipe, members, work)
-        self.places = places.find(columns, self._rows[:, : len(columns)].T)
+        self.places = data_pointers.find(columns, self._rows[:, : len(columns)].T)
         self._addresses = Mirror(machine, self._device, torch.int64)
         self._coefficients = Mirror(machine, self._device, recipe.computation)
         self._keys = Mirror(machine, self._device, torch.int32)
@@ -173,7 +173,7 @@ class Batch:
 
     def _keys_now(self, work: Work) -> torch.Tensor:
         """What starts each set's random numbers."""
-        keys = [storage.mixed(work.seed, t) for t in work.updates]
+        keys = [encodings.mixed(work.seed, t) for t in work.updates]
         if any(isinstance(key, torch.Tensor) for key in keys):
             return torch.stack(keys).repeat_interleave(self._models)
         numbers = [key for key in keys for _ in range(self._models)]

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from unyoke import formats, storage
 from unyoke.backends.base import Work
 from unyoke.backends.gpu.batch import Batch
 from unyoke.backends.gpu.machine import Machine
 from unyoke.backends.gpu.source import TYPES, Recipe
-from unyoke.backends.strides import is_dense, same_order, stack_objection
-from unyoke.storage import BLOCK
-from unyoke.update import Rule
+from unyoke.backends.layout import is_dense, same_order, stack_objection
+from unyoke.equation import Rule
+from unyoke.storage import encodings, formats
+from unyoke.storage.encodings import BLOCK
 
 
 def objection_to(work: Work, machine: Machine) -> str | None:
@@ -92,7 +92,7 @@ def row(work: Work) -> tuple[float, ...] | None:
 def row_of(rule: Rule, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
     """A set of coefficients, and what starts the update's random numbers."""
     values = [float(coefficients[name]) for name in rule.coefficient_names]
-    return (*values, storage.mixed(seed, t))
+    return (*values, encodings.mixed(seed, t))
 
 
 def batches(work: Work, machine: Machine) -> Iterator[Batch]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from unyoke import primitives, storage
+from unyoke import primitives
 from unyoke.backends.gpu import source
 from unyoke.backends.gpu.language import Function, Language, largest
 from unyoke.backends.gpu.source import Recipe
+from unyoke.storage import encodings
 
 
 @functools.lru_cache(maxsize=1024)
@@ -17,7 +18,7 @@ def kernel(recipe: Recipe, language: Language) -> Any:
     words: tuple[Function, ...] = (
         *primitives.PRIMITIVES,
         *primitives.BITS,
-        *storage.FUNCTIONS,
+        *encodings.FUNCTIONS,
         largest,
     )
     values = {word.__name__: language.bound(word) for word in words}

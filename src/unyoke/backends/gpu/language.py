@@ -22,7 +22,7 @@ from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
 
 from unyoke import primitives
-from unyoke.update import Rule
+from unyoke.equation import Rule
 
 Function: TypeAlias = Callable[..., Any]
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 
-from unyoke import storage
-from unyoke.formats import COMPENSATION, Format, scale_name
-from unyoke.update import Rule
+from unyoke.equation import Rule
+from unyoke.storage import encodings
+from unyoke.storage.formats import COMPENSATION, Format, scale_name
 
 STEP = 16
 """Elements that fill 16 bytes in the narrowest format."""
@@ -28,7 +28,7 @@ TYPES = {
     torch.float64: "float64",
     torch.float32: "float32",
     torch.float16: "float16",
-    torch.bfloat16: "int16",  # its bits: unyoke.storage knows how to round to them
+    torch.bfloat16: "int16",  # its bits: unyoke.storage.encodings knows how to round to them
     torch.int8: "int8",
     torch.uint8: "uint8",
 }
@@ -123,7 +123,7 @@ def kernel(recipe: Recipe) -> str:
         "    for offset in range(whole, count, LANES):",
         *_indented(_block(recipe, "LANES", "count", wide=False), 2),
     ]
-    step = storage.BLOCK if recipe.blocks else STEP
+    step = encodings.BLOCK if recipe.blocks else STEP
     return "\n".join(lines).replace("STEP", str(step)) + "\n"
 
 
@@ -142,7 +142,7 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
     for index, (name, dtype) in enumerate(recipe.streams):
         yield f"at_{name} = tl.load(row + {index}) + {dtype.itemsize} * start"
     for index, name in enumerate(recipe.scales, start=len(names)):
-        yield f"at_{name} = tl.load(row + {index}) + 4 * (start // {storage.BLOCK})"
+        yield f"at_{name} = tl.load(row + {index}) + 4 * (start // {encodings.BLOCK})"
     if recipe.random:
         update = "key" if recipe.by_value else "tl.load(keys + own)"
         yield f"key = mixed({update}, tl.load(row + {recipe.row - 1}).to(tl.int32))"
@@ -178,7 +178,7 @@ def _block(recipe: Recipe, lanes: str, end: str, wide: bool) -> Iterator[str]:
 def _indices(recipe: Recipe, lanes: str, end: str) -> Iterator[str]:
     """Which elements; with shared scales as rows, one to a scale."""
     if recipe.blocks:
-        size = storage.BLOCK
+        size = encodings.BLOCK
         yield f"rows = tl.arange(0, {lanes} // {size})[:, None]"
         yield f"scale = offset // {size} + rows"
         yield f"i = offset + ({size} * rows + tl.arange(0, {size})[None, :])"
@@ -215,7 +215,7 @@ def _word(number: int) -> str:
 
 
 def _subtract(recipe: Recipe) -> Iterator[str]:
-    """θ − delta, rounded once, as unyoke.formats.subtract does it."""
+    """θ − delta, rounded once, as unyoke.storage.formats.subtract does it."""
     narrow = recipe.weight == torch.bfloat16
     if recipe.draws_for_weight:
         first = (len(recipe.formats) + 1) // 2

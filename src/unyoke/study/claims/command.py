@@ -12,13 +12,13 @@ from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Needed, Request, data_folders
 from unyoke.study.claims.rows import lines
 from unyoke.study.claims.run import Crew
-from unyoke.study.driver import Shard
 from unyoke.study.errors import StudyError
-from unyoke.study.executors import KINDS
-from unyoke.study.landscape import Landscape
-from unyoke.study.progress import ProgressBar
-from unyoke.study.request import shard as parse_shard
-from unyoke.study.workers import available_cores
+from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.planning.request import shard as parse_shard
+from unyoke.study.running.driver import Shard
+from unyoke.study.running.executors import KINDS
+from unyoke.study.running.progress import ProgressBar
+from unyoke.study.running.workers import available_cores
 
 Say = Callable[[str], None]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unyoke.study import statistics
-from unyoke.study.axes import label
 from unyoke.study.claims import trends
 from unyoke.study.claims.heat_maps import WORDS, Data
 from unyoke.study.claims.maps import Incomplete, Maps
-from unyoke.study.survey import Panel
-from unyoke.study.training import SCHEDULES
+from unyoke.study.landscape.axes import label
+from unyoke.study.report.survey import Panel
+from unyoke.study.training.training import SCHEDULES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

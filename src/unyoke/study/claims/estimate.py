@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
-from unyoke.study.batches import batches
 from unyoke.study.claims.request import Request
-from unyoke.study.landscape import Cell, Landscape, TaskReference
-from unyoke.study.ledger import FILE_NAME, Ledger
-from unyoke.study.optimizers import direction
-from unyoke.study.task import Task
+from unyoke.study.landscape.batches import batches
+from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
+from unyoke.study.landscape.optimizers import direction
+from unyoke.study.ledger.ledger import FILE_NAME, Ledger
+from unyoke.study.tasks.task import Task
 
 SLOW = 0.03
 """Seconds of one update of one model above which samples of a batch are timed, not a training."""
@@ -56,7 +56,7 @@ class Cost:
     """What trainings of one task and batch size cost on one core.
 
     Attributes:
-        begin: seconds of a batch of trainings, once; see `unyoke.study.batches`.
+        begin: seconds of a batch of trainings, once; see `unyoke.study.landscape.batches`.
         update, look: seconds of one model.
         alone: seconds of the gradient of one model trained alone.
         task: which decides how many looks a training has.
@@ -72,7 +72,7 @@ class Cost:
 
     def seconds(self, cells: Sequence[Cell], looks: int | None) -> float:
         """Of these trainings, with so many looks at each."""
-        from unyoke.study.training import look_updates
+        from unyoke.study.training.training import look_updates
 
         total = self.begin * len(batches(cells, 1, self.alone))
         for length, count in Counter(cell.updates for cell in cells).items():
@@ -121,7 +121,7 @@ def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:
     """What such trainings cost, timed on one thread."""
     import torch
 
-    from unyoke.study.tasks import load
+    from unyoke.study.tasks.registry import load
 
     build = load(reference)
     threads = torch.get_num_threads()
@@ -144,7 +144,7 @@ def _together(
     cells: Sequence[Cell], build: Callable[[int], Task], task: Task, alone: float
 ) -> Cost:
     """What trainings cost as they will be trained: many at once."""
-    from unyoke.study.training import rehearse
+    from unyoke.study.training.training import rehearse
 
     divided = batches(cells, 1, alone)
     sample = _calm(divided[len(divided) // 2][:MODELS])
@@ -163,7 +163,7 @@ def _calm(cells: Sequence[Cell]) -> list[Cell]:
 
 def _warm_up(cells: Sequence[Cell], build: Callable[[int], Task]) -> None:
     """What the first training of a process imports and compiles is no part of a sample."""
-    from unyoke.study.training import rehearse
+    from unyoke.study.training.training import rehearse
 
     rehearse(cells, build, time.perf_counter, 0.0)
 

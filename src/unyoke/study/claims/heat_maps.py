@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unyoke.study import statistics
-from unyoke.study.axes import label
 from unyoke.study.claims.maps import Maps
-from unyoke.study.survey import Panel
+from unyoke.study.landscape.axes import label
+from unyoke.study.report.survey import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot

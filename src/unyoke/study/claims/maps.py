@@ -15,11 +15,11 @@ import numpy as np
 
 from unyoke.study.claims.plan import STUDIES
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Cell, Landscape
-from unyoke.study.ledger import FILE_NAME, Ledger
-from unyoke.study.outcome import CurvePoint
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import CurvePoint
+from unyoke.study.ledger.ledger import FILE_NAME, Ledger
+from unyoke.study.report.survey import Panel, Survey, survey
 from unyoke.study.statistics import Edge, edges
-from unyoke.study.survey import Panel, Survey, survey
 
 
 class Incomplete(Exception):

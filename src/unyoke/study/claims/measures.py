@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unyoke.study import statistics
-from unyoke.study.axes import label
 from unyoke.study.claims.question import Measurement
-from unyoke.study.survey import Array, Panel
+from unyoke.study.landscape.axes import label
+from unyoke.study.report.survey import Array, Panel
 from unyoke.study.wording import error_text
 
 Seeds = NDArray[np.intp]

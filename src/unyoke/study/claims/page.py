@@ -15,7 +15,7 @@ from unyoke.study.claims.request import Request
 from unyoke.study.claims.rows import command, words, write_table
 from unyoke.study.claims.verdicts import Row
 from unyoke.study.errors import StudyError
-from unyoke.study.workers import available_cores
+from unyoke.study.running.workers import available_cores
 
 
 def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[Path]:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unyoke.study import defaults, tasks
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Axes, Landscape, TaskReference
+from unyoke.study.landscape.landscape import Axes, Landscape, TaskReference
+from unyoke.study.planning import defaults
+from unyoke.study.tasks import registry as tasks
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Study:
     """One landscape, before a task and its size are chosen.
 
     Attributes:
-        optimizers: names as `unyoke.study.optimizers` reads them.
+        optimizers: names as `unyoke.study.landscape.optimizers` reads them.
         budgets: multiples of the size's number of updates.
         batches: multiples of the task's usual batch size.
         curves: whether a claim or a figure needs the learning curves. Without them trainings are

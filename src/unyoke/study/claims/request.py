@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unyoke.study import tasks as known_tasks
-from unyoke.study.built_in import BUILT_IN
 from unyoke.study.claims import catalogue, plan
 from unyoke.study.claims.plan import Scale, Size, Sizes
 from unyoke.study.claims.question import Question
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Landscape, TaskReference
+from unyoke.study.landscape.landscape import Landscape, TaskReference
+from unyoke.study.tasks import registry as known_tasks
+from unyoke.study.tasks.built_in import BUILT_IN
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unyoke.study.built_in import BUILT_IN
 from unyoke.study.claims.request import Request
 from unyoke.study.claims.verdicts import Row
+from unyoke.study.tasks.built_in import BUILT_IN
 from unyoke.study.wording import probability_text
 
 COLUMNS = (

@@ -7,20 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unyoke.study import code_digest, driver
 from unyoke.study.claims import exact
 from unyoke.study.claims.maps import Maps, inner_edges
 from unyoke.study.claims.question import Question
 from unyoke.study.claims.request import Needed, Request
 from unyoke.study.claims.verdicts import Row, judge
-from unyoke.study.commands import beyond
-from unyoke.study.driver import Shard, Watcher
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import Landscape
-from unyoke.study.ledger import FILE_NAME, Ledger
-from unyoke.study.merge import covering
+from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.ledger import code_digest
+from unyoke.study.ledger.ledger import FILE_NAME, Ledger
+from unyoke.study.ledger.merge import covering
+from unyoke.study.planning.commands import beyond
+from unyoke.study.report.survey import survey
+from unyoke.study.running import driver
+from unyoke.study.running.driver import Shard, Watcher
 from unyoke.study.statistics import Edge
-from unyoke.study.survey import survey
 
 EXACT_FILE = "exact.json"
 ROUNDS = 2
@@ -31,7 +32,7 @@ LONGEST_GROWTH = 3 * ROUNDS
 
 @dataclass(frozen=True)
 class Crew:
-    """Who trains, as `unyoke.study.driver.run` has it.
+    """Who trains, as `unyoke.study.running.driver.run` has it.
 
     Attributes:
         workers: processes, where the executor does not know by itself.

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 
 from unyoke.study import statistics
-from unyoke.study.axes import label
 from unyoke.study.claims.maps import Incomplete, Maps
 from unyoke.study.claims.measures import Seeds, advantage
 from unyoke.study.claims.question import Measurement
-from unyoke.study.survey import Array, Panel
+from unyoke.study.landscape.axes import label
+from unyoke.study.report.survey import Array, Panel
 
 NEAR = 3
 """The third best λ of a profile is one spread above the best."""

@@ -18,7 +18,7 @@ from unyoke.study.claims.measures import (
 )
 from unyoke.study.claims.question import Measurement, Question, Region
 from unyoke.study.claims.questions.sizes import MORE, NOTABLE, SAME, TURN
-from unyoke.study.survey import Panel
+from unyoke.study.report.survey import Panel
 
 COUPLED = (("Adam", "AdamW"), ("SGD", "SGDW"))
 

@@ -1,0 +1,1 @@
+"""How one update is made: hyperparameters, counters, plan, guards, capture and replay."""

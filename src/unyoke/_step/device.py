@@ -1,0 +1,369 @@
+"""Steps that a CUDA graph can record: the count of updates and all coefficients on the device.
+
+A graph's replay runs no Python. So what depends on t is computed by the device from its own
+counters: the coefficients by the same functions, on float64 tensors; η_t and λ_t, where they are
+functions of t, from a table that is made once. Where the gpu backend makes the whole step, what
+these functions did at the first update is made into one kernel, which also counts. The same
+counters make it possible to skip an update on the device, when GradScaler finds an infinity,
+without the host ever waiting for the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from unyoke import backends
+from unyoke._step.counters import DTYPES
+from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, rate, weight_decay_at
+from unyoke._step.plan import Plan
+from unyoke.backends.base import Former
+from unyoke.equation import Hyperparameters, Rule
+from unyoke.schedules import Schedule
+
+HORIZON = 1 << 18
+"""Entries of a table of a schedule without a budget; the last is held afterwards."""
+
+
+class Clock:
+    """The number of updates of a group, and what depends on it, on a device.
+
+    Args:
+        index: of the parameter group.
+        group: the parameter group.
+        schedule: of the optimizer.
+        weight_decay: of the group, as it was given, if it depends on t.
+        device: of the parameters.
+
+    Attributes:
+        updates: their number, int64 on the device.
+        has_counted: whether the update that is being made is counted already.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        group: Group,
+        schedule: Schedule | None,
+        weight_decay: WeightDecay | None,
+        device: torch.device,
+    ) -> None:
+        self._index = index
+        self.updates = torch.tensor(group["updates"], device=device)
+        self.has_counted = False
+        budget = schedule.budget if isinstance(schedule, Schedule) else None
+        length = 1 + (budget or HORIZON)
+        self._etas = None if schedule is None else self._table(schedule, length)
+        self._decays = None
+        if weight_decay is not None and depends_on_t(weight_decay):
+            decay = weight_decay
+            self._decays = self._table(lambda t: weight_decay_at(decay, t, schedule), length)
+
+    @property
+    def takes(self) -> list[str]:
+        """What :meth:`rates` reads in the group; the rest it has in tables."""
+        lr = ["lr"] if self._etas is None else []
+        return ["base_lr", *lr, *(["weight_decay"] if self._decays is None else [])]
+
+    def _table(self, function: Callable[[int], Any], length: int) -> torch.Tensor:
+        values = [float(function(t)) for t in range(length)]
+        return torch.tensor(values, dtype=torch.float64).to(self.updates.device)
+
+    def check(self, group: Group) -> None:
+        """Refuse an lr that no η_t explains, as far as the host can see it."""
+        if self._etas is None and isinstance(group["lr"], float):
+            rate(None, self._index, group)
+
+    def rates(self, group: Hyperparameters) -> tuple[Any, Any, Any]:
+        """(α·η_t, η_t, λ) of the coming update."""
+        weight_decay = group["weight_decay"] if self._decays is None else self._now(self._decays)
+        if self._etas is None:
+            return *rate(None, self._index, group), weight_decay
+        eta = self._now(self._etas)
+        return group["base_lr"] * eta, eta, weight_decay
+
+    def _now(self, table: torch.Tensor) -> torch.Tensor:
+        place = self.updates.clamp(max=len(table) - 1)
+        return table.index_select(0, place.view(1)).view(())
+
+    def advance(self, group: Group, made: Any) -> None:
+        """Count an update if it was made, and show the coming one's rate if that is a tensor."""
+        if not self.has_counted:
+            self.updates.add_(made)
+        self.has_counted = False
+        if self._etas is not None and isinstance(group["lr"], torch.Tensor):
+            group["lr"].copy_(group["base_lr"] * self._now(self._etas))
+
+    def read(self) -> int:
+        """The number of updates; waits for the device."""
+        return int(self.updates)
+
+
+class DeviceCounters:
+    """The parameters' counters on their device, advanced there.
+
+    Which parameters share a set is found once: all that are in a plan count in step.
+
+    Attributes:
+        views: for each name, the tensors that the states hold.
+        which: per parameter the index of its set; None while there is one set.
+        placed: nothing: no address is kept.
+    """
+
+    placed: Sequence[tuple[torch.Tensor, int]] = ()
+
+    def __init__(
+        self, states: Sequence[dict[str, Any]], names: Sequence[str], device: torch.device
+    ) -> None:
+        self.views: dict[str, list[torch.Tensor]] = {}
+        self.which: list[int] | None = None
+        self._names = tuple(names)
+        self._first: list[int] = []
+        self._flats: list[torch.Tensor] = []
+        self._versions: list[int] = []
+        for name in names:
+            dtype = DTYPES.get(name, torch.float64)
+            flat = torch.stack([state[name].to(device, dtype) for state in states])
+            self._flats.append(flat)
+            self.views[name] = list(flat.unbind())
+            for state, view in zip(states, self.views[name], strict=True):
+                state[name] = view
+
+    @property
+    def flats(self) -> list[torch.Tensor]:
+        """All values of each name."""
+        return self._flats
+
+    def are_own(self) -> bool:
+        """Whether all count in step and nobody else has written."""
+        versions = [flat._version for flat in self._flats]
+        return versions == self._versions and self.which is None
+
+    def read(self) -> list[tuple[torch.Tensor, ...]]:
+        """Each set's values, in float64; waits for the device only if somebody else has written."""
+        versions = [flat._version for flat in self._flats]
+        if versions != self._versions:
+            rows = list(zip(*(flat.tolist() for flat in self._flats), strict=True))
+            index = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+            self.which = [index[row] for row in rows] if len(index) > 1 else None
+            self._first = [rows.index(row) for row in index]
+            self._versions = versions
+        return [tuple(flat[k].double() for flat in self._flats) for k in self._first]
+
+    def advance(self, coefficients: Sequence[Mapping[str, Any]], made: Any) -> None:
+        """Count an update, if it was made; scalars become what stands among the coefficients."""
+        for name, flat in zip(self._names, self._flats, strict=True):
+            if name == "step":
+                new = flat + 1
+            else:
+                values = [each[name].to(flat.dtype) for each in coefficients]
+                new = torch.stack([values[k] for k in self.which]) if self.which else values[0]
+            if isinstance(made, torch.Tensor):
+                new = torch.where(made != 0, new, flat)
+            flat.copy_(new)
+        self._versions = [flat._version for flat in self._flats]
+
+
+class DevicePlan(Plan):
+    """A plan whose counters and coefficients are on the device.
+
+    Args:
+        clock: of the group.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        group: Group,
+        params: list[torch.Tensor],
+        weights: Sequence[torch.Tensor],
+        states: Sequence[dict[str, Any]],
+        numbers: Sequence[int],
+        clock: Clock,
+    ) -> None:
+        devices = {weight.device for weight in weights}
+        if len(devices) > 1:
+            raise RuntimeError(
+                "capturable=True needs the parameters of a group on one device, and these are on "
+                f"{', '.join(sorted(map(str, devices)))}: give each device a group of its own"
+            )
+        (self._device,) = devices
+        super().__init__(rule, group, params, weights, states, numbers)
+        self._clock = clock
+        self._former: Former | None = None
+        self._is_hopeless = False  # there is no text for the formula
+        self._kept: list[Any] = []  # what graphs read
+        self.is_recorded = False
+
+    def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
+        return DeviceCounters(states, names, self._device)
+
+    def prepare(self, lr: Any, eta: Any, backend: str) -> None:
+        before = self._division
+        super().prepare(lr, eta, backend)
+        if self.work.formed is not None and not self._is_for_kernels():
+            self._drop_former()
+            super().prepare(lr, eta, backend)
+        if self.is_recorded and before is not None and before is not self._division:
+            self._kept.append(before)
+        self._check_scaled()
+
+    def _is_for_kernels(self) -> bool:
+        """Whether kernels on the device do the whole work."""
+        return [backend.name for backend, _ in self.shares] == ["gpu"]
+
+    def reckon(self, lr: Any, eta: Any) -> None:
+        work, former = self.work, self._former
+        self._clock.has_counted = False  # an update that failed may have left it
+        self._clock.check(self.group)
+        names = (*self._clock.takes, *work.rule.defaults)
+        values = {name: self.group[name] for name in names}
+        scaled = work.found_inf is not None
+        if former is not None and self.counters.are_own() and former.holds(values, scaled):
+            work.formed = former.formed
+            return
+        work.formed = None
+        self.counters.read()  # if it has to wait for the device, that is no part of the formula
+        self._drop_former()
+        if not self._is_hopeless and (self._is_for_kernels() or not self.shares):
+            self._former = backends.ALL["gpu"].former(self._device, values)
+        former = self._former
+        with former or nullcontext():
+            self._form_numbers(values if former is None else former.values)
+
+    def _drop_former(self) -> None:
+        if self.is_recorded and self._former is not None:
+            self._kept.append(self._former)
+        self._former = None
+
+    def _form_numbers(self, values: Mapping[str, Any]) -> None:
+        """Form the coefficients by torch's operations, each a kernel of its own on a GPU."""
+        work, group = self.work, {**self.group, **values}
+        lr, eta, weight_decay = self._clock.rates(group)
+        group["weight_decay"] = weight_decay
+        work.updates, work.coefficients = [], []
+        for step, *scalars in self.counters.read():
+            t = step + 1
+            work.updates.append(t.to(torch.int32))
+            work.coefficients.append(work.rule.coefficients(t, eta, lr, group, *scalars))
+        work.which = self.counters.which
+
+    def repeater(self) -> None:
+        """None: what a recording needs is looked at in the long way, and replays are short."""
+
+    def _check_scaled(self) -> None:
+        others = [backend.name for backend, _ in self.shares if backend.name != "gpu"]
+        if self.work.found_inf is not None and others:
+            raise RuntimeError(
+                "GradScaler has left its scale in the gradients for the gpu backend to take out, "
+                f"and some of this group's tensors go to {', '.join(others)}: use "
+                "capturable=False, which lets GradScaler skip the step itself"
+            )
+
+    def run(self) -> None:
+        work, former = self.work, self._former
+        if work.formed is not None and former is not None:
+            former.run(work.found_inf, work.seed)
+            self._clock.has_counted = True
+        else:
+            if former is not None and self.counters.which is None and self._is_for_kernels():
+                self._build(former)
+            self.counters.advance(work.coefficients, counts(work.found_inf))
+        for backend, share in self.shares:
+            backend.step(share)
+
+    def _build(self, former: Former) -> None:
+        """Let the former do what was done when the numbers of this update were formed."""
+        work = self.work
+        (coefficients,), (t,) = work.coefficients, work.updates
+        chosen = {name: coefficients[name] for name in work.rule.coefficient_names}
+        scalars = [coefficients[name] for name in work.rule.scalars]
+        counters = list(zip(self.counters.flats, [None, *scalars], strict=True))
+        scaled = work.found_inf is not None
+        self._is_hopeless = not former.build(t, chosen, self._clock.updates, counters, scaled)
+
+
+class OnDevice:
+    """An optimizer's capturable groups: their clocks, and what CUDA graphs have recorded."""
+
+    def __init__(self) -> None:
+        self._clocks: dict[int, Clock] = {}
+        self._recorded: list[Plan] = []
+
+    def check(self, group: Group, weights: Sequence[torch.Tensor], plan: Plan | None) -> None:
+        """Refuse to freeze one update's numbers into a CUDA graph; keep what a graph will read.
+
+        Raises:
+            RuntimeError: the step is being recorded, and the group is not ready for that.
+        """
+        if not (weights[0].is_cuda and torch.cuda.is_current_stream_capturing()):
+            return
+        if plan is None or not group["capturable"]:
+            raise RuntimeError(
+                "this step is being recorded into a CUDA graph, and every replay would repeat the "
+                "coefficients of this one update: construct the optimizer with capturable=True, "
+                "and make one step with the same parameters before recording"
+            )
+        if plan not in self._recorded:
+            self._recorded.append(plan)
+        if isinstance(plan, DevicePlan):
+            plan.is_recorded = True
+
+    def clock(
+        self,
+        index: int,
+        group: Group,
+        schedule: Schedule | None,
+        weight_decay: WeightDecay | None,
+        device: torch.device,
+    ) -> Clock:
+        """The clock of group number ``index``."""
+        if index not in self._clocks:
+            self._clocks[index] = Clock(index, group, schedule, weight_decay, device)
+        return self._clocks[index]
+
+    def advance(self, groups: Sequence[Group], found_inf: torch.Tensor | None) -> None:
+        """Count an update of every group, unless GradScaler has found an infinity."""
+        for index, clock in self._clocks.items():
+            clock.advance(groups[index], counts(found_inf))
+
+    def count(self, groups: Sequence[Group]) -> None:
+        """Write the number of updates that the device has made into the groups."""
+        for index, clock in self._clocks.items():
+            groups[index]["updates"] = clock.read()
+
+    def shows_rate(self, group: Group) -> bool:
+        """Whether the device writes the group's ``lr``."""
+        return bool(group["capturable"]) and isinstance(group["lr"], torch.Tensor)
+
+
+def scale(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+    """What GradScaler has multiplied the gradients by, if the step is to take it out.
+
+    GradScaler gives it and the verdict to the optimizer as attributes while it calls ``step``, and
+    asks whether they are there already: outside of that they must not exist, not even as None.
+    """
+    return getattr(optimizer, "grad_scale", None)
+
+
+def verdict(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+    """Not 0 if GradScaler has found an infinity; None if it does not ask the step to look."""
+    return getattr(optimizer, "found_inf", None)
+
+
+def counts(found_inf: torch.Tensor | None) -> Any:
+    """1 if an update counts, 0 if GradScaler has found an infinity; stays on the device."""
+    return 1 if found_inf is None else (found_inf == 0).reshape(()).to(torch.int64)
+
+
+def amp_on_device(groups: Sequence[Group], backend: str) -> bool:
+    """Whether every group's step takes GradScaler's scale and verdict on the device."""
+    device = backends.ALL["gpu"]
+    return (
+        backend in ("auto", "gpu")
+        and device.missing() is None
+        and all(group["capturable"] for group in groups)
+    )

@@ -1,0 +1,136 @@
+"""α·η_t, η_t and λ of one update: how a parameter group's rates are read, checked and shown.
+
+Each group keeps α in ``group["base_lr"]`` and shows α·η_t in ``group["lr"]``, where torch's
+schedulers and loggers look for it. Whoever moves ``lr`` moves η_t = lr/α, and the decay with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeGuard
+
+import torch
+
+from unyoke.decays import Normalized
+from unyoke.equation import Decay, per_update
+from unyoke.schedules import Schedule
+
+WeightDecay: TypeAlias = float | torch.Tensor | Normalized | Callable[[int], float]
+Group: TypeAlias = dict[str, Any]
+
+
+def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tuple[Any, Any]:
+    """(α·η_t, η_t) of the coming update of group number ``index``.
+
+    Raises:
+        RuntimeError: a schedule was given and something else moved ``lr``; or α is 0 and ``lr``
+            is not.
+    """
+    lr, base = group["lr"], group["base_lr"]
+    # Floats first: to find out that a float is no tensor takes as long as all the rest
+    plain = isinstance(lr, float) and isinstance(base, float)
+    if schedule is not None:
+        eta = schedule(group["updates"])
+        if not plain and isinstance(base, torch.Tensor):
+            return precise(base) * eta, eta
+        if lr != base * eta and (plain or not isinstance(lr, torch.Tensor)):
+            raise RuntimeError(
+                f"schedule={schedule!r} sets lr of group {index} to {base * eta:g}, but "
+                f"something else, such as a scheduler from torch.optim.lr_scheduler, has set "
+                f"it to {lr:g}: use one of the two"
+            )
+        return base * eta, eta
+    if not plain and (isinstance(lr, torch.Tensor) or isinstance(base, torch.Tensor)):
+        lr, base = precise(lr), precise(base)
+        still = base == 0
+        return lr, torch.where(still, 0.0, lr / torch.where(still, 1.0, base))
+    if lr == 0:
+        return 0.0, 0.0
+    if base == 0:
+        raise RuntimeError(
+            f"group {index} was made with lr=0 and now has lr={lr:g}: the schedule's "
+            "multiplier lr/base_lr is undefined. Give the peak learning rate to the "
+            "constructor, or set group['base_lr']"
+        )
+    return lr, lr / base
+
+
+def precise(value: Any) -> torch.Tensor:
+    """A number or tensor in float64, in which coefficients are formed; on MPS in float32."""
+    if not isinstance(value, torch.Tensor):
+        return torch.tensor(value, dtype=torch.float64)
+    return value if value.device.type == "mps" else value.double()
+
+
+def show_rate(group: Group, eta: float) -> None:
+    """Write the coming update's learning rate where torch's tools look for it."""
+    if isinstance(group["lr"], float) or not isinstance(group["lr"], torch.Tensor):
+        group["lr"] = group["base_lr"] * eta
+    else:
+        with torch.no_grad():  # autograd follows base_lr
+            group["lr"].copy_(group["base_lr"] * eta)
+
+
+def weight_decay_at(
+    weight_decay: WeightDecay, updates: int, schedule: Schedule | None
+) -> float | torch.Tensor:
+    """λ of the update that follows ``updates`` updates."""
+    if isinstance(weight_decay, Normalized):
+        return weight_decay.at(updates, schedule)
+    return weight_decay(updates) if callable(weight_decay) else weight_decay
+
+
+def depends_on_t(weight_decay: Any) -> TypeGuard[Normalized | Callable[[int], float]]:
+    """Whether λ is a function of the number of updates made."""
+    return isinstance(weight_decay, Normalized) or callable(weight_decay)
+
+
+def largest(value: Any) -> float:
+    """A number as it is; of a tensor its largest element."""
+    return float(value.detach().max()) if isinstance(value, torch.Tensor) else float(value)
+
+
+def own_copy(lr: Any) -> Any:
+    """α as a group keeps it: a tensor is copied, since ``lr`` is updated in place."""
+    return lr.clone() if isinstance(lr, torch.Tensor) else lr
+
+
+def warning_if_large(group: Group, decay: Decay) -> str | None:
+    """What to tell somebody whose λ looks like a number from torch; None if it does not."""
+    if decay.kind != "pull" or decay.strength is not per_update:
+        return None
+    weight_decay = largest(group["weight_decay"])
+    if weight_decay < 1e-2:
+        return None
+    lr = largest(group["base_lr"])
+    return (
+        f"weight_decay={weight_decay:g} is per update and not multiplied by lr: each update "
+        f"takes {weight_decay:.3g} of every weight. If you meant torch's "
+        f"weight_decay={weight_decay:g} at lr={lr:g}, give "
+        f"weight_decay={weight_decay * lr:g}, or decay='lr_coupled'"
+    )
+
+
+def check_lr(lr: Any) -> None:
+    """A learning rate is finite and ≥ 0."""
+    _check_number("learning rate", lr)
+
+
+def check_weight_decay(weight_decay: Any) -> None:
+    """A weight decay is finite and ≥ 0."""
+    _check_number("weight_decay value", weight_decay)
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        if value.dim() > 1:
+            raise ValueError(
+                f"Invalid {name}: a tensor of shape {tuple(value.shape)}: give a 0-d "
+                "tensor, or one of shape [K] for K stacked models"
+            )
+        if value.is_cuda or bool(((value >= 0) & value.isfinite()).all()):
+            return  # a value on a device is not waited for
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return
+    raise ValueError(f"Invalid {name}: {value!r}: it must be a finite number ≥ 0")

@@ -1,0 +1,124 @@
+"""What one step of a parameter group needs, kept from step to step while it stays true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from unyoke._step.counters import Counters
+from unyoke.backends import Division, Repeater, Share, Work, divide
+from unyoke.backends.guards import Contents, Entry, Scene
+from unyoke.equation import Rule
+from unyoke.storage import formats
+
+SWITCHES = ("decay", "rounding", "seed", "maximize", "differentiable", "capturable")
+"""What a group says of a step beside numbers."""
+
+
+class Plan:
+    """A group's work, who does it, and the counters of its parameters.
+
+    Args:
+        rule: direction and decay.
+        group: the parameter group.
+        params: those of its parameters that the plan looks after.
+        weights: those of them that have a gradient.
+        states: of each of these.
+        numbers: that random bits are drawn by, one for each of these.
+
+    Attributes:
+        group: the parameter group.
+        work: of the coming update.
+        counters: of the parameters' updates.
+        scene: what must still be there for the plan to be true.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        group: dict[str, Any],
+        params: list[torch.Tensor],
+        weights: Sequence[torch.Tensor],
+        states: Sequence[dict[str, Any]],
+        numbers: Sequence[int],
+    ) -> None:
+        self.group = group
+        self.work = Work(
+            rule,
+            weights,
+            states,
+            numbers=numbers,
+            maximize=group["maximize"],
+            differentiable=group["differentiable"],
+            rounding=group["rounding"],
+            seed=group["seed"],
+        )
+        self.counters = self._count(states, ("step", *rule.scalars))
+        self._form = rule.coefficients
+        self.scene = self._scene(params)
+        self._division: Division | None = None  # not in the work: it knows the work
+
+    @property
+    def shares(self) -> Sequence[Share]:
+        """Who does which part of the prepared update."""
+        return () if self._division is None else self._division.shares
+
+    def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
+        return Counters(states, names)
+
+    def _scene(self, params: list[torch.Tensor]) -> Scene:
+        group, work = self.group, self.work
+        with_gradient = set(map(id, work.weights))
+        own = work.rule.state + formats.extra_names(work.rule)
+        names = ("step", *work.rule.scalars, *own)
+        entries = [Entry(group, name, group[name]) for name in SWITCHES]
+        if params is group["params"]:
+            entries.append(Entry(group, "params", params))
+        entries += [
+            Entry(state, name, state[name])
+            for name in names
+            for state in work.states
+            if name in state
+        ]
+        there = [id(weight) in with_gradient for weight in params]
+        return Scene([Contents.of(params)], entries, params, there, self.counters.placed)
+
+    def holds(self, rule: Rule, group: dict[str, Any]) -> bool:
+        """Whether the plan is true for the coming update of this group by this rule.
+
+        The same parameters must have a gradient, and the state tensors must live on.
+        """
+        return rule is self.work.rule and group is self.group and self.scene.holds()
+
+    def prepare(self, lr: Any, eta: Any, backend: str) -> None:
+        """Form the coefficients and choose the backend; nothing is changed yet.
+
+        Raises:
+            RuntimeError: no backend can do the work.
+        """
+        self.reckon(lr, eta)
+        self._division = divide(backend, self.work, self._division)
+
+    def reckon(self, lr: Any, eta: Any) -> None:
+        """Form the coefficients of the coming update."""
+        work, form, group = self.work, self._form, self.group
+        work.updates, work.coefficients = updates, coefficients = [], []
+        for step, *scalars in self.counters.read():
+            t = int(step) + 1
+            updates.append(t)
+            coefficients.append(form(t, eta, lr, group, *scalars))
+        work.which = self.counters.which
+
+    def run(self) -> None:
+        """Make the prepared update."""
+        self.counters.advance(self.work.coefficients)
+        for backend, work in self.shares:
+            backend.step(work)
+
+    def repeater(self) -> Repeater | None:
+        """What makes the whole work again with other numbers; None if nothing can."""
+        if len(self.shares) != 1 or self.shares[0][1] is not self.work:
+            return None
+        return self.shares[0][0].repeater(self.work)

@@ -1,0 +1,108 @@
+"""How an optimizer's updates are made, and what is kept from one to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from unyoke._step.device import DevicePlan, scale, verdict
+from unyoke._step.hyperparameters import Group, rate
+from unyoke._step.plan import Plan
+from unyoke._step.replay import Repetition
+from unyoke.backends import Repeater
+from unyoke.backends.guards import Contents, same_objects
+from unyoke.equation import Rule
+
+if TYPE_CHECKING:
+    from unyoke.optimizer import Optimizer
+
+
+class Stepper:
+    """Makes the updates of an optimizer.
+
+    The optimizer, whose groups, state and settings are looked at anew for each update, is given to
+    each method: if it were kept here, nothing would be freed when it is deleted.
+
+    Attributes:
+        plans: by the number of the group, as long as they are true.
+        repetition: makes the last update over again; None if it has to be prepared.
+    """
+
+    def __init__(self) -> None:
+        self.plans: dict[int, Plan] = {}
+        self.repetition: Repetition | None = None
+        self._known_states = Contents({}, [])
+        self._made: list[Repeater | None] = []
+
+    def repeat(self, optimizer: Optimizer) -> bool:
+        """Make the update in the short way, if it is the last one again but for numbers."""
+        repetition = self.repetition
+        if repetition is None or optimizer.released is not None or verdict(optimizer) is not None:
+            return False
+        if repetition.make(optimizer):
+            return True
+        self.repetition = None
+        return False
+
+    def step(self, optimizer: Optimizer) -> None:
+        """Make the update in the long way, which takes nothing for granted."""
+        if optimizer.released is not None:
+            optimizer.released.step_called()
+            return
+        self.repetition = None  # the backends may be others now
+        optimizer.check_groups()
+        if self._known_states.holder is not optimizer.state or not self._known_states.hold():
+            self.plans.clear()  # somebody has put other dictionaries into the state
+        groups = enumerate(optimizer.param_groups)
+        found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
+        plans = [(index, plan) for index, plan in found if plan is not None]
+        for _, plan in plans:
+            plan.run()
+        optimizer.advance()
+        made = [plan.repeater() for _, plan in plans]
+        if same_objects(made, self._made):
+            self.repetition = Repetition.of(optimizer, plans)
+        self._made = made
+
+    def _prepared(self, optimizer: Optimizer, index: int, group: Group) -> Plan | None:
+        """The group's plan with everything for this update in it; None without gradients."""
+        on_device = optimizer._on_device
+        lr, eta = (None, None) if group["capturable"] else rate(optimizer.schedule, index, group)
+        rule = optimizer.rule(group)
+        plan = self.plans.get(index)
+        if plan is None or not plan.holds(rule, group):
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                return None
+            on_device.check(group, weights, None)
+            plan = self.plans[index] = self._new_plan(optimizer, index, group, rule, weights)
+            self._known_states = Contents.of(optimizer.state)
+        else:
+            on_device.check(group, plan.work.weights, plan)
+        plan.work.grad_scale, plan.work.found_inf = scale(optimizer), verdict(optimizer)
+        plan.prepare(lr, eta, optimizer.backend)
+        return plan
+
+    def _new_plan(
+        self,
+        optimizer: Optimizer,
+        index: int,
+        group: Group,
+        rule: Rule,
+        weights: list[torch.Tensor],
+    ) -> Plan:
+        params = group["params"]
+        states = [optimizer._ensure_state(rule, weight, group) for weight in weights]
+        numbers = [
+            (index << 20) + number
+            for number, weight in enumerate(params)
+            if weight.grad is not None
+        ]
+        if not group["capturable"]:
+            return Plan(rule, group, params, weights, states, numbers)
+        given = optimizer._weight_decays[index]
+        clock = optimizer._on_device.clock(
+            index, group, optimizer.schedule, given, weights[0].device
+        )
+        return DevicePlan(rule, group, params, weights, states, numbers, clock)

@@ -1,0 +1,1 @@
+"""What reads Python's and torch's memory, for the cpu and the gpu backend alike."""

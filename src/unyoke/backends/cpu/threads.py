@@ -1,0 +1,81 @@
+"""torch's own OpenMP threads, lent for a step: they are awake already, and no more are started.
+
+GNU's OpenMP, which torch's Linux builds bring, is asked by the function that compilers call for
+``#pragma omp parallel``. Each thread takes the next share from a common counter until none is left.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from llvmlite import ir
+
+from unyoke.backends._native import jit_cache
+
+ENTRY = "unyoke_team"
+
+# What the threads are told, by address: 64-bit words in this order, then the cuts.
+NEXT, COUNT, KERNEL, JOB, CUTS = range(5)
+
+
+def run(team: Any, kernel: Any, job: int, cuts: Sequence[int], threads: int) -> None:
+    """Call ``kernel(job, cuts[k], cuts[k + 1])`` for every k, on so many threads.
+
+    Args:
+        team: what :func:`team` returned.
+        kernel: from :func:`machine.build`; may not raise.
+        job: its first argument.
+        cuts: ascending numbers.
+        threads: as torch uses; a team of another size would have to be gathered anew.
+    """
+    parallel, entry = team
+    words = array("q", [0, len(cuts) - 1, kernel.address, job, *cuts])
+    parallel(entry, words.buffer_info()[0], threads, 0)
+
+
+@functools.cache
+def team() -> tuple[Any, int] | None:
+    """OpenMP's function and the address of what each thread does; None where torch has none."""
+    parallel = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
+    if parallel is None:
+        return None
+    parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    parallel.restype = None
+    return parallel, jit_cache.load(jit_cache.emit(str(_member())), ENTRY)
+
+
+def _member() -> ir.Module:
+    """``void unyoke_team(int64 *words)``: take shares until there are none."""
+    word, text = ir.IntType(64), ir.IntType(8).as_pointer()
+    module = ir.Module(ENTRY)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word.as_pointer()]), ENTRY)
+    begin, ask, work, end = (
+        function.append_basic_block(n) for n in ("begin", "ask", "work", "end")
+    )
+    builder = ir.IRBuilder(begin)
+
+    def place(index: Any) -> Any:
+        return builder.gep(function.args[0], [word(index) if isinstance(index, int) else index])
+
+    result = builder.alloca(word)
+    count, job = builder.load(place(COUNT)), builder.load(place(JOB))
+    types = [word.as_pointer(), text.as_pointer(), word, word, word]
+    kind = ir.FunctionType(ir.IntType(32), types).as_pointer()
+    kernel = builder.inttoptr(builder.load(place(KERNEL)), kind)
+    builder.branch(ask)
+    builder.position_at_end(ask)
+    share = builder.atomic_rmw("add", place(NEXT), word(1), "monotonic")
+    builder.cbranch(builder.icmp_signed("<", share, count), work, end)
+    builder.position_at_end(work)
+    first = builder.load(place(builder.add(share, word(CUTS))))
+    last = builder.load(place(builder.add(share, word(CUTS + 1))))
+    builder.call(kernel, [result, text.as_pointer()(None), job, first, last])
+    builder.branch(ask)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return module

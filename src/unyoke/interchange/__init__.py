@@ -1,0 +1,1 @@
+"""What knows other libraries' optimizers: their counterparts here, conversion, decoupling."""

@@ -1,0 +1,1 @@
+"""How state and weights are kept: float32, bfloat16 or 8-bit blocks, and how they are rounded."""

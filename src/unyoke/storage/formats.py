@@ -1,0 +1,342 @@
+"""Whole tensors in the formats of :mod:`unyoke.storage.encodings`.
+
+A state in bfloat16 is a bfloat16 tensor, and one in 8-bit blocks a uint8 tensor of codes; either
+has the weight's shape and strides. Codes have a companion, named with ``_scale`` appended: one
+float32 for each block of consecutive elements in memory. Everything in ``optimizer.state`` is an
+ordinary tensor, and its dtype says how it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from unyoke.equation import Rule
+from unyoke.storage import encodings
+
+StateDtype: TypeAlias = torch.dtype | Literal["float32", "bfloat16", "int8"]
+Rounding: TypeAlias = Literal["nearest", "kahan", "stochastic"]
+State: TypeAlias = dict[str, Any]
+
+STATE_DTYPES = ("float32", "bfloat16", "int8")
+ROUNDINGS = ("nearest", "kahan", "stochastic")
+COMPENSATION = "compensation"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one state tensor is kept.
+
+    Attributes:
+        name: for people.
+        dtype: of the tensor; None for what is kept as it is computed.
+        encode: ``(value, 1/scale, random) → code``, without the scale if ``block`` is 0.
+        decode: ``(code, scale) → value``, likewise.
+        random: how many random bits an element takes.
+        nearest: what stands for the random bits when rounding to nearest, a function of the value.
+        block: how many elements share a scale; 0 for formats without.
+    """
+
+    name: str
+    dtype: torch.dtype | None = None
+    encode: Callable[..., Any] | None = None
+    decode: Callable[..., Any] | None = None
+    random: int = 0
+    nearest: Callable[[Any], Any] | None = None
+    block: int = 0
+
+
+def _half(value: Any) -> Any:
+    return 1 << 19
+
+
+PLAIN = Format("float32")
+BFLOAT16 = Format(
+    "bfloat16",
+    torch.bfloat16,
+    encodings.encode_bfloat16,
+    encodings.decode_bfloat16,
+    random=16,
+    nearest=encodings.to_nearest,
+)
+SIGNED = Format(
+    "int8",
+    torch.int8,
+    encodings.encode_signed,
+    encodings.decode_signed,
+    random=20,
+    nearest=_half,
+    block=encodings.BLOCK,
+)
+UNSIGNED = Format(
+    "int8 without sign",
+    torch.uint8,
+    encodings.encode_unsigned,
+    encodings.decode_unsigned,
+    random=20,
+    nearest=_half,
+    block=encodings.BLOCK,
+)
+
+
+def format_of(rule: Rule, state: Mapping[str, Any], name: str) -> Format:
+    """How a state tensor is kept; its dtype tells."""
+    dtype = state[name].dtype
+    return {torch.bfloat16: BFLOAT16, torch.int8: SIGNED, torch.uint8: UNSIGNED}.get(dtype, PLAIN)
+
+
+def chosen(rule: Rule, name: str, like: torch.Tensor, state_dtype: str) -> Format:
+    """How a state of this shape shall be kept.
+
+    Only the direction's own state is narrowed: what a decay keeps are weights, not averages.
+    """
+    if state_dtype == "float32" or name not in rule.direction.state:
+        return PLAIN
+    if like.numel() < encodings.SMALL:
+        return PLAIN
+    if state_dtype == "bfloat16":
+        return BFLOAT16
+    return UNSIGNED if name in rule.nonnegative else SIGNED
+
+
+def scale_name(name: str) -> str:
+    """The name of the companion of a tensor of codes."""
+    return f"{name}_scale"
+
+
+def extra_names(rule: Rule) -> tuple[str, ...]:
+    """Every name that a format may add to a parameter's state."""
+    return (*map(scale_name, rule.direction.state), COMPENSATION)
+
+
+def check_state_dtype(state_dtype: Any) -> str:
+    """The state dtype as a word that groups and checkpoints can hold.
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    name = str(state_dtype).removeprefix("torch.")
+    if name not in STATE_DTYPES or state_dtype is torch.int8:
+        raise ValueError(
+            f"state_dtype={state_dtype!r} is not a format of state: there are torch.float32 (or "
+            'wider, with the weights), torch.bfloat16 and "int8" (8-bit blocks)'
+        )
+    return name
+
+
+def check_rounding(rounding: Any) -> None:
+    """Raise ValueError if there is no such rounding."""
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"unknown rounding {rounding!r}: there are {', '.join(ROUNDINGS)}")
+
+
+def objection(weight: torch.Tensor, group: Mapping[str, Any]) -> str | None:
+    """Why this weight cannot have the group's formats; None if it can."""
+    state_dtype, rounding = group["state_dtype"], group["rounding"]
+    asked = [f"state_dtype={state_dtype!r}"] if state_dtype != "float32" else []
+    asked += [f"rounding={rounding!r}"] if rounding != "nearest" else []
+    what = " and ".join(asked)
+    if not asked:
+        return None
+    if weight.is_complex():
+        return f"{what} is for real weights, and this one is {weight.dtype}"
+    if type(weight) not in (torch.Tensor, torch.nn.Parameter):
+        return f"{what} is for plain tensors, and this one is a {type(weight).__name__}"
+    if group["differentiable"]:
+        return f"{what} rounds, which autograd cannot record: leave out differentiable=True"
+    if rounding == "stochastic" and weight.dtype not in (torch.float32, torch.bfloat16):
+        return (
+            "rounding='stochastic' is for float32 and bfloat16 weights, and this one is "
+            f"{weight.dtype}: use 'kahan'"
+        )
+    return None
+
+
+# Tensors
+
+
+def in_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """A dense tensor's elements in the order in which they lie in memory."""
+    return tensor.as_strided((tensor.numel(),), (1,))
+
+
+def allocate(
+    rule: Rule, initial: Mapping[str, torch.Tensor], group: Mapping[str, Any]
+) -> dict[str, torch.Tensor]:
+    """The state's tensors in the group's formats, companions included."""
+    state: State = {}
+    for name, value in initial.items():
+        put(state, name, value, chosen(rule, name, value, group["state_dtype"]))
+    return state
+
+
+def put(state: State, name: str, value: torch.Tensor, kind: Format) -> None:
+    """Make the tensors that keep ``value``, rounded to nearest."""
+    if kind.dtype is None:
+        # bfloat16 moments rounded to nearest would stand still: 0.999·v rounds back to v
+        state[name] = value.to(torch.promote_types(value.dtype, torch.float32))
+        return
+    state[name] = torch.zeros_like(value, dtype=kind.dtype, memory_format=torch.preserve_format)
+    if kind.block:
+        blocks = -(-value.numel() // kind.block)
+        state[scale_name(name)] = torch.zeros(blocks, device=value.device)
+    write(state, name, value, kind)
+
+
+def read(state: Mapping[str, Any], name: str, kind: Format) -> torch.Tensor:
+    """A state's values, in float32 or wider."""
+    kept: torch.Tensor = state[name]
+    if kind.decode is None:
+        return kept
+    result = torch.empty_like(kept, dtype=torch.float32)
+    if kind.block:
+        codes = _blocks(in_memory(kept).to(torch.int32), kind.block)
+        values = kind.decode(codes, state[scale_name(name)].unsqueeze(1))
+        in_memory(result).copy_(values.flatten()[: kept.numel()])
+    else:
+        in_memory(result).copy_(kind.decode(in_memory(kept).view(torch.int16).to(torch.int32)))
+    return result
+
+
+def write(
+    state: Mapping[str, Any],
+    name: str,
+    value: torch.Tensor,
+    kind: Format,
+    random: torch.Tensor | None = None,
+) -> None:
+    """Keep values in place; ``random`` are the elements' random bits, in the order of memory."""
+    kept: torch.Tensor = state[name]
+    if kind.encode is None or kind.nearest is None:
+        kept.copy_(value)
+        return
+    values = in_memory(torch.empty_like(kept, dtype=torch.float32).copy_(value))
+    if random is None:
+        nearest = torch.as_tensor(kind.nearest(values), dtype=torch.int32, device=values.device)
+        random = nearest.expand(values.shape)
+    if kind.block:
+        values, random = _blocks(values, kind.block), _blocks(random, kind.block)
+        scale = encodings.block_scale(values.abs().amax(dim=1))
+        state[scale_name(name)].copy_(scale)
+        codes = kind.encode(values, 1.0 / scale.unsqueeze(1), random)
+        in_memory(kept).copy_(codes.flatten()[: kept.numel()].to(kept.dtype))
+    else:
+        codes = kind.encode(values, random)
+        in_memory(kept).view(torch.int16).copy_(codes.to(torch.int16))
+
+
+def converted(
+    rule: Rule,
+    state: Mapping[str, Any],
+    layout: Mapping[str, torch.Tensor],
+    group: Mapping[str, Any],
+) -> State:
+    """The state in the group's formats, with the strides of ``layout``.
+
+    What is in its format already is passed on bit for bit; the rest is rounded to nearest. A
+    compensation that the group does not keep is dropped: it is less than half an ulp of a weight.
+
+    Raises:
+        ValueError: codes whose scales are missing or do not fit.
+    """
+    extra = extra_names(rule)
+    result = {name: state[name] for name in state if name not in (*layout, *extra)}
+    for name, like in layout.items():
+        have, want = format_of(rule, state, name), chosen(rule, name, like, group["state_dtype"])
+        if have.block:
+            _check_scales(state, name, have)
+        laid = torch.empty_like(like, dtype=torch.float32)
+        if have is want and (not have.block or state[name].stride() == laid.stride()):
+            names = (name, scale_name(name)) if have.block else (name,)
+            result |= {each: state[each] for each in names}
+        else:
+            value = read(state, name, have)
+            laid = torch.empty_like(like, dtype=value.dtype, device=value.device).copy_(value)
+            put(result, name, laid, want)
+    if group["rounding"] == "kahan" and COMPENSATION in state:
+        result[COMPENSATION] = state[COMPENSATION]
+    return result
+
+
+def _check_scales(state: Mapping[str, Any], name: str, kind: Format) -> None:
+    blocks = -(-state[name].numel() // kind.block)
+    scales = state.get(scale_name(name))
+    if not isinstance(scales, torch.Tensor) or scales.shape != (blocks,):
+        found = "are missing" if scales is None else f"have shape {tuple(scales.shape)}"
+        raise ValueError(
+            f"{name} is in 8-bit codes, whose scales {scale_name(name)!r} {found}: "
+            f"{blocks} float32 numbers are needed"
+        )
+
+
+def _blocks(flat: torch.Tensor, block: int) -> torch.Tensor:
+    """A row for each block; the last is filled with zeros."""
+    return torch.nn.functional.pad(flat, (0, -flat.numel() % block)).view(-1, block)
+
+
+# Weights
+
+
+def subtract(
+    weight: torch.Tensor,
+    value: torch.Tensor,
+    delta: torch.Tensor,
+    rounding: str,
+    state: Mapping[str, Any],
+    uniform: Callable[[], torch.Tensor],
+) -> None:
+    """θ − delta into ``weight``; ``value`` is θ in the dtype of the computation."""
+    if rounding == "nearest":
+        weight.copy_(value - delta)
+    elif rounding == "stochastic":
+        unit = 0x10000 if weight.dtype == torch.bfloat16 else 1
+        weight.copy_(encodings.subtract_stochastic(value, delta, unit, uniform()))
+    elif weight.dtype == torch.bfloat16:
+        kept = state[COMPENSATION]
+        new, rest = encodings.subtract_kahan_bfloat16(value, kept.to(value.dtype), delta, uniform())
+        weight.copy_(new)
+        kept.copy_(rest)
+    else:
+        kept = state[COMPENSATION]
+        high, low = encodings.subtract_kahan(value, kept.to(value.dtype), delta)
+        weight.copy_(high)
+        kept.copy_((high - weight) + low)
+
+
+# Random bits
+
+
+class Noise:
+    """The random bits of one tensor in one update.
+
+    Args:
+        seed: the group's.
+        t: the number of this update.
+        number: the tensor's, which stays the same from update to update.
+    """
+
+    def __init__(self, seed: int, t: int, number: int) -> None:
+        self._key = encodings.mixed(encodings.mixed(seed, t), number)
+
+    def word(self, which: int, like: torch.Tensor) -> torch.Tensor:
+        """Word number ``which`` for every element, in the order of memory."""
+        index = torch.arange(like.numel(), dtype=torch.int32, device=like.device)
+        word: torch.Tensor = encodings.noise(encodings.mixed(self._key, which), index)
+        return word
+
+    def of_state(self, position: int, kind: Format, like: torch.Tensor) -> torch.Tensor:
+        """Random bits for state number ``position`` of the rule."""
+        take = encodings.lower_bits if position % 2 else encodings.upper_bits
+        bits: torch.Tensor = take(self.word(position // 2, like), kind.random)
+        return bits
+
+    def of_weight(self, states: int, weight: torch.Tensor) -> torch.Tensor:
+        """Uniform numbers for the weight, after the words that the states take."""
+        first = (states + 1) // 2
+        flat = encodings.chance(self.word(first, weight), self.word(first + 1, weight))
+        laid = torch.empty_like(weight, dtype=torch.float32)
+        in_memory(laid).copy_(flat)
+        return laid

@@ -1,0 +1,269 @@
+"""A landscape: one task over a grid of α × λ for several optimizers, schedules, budgets, seeds.
+
+A budget is a number of updates at a batch size.
+
+`Landscape` is the whole question, frozen; `Cell` is one training of it. Both are plain data, so
+that a ledger can keep them and any worker can receive them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+from unyoke.study.landscape.axes import describe_axis
+
+
+@dataclass(frozen=True)
+class TaskReference:
+    """Which task, by name and by the code that defines it.
+
+    Attributes:
+        name: of a built-in task, or `file.py:function`.
+        digest: of the source that defines it, with what that imports; other source is another task.
+        trainer: digest of unyoke's own source that trains it; None in a ledger that is older than
+            this. Other source may give other numbers, so they are not put beside each other.
+        file: where a user's own task lies, or None. Not part of what the task is.
+        data: the folder of the data that it reads, or None. Not part of what the task is.
+        data_digest: of the contents of that data; other data make another task.
+        device: on which it is trained, as torch names it; None is the CPU. Not part of what it is.
+    """
+
+    name: str
+    digest: str
+    trainer: str | None = None
+    file: str | None = None
+    data: str | None = None
+    data_digest: str | None = None
+    device: str | None = None
+
+    @property
+    def version(self) -> str:
+        """The digests of the code, of the code that trains it, and of the data, as far as known."""
+        return "-".join(filter(None, (self.digest, self.trainer, self.data_digest)))
+
+    def difference(self, other: TaskReference) -> str | None:
+        """What `other` has otherwise, in words, or None; where its file and data lie is nothing."""
+        if self.name != other.name:
+            return f"task {self.name}, not {other.name}"
+        if self.trainer != other.trainer:
+            return f"filled by other code of unyoke: {self.trainer or 'older'}, not {other.trainer}"
+        if self.digest != other.digest:
+            return f"other code of the task {self.name}"
+        if self.data_digest != other.data_digest:
+            return f"other data of the task {self.name}"
+        return None
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The learning rates and weight decays of one optimizer, both ascending."""
+
+    lr: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+
+
+class Budget(NamedTuple):
+    """How long one training is.
+
+    Attributes:
+        updates: how many it makes.
+        batch_size: samples per update; None is the task's own.
+    """
+
+    updates: int
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: everything that decides its result.
+
+    Attributes:
+        optimizer: a name as `unyoke.study.landscape.optimizers` reads it.
+        updates, batch_size: the budget.
+        lr: α.
+        weight_decay: λ, or λ′ of an L2 penalty.
+        seed: of the initial weights and of the order of the batches.
+    """
+
+    task: str
+    task_digest: str
+    optimizer: str
+    schedule: str
+    updates: int
+    lr: float
+    weight_decay: float
+    seed: int
+    batch_size: int | None = None
+
+    @property
+    def budget(self) -> Budget:
+        """Its number of updates and its batch size."""
+        return Budget(self.updates, self.batch_size)
+
+    def to_json(self) -> str:
+        """The cell as JSON, the same text for the same cell; the task's own batch size is left out.
+
+        So a cell has the key that it had before there were batch sizes.
+        """
+        plain = {name: value for name, value in vars(self).items() if value is not None}
+        return json.dumps(plain, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Cell:
+        """The cell that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    @property
+    def key(self) -> str:
+        """A short name that differs as soon as anything in the cell differs."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The whole question that one ledger answers.
+
+    Attributes:
+        axes: of each optimizer, by its name.
+        updates: of one training.
+        batch_sizes: samples per update; None is the task's own.
+        epochs: where given, budgets are so many passes over the training samples, which are
+            another number of updates for each batch size; `updates` then lists them all.
+        samples: how many training samples the task has, where `epochs` are given.
+        looks: points of each learning curve, at most; None is as many as the time of training pays
+            for, see `unyoke.study.training.training.look_updates`. No part of what a training is.
+    """
+
+    task: TaskReference
+    axes: Mapping[str, Axes]
+    schedules: tuple[str, ...]
+    updates: tuple[int, ...]
+    seeds: tuple[int, ...]
+    batch_sizes: tuple[int | None, ...] = (None,)
+    epochs: tuple[int, ...] = ()
+    samples: int | None = None
+    looks: int | None = None
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """Every number of updates, or of epochs, with every batch size."""
+        if self.samples is not None:
+            return tuple(
+                Budget(updates_of(epochs, self.samples, size), size)
+                for epochs, size in product(self.epochs, self.batch_sizes)
+                if size is not None
+            )
+        return tuple(Budget(*pair) for pair in product(self.updates, self.batch_sizes))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, a whole map of one seed before the next seed begins."""
+        for seed in self.seeds:
+            for schedule in self.schedules:
+                for budget in self.budgets():
+                    for optimizer, axes in self.axes.items():
+                        for weight_decay in axes.weight_decay:
+                            for lr in axes.lr:
+                                yield Cell(
+                                    task=self.task.name,
+                                    task_digest=self.task.version,
+                                    optimizer=optimizer,
+                                    schedule=schedule,
+                                    updates=budget.updates,
+                                    lr=lr,
+                                    weight_decay=weight_decay,
+                                    seed=seed,
+                                    batch_size=budget.batch_size,
+                                )
+
+    def summary(self) -> str:
+        """The landscape in one line."""
+        cells = sum(len(axes.lr) * len(axes.weight_decay) for axes in self.axes.values())
+        trainings = cells * len(self.schedules) * len(self.budgets()) * len(self.seeds)
+        batches = ""
+        if self.batch_sizes != (None,):
+            batches = f" of {_listed(self.batch_sizes)} samples"
+        length = (
+            f"{_listed(self.epochs)} epochs" if self.epochs else f"{_listed(self.updates)} updates"
+        )
+        return (
+            f"{self.task.name}: {', '.join(self.axes)}; {_listed(self.schedules)} schedule, "
+            f"{length}{batches}, seeds: {len(self.seeds)}; {trainings} trainings"
+        )
+
+    def to_json(self) -> str:
+        """The landscape as JSON, the same text for the same landscape."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Landscape:
+        """The landscape that `to_json` wrote."""
+        plain: dict[str, Any] = json.loads(text)
+        return cls(
+            task=TaskReference(**plain["task"]),
+            axes={
+                name: Axes(tuple(axes["lr"]), tuple(axes["weight_decay"]))
+                for name, axes in plain["axes"].items()
+            },
+            schedules=tuple(plain["schedules"]),
+            updates=tuple(plain["updates"]),
+            seeds=tuple(plain["seeds"]),
+            batch_sizes=tuple(plain.get("batch_sizes", (None,))),
+            epochs=tuple(plain.get("epochs", ())),
+            samples=plain.get("samples"),
+            looks=plain.get("looks"),
+        )
+
+    def difference(self, other: Landscape) -> str | None:
+        """What `other` has otherwise, in words, or None if both ask the same question.
+
+        Where a task's file and data lie and the order in which optimizers are named do not matter.
+        """
+        if (difference := self.task.difference(other.task)) is not None:
+            return difference
+        for name in ("schedules", "epochs", "updates", "batch_sizes", "seeds"):
+            mine, yours = getattr(self, name), getattr(other, name)
+            if set(mine) != set(yours):
+                return f"{name.replace('_', ' ')} {_listed(mine)}, not {_listed(yours)}"
+        if self.looks != other.looks:
+            return f"looks {self.looks or 'as usual'}, not {other.looks or 'as usual'}"
+        if set(self.axes) != set(other.axes):
+            return f"optimizers {_listed(self.axes)}, not {_listed(other.axes)}"
+        for optimizer, axes in self.axes.items():
+            theirs = other.axes[optimizer]
+            for flag, here, there in (
+                ("lr", axes.lr, theirs.lr),
+                ("weight decay", axes.weight_decay, theirs.weight_decay),
+            ):
+                if set(here) != set(there):
+                    return f"{optimizer}'s {flag} {describe_axis(here)}, not {describe_axis(there)}"
+        return None
+
+    def is_part_of(self, larger: Landscape) -> bool:
+        """Whether `larger` asks the same of the same task and its grid covers this one's."""
+        return (
+            self.task.difference(larger.task) is None
+            and self.looks == larger.looks
+            and set(self.schedules) <= set(larger.schedules)
+            and set(self.budgets()) <= set(larger.budgets())
+            and set(self.seeds) <= set(larger.seeds)
+            and all(
+                name in larger.axes
+                and set(axes.lr) <= set(larger.axes[name].lr)
+                and set(axes.weight_decay) <= set(larger.axes[name].weight_decay)
+                for name, axes in self.axes.items()
+            )
+        )
+
+
+def updates_of(epochs: int, samples: int, batch_size: int) -> int:
+    """Updates in so many passes over the samples; what does not fill a batch is left out."""
+    return epochs * max(1, samples // batch_size)
+
+
+def _listed(values: Any) -> str:
+    return ",".join("the task's own" if value is None else str(value) for value in values)

@@ -1,0 +1,110 @@
+"""The optimizers that a study can run, by name.
+
+`AdamW` and every other name of `unyoke.optimizers`; `Adam+l2_first_moment` is Adam with another
+rule of `unyoke.decays`. Hyperparameters are the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+
+from torch import Tensor
+
+import unyoke
+from unyoke import decays, directions, optimizers
+from unyoke.equation import combine
+from unyoke.study.errors import StudyError
+
+SEPARATOR = "+"
+
+
+def canonical(text: str) -> str:
+    """The name of the optimizer that `text` asks for, always the same for the same optimizer.
+
+    Raises:
+        StudyError: there is no such optimizer or decay rule, or the two do not go together.
+
+    >>> canonical("Adam+l2")
+    'Adam'
+    """
+    name, separator, decay = (part.strip() for part in text.partition(SEPARATOR))
+    _known(name, optimizers.ALL, "optimizer")
+    if not separator:
+        return name
+    _known(decay, decays.ALL, "decay rule")
+    if decay == optimizers.ALL[name].composition["decay"]:
+        return name
+    try:
+        combine(directions.get(direction(name)), decays.get(decay))
+    except ValueError as error:
+        raise StudyError(f"{text.strip()!r} cannot be trained: {error}") from error
+    return f"{name}{SEPARATOR}{decay}"
+
+
+def direction(name: str) -> str:
+    """The direction of the optimizer of this name."""
+    return optimizers.ALL[name.partition(SEPARATOR)[0]].composition["direction"]
+
+
+def decay(name: str) -> str:
+    """The decay rule of the optimizer of this name."""
+    base, separator, other = name.partition(SEPARATOR)
+    return other if separator else optimizers.ALL[base].composition["decay"]
+
+
+def factory(name: str) -> Callable[..., unyoke.Optimizer]:
+    """A function `(params, lr=, weight_decay=, schedule=)` that makes the optimizer.
+
+    Parameters that its direction does not take, such as the biases beside Muon's matrices, are
+    given to Adam with the same decay rule, α and λ. An optimizer without decay ignores λ.
+    """
+    base = name.partition(SEPARATOR)[0]
+    rule = decay(name)
+    objection = directions.get(direction(name)).objection
+    # NDAdam's own constructor has no place for the decay that it has not.
+    main: Callable[..., unyoke.Optimizer] = (
+        partial(unyoke.Optimizer, direction="nd_adam") if base == "NDAdam" else optimizers.ALL[base]
+    )
+
+    def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
+        stacked = isinstance(lr, Tensor) and lr.dim() == 1
+        taken = [objection(weight[0] if stacked else weight) is None for weight in params]
+        parts = []
+        for cls, mine in ((main, True), (unyoke.Adam, False)):
+            weights = [w for w, take in zip(params, taken, strict=True) if take is mine]
+            if weights:
+                parts.append(cls(weights, lr=lr, weight_decay=weight_decay, decay=rule, **more))
+        return parts[0] if len(parts) == 1 else cast(unyoke.Optimizer, Parts(parts))
+
+    return make
+
+
+class Parts:
+    """Several optimizers, each for some of a model's parameters, stepped as one."""
+
+    def __init__(self, parts: Sequence[unyoke.Optimizer]) -> None:
+        self._parts = parts
+        self.param_groups = [group for part in parts for group in part.param_groups]
+        self.state: Mapping[Tensor, dict[str, Any]] = {
+            weight: state for part in parts for weight, state in part.state.items()
+        }
+
+    def step(self) -> None:
+        """One update of every parameter."""
+        for part in self._parts:
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Drop every gradient."""
+        for part in self._parts:
+            part.zero_grad()
+
+
+def _known(name: str, known: Mapping[str, Any], kind: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise StudyError(f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""One file in which every cell is claimed, run and recorded once."""

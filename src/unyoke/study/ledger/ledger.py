@@ -1,0 +1,356 @@
+"""The ledger: one SQLite file in which every cell is claimed, run and recorded exactly once.
+
+The process that drives a landscape is the only writer; workers hand their outcomes to it. A cell
+is `open`, then `claimed`, then `done`. Nothing that is done is ever run or written again.
+
+A claim names its driver and has a lease, which the driver renews while it lives. When a driver
+opens the ledger it holds a lock on the folder, which the system takes from a process that dies: so
+every claim of this machine that it finds was left by one that died, and those cells are open again,
+whatever the clock says. A claim of another machine, where locks may not reach (a network drive),
+stands until its lease ends. Clocks that are wrong can so make a driver wait or a cell be trained
+twice; it is recorded once all the same.
+
+The landscape's configuration is frozen inside. The file is written beside its place first and
+moved there, so a ledger that exists is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import CurvePoint, Outcome, curve_from_json
+from unyoke.study.ledger.file import (
+    FILE_NAME,
+    connect,
+    create,
+    insert,
+    lock_folder,
+    migrate,
+    writing,
+)
+
+__all__ = ["FILE_NAME", "LEASE", "Claims", "Count", "Finished", "Ledger", "Record"]
+
+LEASE = 600.0
+"""Seconds for which a claim stands; its driver renews it long before."""
+
+_AT_ONCE = 1000
+"""Rows that are parsed in one call, which takes a third of the time that one by one takes."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished cell as the ledger keeps it; its curve is read apart."""
+
+    cell: Cell
+    outcome: Outcome
+    versions: str
+    recorded_at: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One finished cell as it stands in the file."""
+
+    key: str
+    outcome: str
+    curve: str
+    versions: str
+    recorded_at: float
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What one driver has claimed and not recorded yet."""
+
+    owner: str
+    cells: int
+    lease_until: float
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many cells there are, and how far they have come."""
+
+    total: int
+    done: int
+    diverged: int
+
+
+class Ledger:
+    """An open ledger. Use `Ledger.open_to_write` or `Ledger.open_to_read`, as a context."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int | None) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = lock
+        self._owner = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    @classmethod
+    def open_to_write(cls, folder: Path, landscape: Landscape, *, extend: bool = False) -> Self:
+        """The ledger of `landscape` in `folder`, made if there is none, locked for this process.
+
+        With `extend`, a ledger whose grid is a part of the landscape's takes the new cells too.
+
+        Raises:
+            StudyError: the folder cannot be written, another driver holds it, or its ledger is
+                damaged or belongs to another landscape. Nothing is changed then.
+        """
+        lock = lock_folder(folder)
+        try:
+            path = folder / FILE_NAME
+            if not path.exists():
+                create(path, landscape)
+            ledger = cls(path, connect(path, read_only=False), lock)
+            try:
+                ledger._check_names()
+                ledger._accept(landscape, extend=extend)
+            except BaseException:
+                ledger._connection.close()
+                raise
+        except BaseException:
+            os.close(lock)
+            raise
+        return ledger
+
+    @classmethod
+    def open_to_read(cls, folder: Path) -> Self:
+        """The ledger in `folder`, to be read only; a run may go on meanwhile.
+
+        Raises:
+            StudyError: there is none, or it is damaged.
+        """
+        path = folder / FILE_NAME
+        if not path.exists():
+            raise StudyError(f"{path} does not exist; run: unyoke map --out {folder}")
+        ledger = cls(path, connect(path, read_only=True), None)
+        try:
+            ledger._check_names()
+        except BaseException:
+            ledger._connection.close()
+            raise
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of this driver's claims, of the file, and of the folder's lock."""
+        if self._lock is not None:
+            query = "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND owner = ?"
+            with suppress(sqlite3.OperationalError), self._connection:  # a full disk: leases end
+                self._connection.execute(query, (self._owner,))
+            # One file again, without companions. While a report reads, it stays as it is.
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute("PRAGMA journal_mode = DELETE")
+        self._connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def landscape(self) -> Landscape:
+        """The configuration frozen in this ledger."""
+        query = "SELECT value FROM study WHERE name = 'landscape'"
+        return Landscape.from_json(self._connection.execute(query).fetchone()[0])
+
+    def count(self) -> Count:
+        """How far the landscape has come."""
+        total, done, diverged = self._connection.execute(
+            "SELECT count(*), coalesce(sum(state = 'done'), 0),"
+            " coalesce(sum(json_extract(outcome, '$.status') = 'diverged'), 0) FROM cells"
+        ).fetchone()
+        return Count(total, done, diverged)
+
+    def open_cells(self) -> list[Cell]:
+        """Every open cell, in the landscape's order."""
+        query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position"
+        rows = self._connection.execute(query).fetchall()
+        return [Cell(**plain) for plain in _parsed([row[0] for row in rows])]
+
+    def claim(self) -> Cell | None:
+        """The next open cell, now claimed by this driver; None when none is open."""
+        query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position LIMIT 1"
+        row = self._connection.execute(query).fetchone()
+        if row is None:
+            return None
+        cell = Cell.from_json(row[0])
+        self.claim_cells([cell])
+        return cell
+
+    def claim_cells(self, cells: Sequence[Cell]) -> None:
+        """Claim these open cells for this driver, all of them or none.
+
+        Raises:
+            RuntimeError: some of them are not open.
+            StudyError: the disk is full.
+        """
+        now = time.time()
+        query = (
+            "UPDATE cells SET state = 'claimed', claimed_at = ?, owner = ?, lease_until = ?"
+            " WHERE key = ? AND state = 'open'"
+        )
+        rows = [(now, self._owner, now + LEASE, cell.key) for cell in cells]
+        with writing(self.path), self._connection:
+            claimed = self._connection.executemany(query, rows).rowcount
+            if claimed != len(cells):
+                raise RuntimeError(f"of {len(cells)} cells only {claimed} were open")
+
+    def renew(self) -> None:
+        """Prolong the leases of this driver's claims."""
+        query = "UPDATE cells SET lease_until = ? WHERE state = 'claimed' AND owner = ?"
+        with writing(self.path), self._connection:
+            self._connection.execute(query, (time.time() + LEASE, self._owner))
+
+    def record(self, cell: Cell, outcome: Outcome, versions: str) -> None:
+        """Keep the outcome of a claimed cell; an error if it was not claimed or is done already."""
+        self.record_all([(cell, outcome, versions)])
+
+    def record_all(self, results: Iterable[tuple[Cell, Outcome, str]]) -> None:
+        """Keep the outcomes of claimed cells, all of them or none.
+
+        Raises:
+            RuntimeError: a cell is not claimed by this driver, or is done.
+            StudyError: the disk is full.
+        """
+        now = time.time()
+        query = (
+            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
+            " recorded_at = ?, lease_until = NULL WHERE key = ? AND state = 'claimed' AND owner = ?"
+        )
+        with writing(self.path), self._connection:
+            for cell, outcome, versions in results:
+                row = (*outcome.to_json(), versions, now, cell.key, self._owner)
+                if self._connection.execute(query, row).rowcount != 1:
+                    raise RuntimeError(f"cell {cell.key} is not claimed by this driver: {cell}")
+
+    def finished(self) -> list[Finished]:
+        """Every finished cell, as `adopt` takes it."""
+        query = "SELECT key, outcome, curve, versions, recorded_at FROM cells WHERE state = 'done'"
+        return [Finished(*row) for row in self._connection.execute(query)]
+
+    def adopt(self, finished: Iterable[Finished]) -> None:
+        """Take over cells that another ledger has finished; they must be open here.
+
+        Raises:
+            RuntimeError: one is not open, or is not this landscape's.
+            StudyError: the disk is full.
+        """
+        query = (
+            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
+            " recorded_at = ? WHERE key = ? AND state = 'open'"
+        )
+        with writing(self.path), self._connection:
+            for one in finished:
+                row = (one.outcome, one.curve, one.versions, one.recorded_at, one.key)
+                if self._connection.execute(query, row).rowcount != 1:
+                    raise RuntimeError(f"cell {one.key} is not open in {self.path}")
+
+    def claimed(self) -> list[Claims]:
+        """Who has claimed cells; nobody in a ledger of version 1, which does not say."""
+        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
+        if "owner" not in columns:
+            return []
+        query = (
+            "SELECT owner, count(*), max(lease_until) FROM cells WHERE state = 'claimed'"
+            " GROUP BY owner"
+        )
+        return [Claims(*row) for row in self._connection.execute(query)]
+
+    def records(self) -> Iterator[Record]:
+        """Every finished cell, in the landscape's order."""
+        query = (
+            "SELECT configuration, outcome, versions, recorded_at FROM cells"
+            " WHERE state = 'done' ORDER BY position"
+        )
+        rows = self._connection.execute(query)
+        while some := rows.fetchmany(_AT_ONCE):
+            cells, outcomes, versions, times = zip(*some, strict=True)
+            for cell, figures, version, time_ in zip(
+                _parsed(cells), _parsed(outcomes), versions, times, strict=True
+            ):
+                yield Record(Cell(**cell), Outcome(**figures, curve=()), version, time_)
+
+    def curve(self, cell: Cell) -> tuple[CurvePoint, ...]:
+        """The learning curve of one finished cell."""
+        query = "SELECT curve FROM cells WHERE key = ? AND state = 'done'"
+        row = self._connection.execute(query, (cell.key,)).fetchone()
+        if row is None:
+            raise KeyError(f"the ledger has no finished cell {cell}")
+        return curve_from_json(row[0])
+
+    def _check_names(self) -> None:
+        """Raise StudyError if cells have other keys than this unyoke gives them."""
+        row = self._connection.execute("SELECT key, configuration FROM cells LIMIT 1").fetchone()
+        try:
+            known = row is None or Cell.from_json(row[1]).key == row[0]
+        except (TypeError, ValueError):
+            known = False
+        if not known:
+            raise StudyError(
+                f"{self.path} names its trainings otherwise than this unyoke does; use the unyoke "
+                "that made it, or choose another folder with --out"
+            )
+
+    def _accept(self, landscape: Landscape, *, extend: bool) -> None:
+        frozen = self.landscape
+        difference = frozen.difference(landscape)
+        if difference is not None and not (extend and frozen.is_part_of(landscape)):
+            hint = (
+                "; --extend only adds to a grid: its command must name all that is there"
+                if extend
+                else ""
+            )
+            raise StudyError(
+                f"{self.path} belongs to another landscape ({difference}){hint}; "
+                "choose another folder with --out, or go on with the command and the code "
+                "that made it"
+            )
+        self._check_leases()
+        self._connection.execute("PRAGMA busy_timeout = 10000")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # A killed process loses nothing; only a power cut may take the last few records.
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        with writing(self.path):
+            migrate(self._connection)
+            with self._connection:
+                self._connection.execute("UPDATE cells SET state = 'open' WHERE state = 'claimed'")
+                if difference is not None:
+                    insert(self._connection, landscape)
+
+    def _check_leases(self) -> None:
+        """Raise StudyError if a driver on another machine may be alive."""
+        for claims in self.claimed():
+            machine, left = claims.owner.split(":")[0], claims.lease_until - time.time()
+            if machine != platform.node() and left > 0:
+                raise StudyError(
+                    f"{self.path} is being filled by another machine, {machine}, whose lease ends "
+                    f"in {min(left, LEASE):.0f} s; a ledger has one driver: give each machine its "
+                    "own folder with --shard, and put them together with unyoke ledger merge"
+                )
+
+
+def _parsed(texts: Sequence[str]) -> list[dict[str, Any]]:
+    parsed: list[dict[str, Any]] = json.loads(f"[{','.join(texts)}]")
+    return parsed

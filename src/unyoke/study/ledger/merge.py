@@ -1,0 +1,119 @@
+"""Ledgers put together: shards of one landscape, or landscapes whose grids are to be one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.landscape import Axes, Landscape
+from unyoke.study.ledger.ledger import Finished, Ledger
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What came of a merge.
+
+    Attributes:
+        total, done: cells of the new ledger.
+        repeated: cells that were done in more than one.
+        different: of these, those whose figures were not the same.
+    """
+
+    total: int
+    done: int
+    repeated: int
+    different: int
+
+
+def merge(folders: Sequence[Path], out: Path) -> Merged:
+    """Make a ledger in `out` with all that is done in the ledgers of `folders`, which stay.
+
+    It asks for the smallest grid that holds all of theirs; what nobody has trained is open. Of a
+    cell that several have done, the outcome recorded first is kept: figures of another engine,
+    version or machine may differ by rounding.
+
+    Raises:
+        StudyError: a ledger is missing or damaged, they are of different tasks, or `out` exists.
+    """
+    if out.exists():
+        raise StudyError(f"{out} exists already; choose another folder with --out")
+    landscapes, finished = [], []
+    for folder in folders:
+        with Ledger.open_to_read(folder) as ledger:
+            landscapes.append(ledger.landscape)
+            finished += ledger.finished()
+    _check_same_question(landscapes, folders)
+    landscape = covering(landscapes)
+    kept, repeated, different = _first_of_each(finished)
+    draft = out.with_name(f"{out.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        with Ledger.open_to_write(draft, landscape) as ledger:
+            ledger.adopt(kept)
+            count = ledger.count()
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Merged(count.total, count.done, repeated, different)
+
+
+def _check_same_question(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> None:
+    first = landscapes[0]
+    for other, folder in zip(landscapes[1:], folders[1:], strict=True):
+        difference = first.task.difference(other.task)
+        for name in ("epochs", "samples", "looks"):
+            mine, theirs = getattr(first, name), getattr(other, name)
+            if difference is None and mine != theirs:
+                difference = f"another number of {name}: {mine}, {theirs}"
+        if difference is not None:
+            raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
+
+
+def covering(landscapes: Sequence[Landscape]) -> Landscape:
+    """The smallest landscape that covers all of them; what it is besides its grid, the first is."""
+    return replace(
+        landscapes[0],
+        axes={
+            name: _axes([each.axes[name] for each in landscapes if name in each.axes])
+            for name in _union([tuple(each.axes) for each in landscapes])
+        },
+        schedules=_union([each.schedules for each in landscapes]),
+        updates=_union([each.updates for each in landscapes]),
+        batch_sizes=_union([each.batch_sizes for each in landscapes]),
+        seeds=_union([each.seeds for each in landscapes]),
+    )
+
+
+def _union(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Every value once, in the order in which they come."""
+    return tuple(dict.fromkeys(value for part in parts for value in part))
+
+
+def _axes(parts: Sequence[Axes]) -> Axes:
+    def joined(name: str) -> tuple[float, ...]:
+        return tuple(sorted({value for part in parts for value in getattr(part, name)}))
+
+    return Axes(joined("lr"), joined("weight_decay"))
+
+
+def _first_of_each(finished: Sequence[Finished]) -> tuple[list[Finished], int, int]:
+    """Each cell's outcome that was recorded first, how many others there are, how many differ."""
+    kept: dict[str, Finished] = {}
+    repeated, different = 0, 0
+    for one in sorted(finished, key=lambda one: one.recorded_at):
+        other = kept.setdefault(one.key, one)
+        if other is not one:
+            repeated += 1
+            different += _figures(other) != _figures(one)
+    return list(kept.values()), repeated, different
+
+
+def _figures(one: Finished) -> dict[str, Any]:
+    """What must be the same if a cell is trained again."""
+    figures = json.loads(one.outcome)
+    return {k: v for k, v in figures.items() if k not in ("seconds", "engine", "reason")}

@@ -1,0 +1,97 @@
+"""The command line that asks for a landscape, and the one that extends it past an edge."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from unyoke.study.landscape.axes import describe_axis, is_power_of_two
+from unyoke.study.landscape.landscape import Axes, Landscape
+from unyoke.study.planning import defaults
+from unyoke.study.planning.defaults import Preset
+from unyoke.study.statistics import Edge
+
+STEPS_BEYOND = 3
+"""How many values an extended axis gains at an end."""
+
+
+def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> str:
+    """The exact command that runs `landscape` into `folder`; what is default is left out."""
+    words = ["unyoke", "map", "--out", str(folder)]
+    if extend:
+        words.append("--extend")
+    if landscape.task.name != defaults.TASK:
+        file = landscape.task.file
+        function = landscape.task.name.rpartition(":")[2]
+        words += ["--task", f"{file}:{function}" if file else landscape.task.name]
+    if landscape.task.data is not None:
+        words += ["--data", landscape.task.data]
+    preset = defaults.full(landscape.task.name)
+    if tuple(landscape.axes) != defaults.OPTIMIZERS:
+        words += ["--optimizers", ",".join(landscape.axes)]
+    if landscape.epochs:
+        words += ["--epochs", ",".join(map(str, landscape.epochs))]
+    elif landscape.updates != (preset.updates,):
+        words += ["--updates", ",".join(map(str, landscape.updates))]
+    sizes = [str(size) for size in landscape.batch_sizes if size is not None]
+    if sizes:
+        words += ["--batch-size", ",".join(sizes)]
+    if landscape.schedules != (defaults.SCHEDULE,):
+        words += ["--schedule", ",".join(landscape.schedules)]
+    if len(landscape.seeds) != preset.seeds:
+        words += ["--seeds", str(len(landscape.seeds))]
+    if landscape.looks is not None:
+        words += ["--looks", str(landscape.looks)]
+    for flag, name in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
+        words += _axis_words(flag, name, landscape, preset)
+    return shlex.join(words)
+
+
+def _axis_words(flag: str, name: str, landscape: Landscape, preset: Preset) -> list[str]:
+    """The axis of every optimizer that has not its usual one; once, if all have the same."""
+    axes = {optimizer: getattr(both, name) for optimizer, both in landscape.axes.items()}
+    unusual = {
+        optimizer: axis
+        for optimizer, axis in axes.items()
+        if (usual := preset.usual(optimizer)) is None or axis != getattr(usual, name)
+    }
+    if len(unusual) > 1 and len(set(axes.values())) == 1:
+        return [flag, describe_axis(next(iter(axes.values())))]
+    pairs = (f"{optimizer}={describe_axis(axis)}" for optimizer, axis in unusual.items())
+    return [word for pair in pairs for word in (flag, pair)]
+
+
+def beyond(landscape: Landscape, edges: Mapping[str, Sequence[Edge]]) -> Landscape:
+    """`landscape` with the axes of each optimizer extended past the edges named for it."""
+    axes = {
+        optimizer: Axes(
+            _longer(old.lr, {edge.end for edge in edges.get(optimizer, ()) if edge.axis == "lr"}),
+            _longer(
+                old.weight_decay,
+                {edge.end for edge in edges.get(optimizer, ()) if edge.axis == "weight_decay"},
+            ),
+        )
+        for optimizer, old in landscape.axes.items()
+    }
+    return replace(landscape, axes=axes)
+
+
+def _longer(values: tuple[float, ...], ends: set[str]) -> tuple[float, ...]:
+    positive = [value for value in values if value > 0]
+    if not positive or not ends:
+        return values
+    low_factor = positive[1] / positive[0] if len(positive) > 1 else 2.0
+    high_factor = positive[-1] / positive[-2] if len(positive) > 1 else 2.0
+    more: list[float] = []
+    if ends & {"low", "zero"}:
+        more += [_round(positive[0] / low_factor**step) for step in range(1, STEPS_BEYOND + 1)]
+    if "high" in ends:
+        more += [_round(positive[-1] * high_factor**step) for step in range(1, STEPS_BEYOND + 1)]
+    return tuple(sorted({*values, *more}))
+
+
+def _round(value: float) -> float:
+    """Three digits, but for powers of two."""
+    return value if is_power_of_two(value) else float(f"{value:.3g}")

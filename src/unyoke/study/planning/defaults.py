@@ -1,0 +1,141 @@
+"""What `unyoke map` runs when it is not told otherwise.
+
+The default task's axes were chosen by running it wider and coarser first, so that each optimizer's
+best cell lies inside; those of the other tasks come from small coarse trials only. Each optimizer
+has its own: Adam's steps have the size α and SGD's the size of the gradient times α, and an L2
+penalty λ′ is not the same quantity as a decoupled decay λ; on the default task one range of numbers
+happens to hold the best of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.axes import parse_axis
+from unyoke.study.landscape.landscape import Axes
+from unyoke.study.landscape.optimizers import decay, direction
+from unyoke.study.tasks.built_in import resolve
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A size of landscape: axes for each optimizer, updates per cell, number of seeds."""
+
+    lr: Mapping[str, str]
+    weight_decay: Mapping[str, str]
+    updates: int
+    seeds: int
+    folder: str
+
+    def axes(self, optimizer: str) -> Axes:
+        """The usual axes of one optimizer.
+
+        Raises:
+            StudyError: the preset has none for it.
+        """
+        usual = self.usual(optimizer)
+        if usual is None:
+            raise StudyError(
+                f"{optimizer} has no usual axes; give them: --lr {optimizer}=2^-10:2^-2 "
+                f"--weight-decay {optimizer}=0,2^-10:2^-2"
+            )
+        return usual
+
+    def usual(self, optimizer: str) -> Axes | None:
+        """Its own axes, or those of the relative whose steps have the same size, or None."""
+        name, kind = _RELATIVES.get(direction(optimizer)), _KINDS.get(decay(optimizer))
+        if name is None or kind is None:
+            return None
+        decays = "0" if decay(optimizer) == "none" else self.weight_decay[name + kind]
+        return Axes(
+            parse_axis(self.lr[name + kind], "learning rate"), parse_axis(decays, "weight decay")
+        )
+
+
+TASK = "digits"
+SCHEDULE = "cosine"
+OPTIMIZERS = ("Adam", "AdamW", "SGD", "SGDW")
+
+_RELATIVES = {
+    **dict.fromkeys(("adam", "amsgrad", "nadam", "nadamw", "radam", "nd_adam"), "Adam"),
+    "heavy_ball": "SGD",
+}
+"""By direction: whose steps have the same size at the same α."""
+
+_KINDS = {
+    **dict.fromkeys(("none", "l2", "l2_first_moment", "l2_second_moment"), ""),
+    **dict.fromkeys(("decoupled", "cautious"), "W"),
+}
+"""By decay rule: the end of the name of the optimizer whose λ is the same quantity."""
+
+FULL = Preset(
+    lr={
+        "Adam": "2^-9:2^-1",
+        "AdamW": "2^-9:2^-1",
+        "SGD": "2^-8:2^0",
+        "SGDW": "2^-8:2^0",
+    },
+    weight_decay=dict.fromkeys(OPTIMIZERS, "0,2^-9:2^-2"),
+    updates=150,
+    seeds=3,
+    folder="unyoke-map",
+)
+"""The default task's landscape."""
+
+
+def full(task: str) -> Preset:
+    """The usual landscape of a built-in task; of any other, that of the default task."""
+    return _OTHERS.get(resolve(task), FULL)
+
+
+def quick(task: str) -> Preset:
+    """A small version of the usual landscape: coarser axes, one seed, fewer updates."""
+    usual = full(task)
+    return Preset(
+        lr={name: _coarser(axis) for name, axis in usual.lr.items()},
+        weight_decay={name: _coarser(axis) for name, axis in usual.weight_decay.items()},
+        updates=max(1, usual.updates * 2 // 3),
+        seeds=1,
+        folder=f"{usual.folder}-quick",
+    )
+
+
+def _coarser(axis: str) -> str:
+    """The same range in steps four times as large."""
+    return f"{axis.removesuffix(':4')}:16" if axis.endswith(":4") else f"{axis}:4"
+
+
+def _preset(adam: str, sgd: str, l2: str, decoupled: str, updates: int, seeds: int = 3) -> Preset:
+    """Axes of α for Adam's steps and for SGD's, and of λ′ and λ, which 0 joins."""
+    return Preset(
+        lr={"Adam": adam, "AdamW": adam, "SGD": sgd, "SGDW": sgd},
+        weight_decay={
+            "Adam": f"0,{l2}",
+            "AdamW": f"0,{decoupled}",
+            "SGD": f"0,{l2}",
+            "SGDW": f"0,{decoupled}",
+        },
+        updates=updates,
+        seeds=seeds,
+        folder="unyoke-map",
+    )
+
+
+# Where one training takes long, steps of 4 instead of 2; the paper's heat maps have steps of 2.
+_CIFAR = _preset("2^-12:2^-4:4", "2^-6:2^2:4", "2^-15:2^-7:4", "2^-15:2^-7:4", 300, seeds=1)
+_PAPER = _preset("2^-14:2^-6", "2^-8:2^0", "2^-15:2^-7", "2^-15:2^-7", 35_200, seeds=1)
+_SHAKESPEARE = _preset("2^-10:2^-2:4", "2^-8:2^0:4", "2^-13:2^-5:4", "2^-11:2^-3:4", 400, seeds=2)
+
+_OTHERS: Mapping[str, Preset] = {
+    "breast-cancer": _preset("2^-11:2^-3", "2^-8:2^0", "2^-9:2^-1", "2^-9:2^-1", 150),
+    "diabetes": _preset("2^-8:2^0", "2^-8:2^0", "2^-8:2^0", "2^-8:2^0", 150),
+    "fashion-mnist": _preset("2^-11:2^-3", "2^-9:2^-1", "2^-8:2^-2", "2^-10:2^-4", 300),
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "cifar10-26-2x64d": _PAPER,
+    "cifar10-26-2x96d": _PAPER,
+    "shakespeare": _SHAKESPEARE,
+    "shakespeare-lstm": _SHAKESPEARE,
+}

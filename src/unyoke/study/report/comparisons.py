@@ -1,0 +1,79 @@
+"""Who is better than whom: paired over seeds, corrected for the number of questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from unyoke.study.report.findings import Finding, compare
+from unyoke.study.report.survey import Setting
+from unyoke.study.statistics import Comparison, holm
+
+LEVEL = 0.05
+EVERY_PAIR = 6
+"""Up to this many optimizers are compared each with each; more, each with the best of them."""
+
+Verdict = Literal["better", "better on these test samples", "undecided"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question: has the best cell of `first` a lower test error than that of `second`?
+
+    Attributes:
+        comparison: test error of the first less that of the second, paired over seeds.
+        p_value: after Holm's correction over all rows of the report.
+    """
+
+    setting: Setting
+    first: str
+    second: str
+    comparison: Comparison
+    p_value: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether one of the two is better, and whether on other test samples too.
+
+        "Better" asks for a corrected p-value below 5 % over seeds; without the addition "on these
+        test samples" also for an interval without 0 when the test samples count as drawn.
+        """
+        if not self.p_value < LEVEL:
+            return "undecided"
+        beyond = self.comparison.any_samples.excludes_zero
+        return "better" if beyond else "better on these test samples"
+
+    @property
+    def better(self) -> str | None:
+        """The title of the better one, if one is."""
+        if self.verdict == "undecided":
+            return None
+        return self.first if self.comparison.difference.value < 0 else self.second
+
+
+def comparisons(findings: list[Finding]) -> list[Row]:
+    """Every panel against its own best without decay, and the optimizers of a setting in pairs."""
+    asked: list[tuple[Setting, str, str, Comparison]] = []
+    settings: dict[Setting, list[Finding]] = {}
+    for finding in findings:
+        if finding.best is not None:
+            settings.setdefault(finding.panel.setting, []).append(finding)
+    for setting, beside in settings.items():
+        for first, second in _pairs(beside):
+            difference = compare(first.panel, first.best, second.panel, second.best)
+            asked.append((setting, first.panel.title, second.panel.title, difference))
+        for finding in beside:
+            if finding.gain is not None:
+                title = finding.panel.title
+                plain = f"{title}, {finding.panel.decay_symbol} = 0"
+                asked.append((setting, title, plain, finding.gain))
+    corrected = holm([comparison.p_value for *_, comparison in asked])
+    return [Row(*row, float(p_value)) for row, p_value in zip(asked, corrected, strict=True)]
+
+
+def _pairs(beside: list[Finding]) -> list[tuple[Finding, Finding]]:
+    if len(beside) <= EVERY_PAIR:
+        return list(combinations(beside, 2))
+    best = min(beside, key=lambda finding: float(finding.panel.choice[finding.best]))
+    return [(best, other) for other in beside if other is not best]

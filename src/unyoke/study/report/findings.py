@@ -1,0 +1,225 @@
+"""What a report says about each panel: its best cell, its edges, and its two knobs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unyoke.study import statistics
+from unyoke.study.landscape.axes import label
+from unyoke.study.planning.commands import beyond, map_command
+from unyoke.study.report.survey import Array, Panel, Seeds, Survey
+from unyoke.study.statistics import (
+    Comparison,
+    Edge,
+    Interval,
+    Position,
+    bootstrap_all,
+    mean_interval,
+    paired_difference,
+)
+
+OFF = (2.0, 4.0)
+"""Factors by which α is off in the sensitivity to it."""
+
+
+@dataclass(frozen=True)
+class OffBest:
+    """How much the error rises where α is off by `factor`: with λ kept, and tuned anew."""
+
+    factor: float
+    decay_kept: Interval
+    decay_retuned: Interval
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdicts on one panel. Errors are test errors of cells chosen by validation error.
+
+    Attributes:
+        best, circled: the best cell and the ten best.
+        seeds: how many have run in the best cell.
+        error: of the best cell, with an interval over seeds.
+        any_samples: the same, with an interval for other test samples as well.
+        without_decay: of the best cell with λ = 0, where that was tried.
+        gain: `error` − `without_decay`, paired over seeds; None where λ = 0 is the best or missing.
+        edges: ends of the grid at which the best cell lies.
+        tilt, regret, off: as `statistics` defines them, with intervals over seeds. A learning-rate
+            sweep has one knob, so no tilt and no regret.
+    """
+
+    panel: Panel
+    best: Position | None
+    circled: list[Position]
+    seeds: int
+    error: Interval | None
+    any_samples: Interval | None
+    without_decay: Interval | None
+    gain: Comparison | None
+    edges: list[Edge]
+    tilt: Interval
+    regret: Interval
+    off: tuple[OffBest, ...]
+
+
+def find(panel: Panel) -> Finding:
+    """The verdicts on one panel."""
+    choice = panel.choice
+    best = statistics.best_cell(choice)
+    plain = statistics.best_cell(choice[:1]) if panel.axes.weight_decay[0] == 0 else None
+    gain = None if best is None or plain in (None, best) else compare(panel, best, panel, plain)
+    tilt, regret, *off = _knobs(panel)
+    return Finding(
+        panel=panel,
+        best=best,
+        circled=statistics.best_cells(choice),
+        seeds=0 if best is None else int(panel.done[(slice(None), *best)].sum()),
+        error=_error_at(panel, best),
+        any_samples=_error_at(panel, best, sampling_error=_sampling_error(panel, best)),
+        without_decay=_error_at(panel, plain),
+        gain=gain,
+        edges=statistics.edges(choice, panel.axes.weight_decay),
+        tilt=tilt,
+        regret=regret,
+        off=tuple(
+            OffBest(factor, kept, retuned)
+            for factor, kept, retuned in zip(OFF, off[::2], off[1::2], strict=True)
+        ),
+    )
+
+
+def compare(first: Panel, at: Position | None, second: Panel, there: Position | None) -> Comparison:
+    """The test error of one cell less that of another, paired over seeds."""
+    return paired_difference(
+        _at(first, "test_error", at),
+        _at(second, "test_error", there),
+        sampling_error=math.hypot(_sampling_error(first, at), _sampling_error(second, there)),
+    )
+
+
+def _at(panel: Panel, figure: str, position: Position | None) -> Array:
+    """One figure of one cell for each seed, NaN where it has not run; all NaN for no cell."""
+    if position is None:
+        return np.full(len(panel.done), np.nan)
+    return np.asarray(panel.figures[figure][(slice(None), *position)])
+
+
+def _sampling_error(panel: Panel, position: Position | None) -> float:
+    """One standard error of a cell's test error that the test set's finite size leaves."""
+    known = _finite(_at(panel, "test_standard_error", position))
+    return float(known.mean()) if known.size else 0.0
+
+
+def errors_over_lr(panel: Panel) -> list[Interval]:
+    """The test error at each learning rate of a sweep, with its interval over seeds.
+
+    Not known where a seed diverged or none has run.
+    """
+    unknown = Interval(math.nan, math.nan, math.nan, math.nan)
+    return [
+        unknown
+        if panel.diverged[:, 0, column].any()
+        else mean_interval(_at(panel, "test_error", (0, column)))
+        for column in range(len(panel.axes.lr))
+    ]
+
+
+def _error_at(
+    panel: Panel, position: Position | None, *, sampling_error: float = 0.0
+) -> Interval | None:
+    if position is None:
+        return None
+    return mean_interval(_at(panel, "test_error", position), sampling_error=sampling_error)
+
+
+def _knobs(panel: Panel) -> list[Interval]:
+    """Tilt, regret, and for each factor of `OFF` the sensitivity with λ kept and tuned anew."""
+    lr, weight_decay = panel.axes.lr, panel.axes.weight_decay
+    errors = _finite(panel.figures["test_error"])
+    worst = float(errors.max()) if errors.size else math.nan
+    whole = _whole_maps(panel)
+
+    def all_at_once(drawn: Seeds) -> Array:
+        seeds = whole[drawn]
+        choice = panel.resampled("validation_error", seeds)
+        report = panel.resampled("test_error", seeds)
+        penalised = panel.resampled("test_error", seeds, diverged=worst)
+        offs = [statistics.sensitivity(lr, choice, penalised, factor) for factor in OFF]
+        regret = statistics.one_knob_regret(choice, report)
+        return np.stack(
+            [
+                statistics.tilt(lr, weight_decay, choice),
+                np.full_like(regret, np.nan) if panel.is_sweep else regret,
+                *(part for off in offs for part in (off.decay_kept, off.decay_retuned)),
+            ]
+        )
+
+    return bootstrap_all(all_at_once, len(whole))
+
+
+def _whole_maps(panel: Panel) -> Seeds:
+    """The seeds from which knobs are known: all that ran each cell that any seed ran.
+
+    Where fewer than two did, as in a map that was refined, all that ran anything; of a map that
+    has not begun, all.
+    """
+    anywhere = panel.done.any(axis=0)
+    whole = np.flatnonzero((panel.done | ~anywhere).all(axis=(1, 2)))
+    if len(whole) < 2:
+        whole = np.flatnonzero(panel.done.any(axis=(1, 2)))
+    return whole if len(whole) else np.arange(len(panel.done))
+
+
+def edge_text(edge: Edge, panel: Panel) -> str:
+    """One sentence on an edge winner."""
+    symbol = "α" if edge.axis == "lr" else panel.decay_symbol
+    values = panel.axes.lr if edge.axis == "lr" else panel.axes.weight_decay
+    if edge.end == "zero":
+        return (
+            f"best at {symbol} = 0: decay does not help here, or even {label(_smallest(values))} "
+            "is too much of it"
+        )
+    end, value = ("largest", values[-1]) if edge.end == "high" else ("smallest", values[0])
+    return f"best at the {end} {symbol} tried, {label(value)}: a better cell may lie beyond"
+
+
+def _smallest(values: tuple[float, ...]) -> float:
+    return min((value for value in values if value > 0), default=0.0)
+
+
+def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | None:
+    """The command that extends every grid whose best cell lies on an edge; None if none does."""
+    edges: dict[str, list[Edge]] = {}
+    for finding in findings:
+        edges.setdefault(finding.panel.optimizer, []).extend(finding.edges)
+    if not any(edges.values()):
+        return None
+    return map_command(beyond(survey.landscape, edges), folder, extend=True)
+
+
+def sampling_error(findings: list[Finding]) -> float:
+    """The largest standard error that the test set's finite size leaves to a best cell's error."""
+    errors = [_sampling_error(f.panel, f.best) for f in findings if f.best is not None]
+    return max(errors, default=math.nan)
+
+
+def colour_range(survey: Survey) -> tuple[float, float]:
+    """The errors at which the common colour scale begins and ends.
+
+    From the best cell of all to twice as far above it as the median cell is, or to the worst where
+    that is less: the basin keeps its contrast, and what lies above is all one colour.
+    """
+    finite = [_finite(panel.mean("test_error")) for panel in survey.panels]
+    errors = np.concatenate(finite) if finite else np.array([])
+    if not errors.size:
+        return 0.0, 1.0
+    low, median, high = (float(np.quantile(errors, part)) for part in (0, 0.5, 1))
+    top = min(high, low + 2 * (median - low))
+    return low, top if top > low else low + max(abs(low), 1.0) * 1e-3
+
+
+def _finite(values: Array) -> Array:
+    return np.asarray(values[np.isfinite(values)], dtype=np.float64)

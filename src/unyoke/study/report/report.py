@@ -1,0 +1,102 @@
+"""The report of a ledger: page, pictures and tables, all drawn anew from what is recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unyoke.study.errors import StudyError
+from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.report.comparisons import Row, comparisons
+from unyoke.study.report.curves import read_curves
+from unyoke.study.report.figures import drawn, write_figures
+from unyoke.study.report.findings import Finding, edge_text, extension, find, sampling_error
+from unyoke.study.report.page import write_page
+from unyoke.study.report.survey import Survey, survey
+from unyoke.study.report.tables import rows, write_csv, write_json
+from unyoke.study.wording import difference_text, error_text, estimate_text
+
+MOST_LINES = 12
+"""Comparisons that are printed; the page has all."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what it says in a few lines of text."""
+
+    page: Path
+    lines: list[str]
+
+
+def write_report(folder: Path) -> Report:
+    """Write report.html, cells.csv, cells.json and the figures beside the ledger in `folder`.
+
+    Without matplotlib the figures are left out, and the report's lines say so.
+
+    Raises:
+        StudyError: there is no ledger, nothing is recorded in it, or the folder is not writable.
+    """
+    with Ledger.open_to_read(folder) as ledger:
+        records = list(ledger.records())
+        if not records:
+            raise StudyError(
+                f"the ledger in {folder} has no finished cell yet; run: unyoke map --out {folder}"
+            )
+        result = survey(ledger.landscape, records)
+        curves = read_curves(result, ledger.curve)
+    findings = [find(panel) for panel in result.panels]
+    compared = comparisons(findings)
+    page = folder / "report.html"
+    note = []
+    try:
+        table = rows(records)
+        write_csv(table, folder / "cells.csv")
+        write_json(table, result, findings, compared, folder / "cells.json")
+        write_page(result, findings, compared, curves, page)
+        note = _figures(result, findings, folder)
+    except OSError as error:
+        raise StudyError(
+            f"the report cannot be written into {folder}: {error.strerror}; "
+            "make room or copy the ledger elsewhere and run: unyoke report FOLDER"
+        ) from error
+    return Report(page, _lines(result, findings, compared, folder) + note)
+
+
+def _figures(result: Survey, findings: list[Finding], folder: Path) -> list[str]:
+    try:
+        write_figures(result, findings, folder)
+    except ImportError as error:
+        return [f"no PNG or SVG: {error}; install it with: pip install 'unyoke[plot]'"]
+    shown = drawn(findings)
+    if len(shown) < len(findings):
+        return [
+            f"the pictures show {len(shown)} of {len(findings)} maps ({shown[0].panel.setting}); "
+            "the page shows all and saves each"
+        ]
+    return []
+
+
+def _lines(result: Survey, findings: list[Finding], compared: list[Row], folder: Path) -> list[str]:
+    unit = result.error_unit
+    lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged"]
+    for finding in findings:
+        panel = finding.panel
+        error = estimate_text(finding.error, unit)
+        lines.append(f"{panel.title:10} {panel.setting}: test error {error}")
+        lines += [f"  {edge_text(edge, panel)}" for edge in finding.edges]
+    decided = [row for row in compared if row.better is not None]
+    lines += [
+        f"{row.better} is {row.verdict}: {row.first} − {row.second} = "
+        f"{difference_text(row.comparison.difference, unit)}, {row.setting}"
+        for row in decided[:MOST_LINES]
+    ]
+    if len(result.landscape.seeds) > 1:
+        lines.append(f"{len(decided)} of {len(compared)} comparisons are decided")
+    else:
+        lines.append("one seed has no spread: for intervals and comparisons give more with --seeds")
+    error = error_text(sampling_error(findings), unit)
+    lines.append(f"{result.test_samples} test samples leave a standard error of {error}")
+    command = extension(result, findings, folder)
+    if command is not None:
+        lines += ["a best cell lies on an edge of its grid; this extends it:", f"  {command}"]
+    return lines

@@ -1,0 +1,211 @@
+"""From the ledger to plain arrays: one panel for each optimizer, schedule and budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unyoke.study.landscape.landscape import Axes, Budget, Cell, Landscape
+from unyoke.study.landscape.optimizers import decay
+from unyoke.study.ledger.ledger import Record
+
+Array = NDArray[np.float64]
+Seeds = NDArray[np.intp]
+
+_FIGURES = ("validation_error", "test_error", "test_standard_error", "train_error", "train_loss")
+
+
+class Setting(NamedTuple):
+    """What the panels that stand side by side have in common."""
+
+    schedule: str
+    updates: int
+    batch_size: int | None
+
+    def __str__(self) -> str:
+        batches = "" if self.batch_size is None else f", batches of {self.batch_size}"
+        return f"{self.schedule}, {self.updates} updates{batches}"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One heat map's figures. Every array is [seeds, weight decays, learning rates].
+
+    A cell that diverged or has not run yet is NaN in every figure; `diverged` and `done` tell
+    which.
+    """
+
+    optimizer: str
+    schedule: str
+    updates: int
+    batch_size: int | None
+    axes: Axes
+    figures: dict[str, Array]
+    diverged: NDArray[np.bool_]
+    done: NDArray[np.bool_]
+
+    @property
+    def title(self) -> str:
+        """The optimizer, with its kind of decay where the name does not tell it."""
+        return f"{self.optimizer} + L2" if decay(self.optimizer) == "l2" else self.optimizer
+
+    @property
+    def decay_symbol(self) -> str:
+        """λ′ for an L2 penalty, λ for decoupled decay, as the paper writes them."""
+        return "λ′" if decay(self.optimizer).startswith("l2") else "λ"
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether it has one weight decay only, so that its error is a curve over α, no map."""
+        return len(self.axes.weight_decay) == 1
+
+    @property
+    def setting(self) -> Setting:
+        """What all panels beside this one share."""
+        return Setting(self.schedule, self.updates, self.batch_size)
+
+    def cell(self, landscape: Landscape, seed: int, position: tuple[int, int]) -> Cell:
+        """The training at a position [weight decay, learning rate] of the seed of this number."""
+        row, column = position
+        return Cell(
+            task=landscape.task.name,
+            task_digest=landscape.task.version,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            updates=self.updates,
+            lr=self.axes.lr[column],
+            weight_decay=self.axes.weight_decay[row],
+            seed=landscape.seeds[seed],
+            batch_size=self.batch_size,
+        )
+
+    def mean(self, figure: str) -> Array:
+        """Mean over seeds [weight decays, learning rates]; NaN where a seed diverged or none ran.
+
+        Over those seeds that have run.
+        """
+        everyone = np.arange(len(self.done))[None, :]
+        return np.asarray(self.resampled(figure, everyone)[0])
+
+    def resampled(self, figure: str, seeds: Seeds, *, diverged: float = np.nan) -> Array:
+        """`mean` over each row of seed positions, [rows, weight decays, learning rates].
+
+        Args:
+            seeds: positions [rows, any number]; one that is there twice counts twice.
+            diverged: what a diverged training counts as.
+        """
+        times = (seeds[..., None] == np.arange(len(self.done))).sum(axis=1).astype(np.float64)
+        known = self.done & np.isfinite(self.figures[figure])
+        values = np.where(known, self.figures[figure], 0.0)
+        if not np.isnan(diverged):
+            values, known = np.where(self.diverged, diverged, values), self.done
+        runs = np.tensordot(times, known.astype(np.float64), 1)
+        lost = np.tensordot(times, (self.done & ~known).astype(np.float64), 1) > 0
+        there = (runs > 0) & ~lost
+        total = np.tensordot(times, values, 1)
+        return np.asarray(np.where(there, total, np.nan) / np.where(there, runs, 1.0))
+
+    def standard_error(self, figure: str) -> Array:
+        """Standard error over seeds of `mean`; NaN with fewer than two seeds or a diverged one."""
+        runs = self.done.sum(axis=0)
+        deviations = np.where(self.done, self.figures[figure] - self.mean(figure), 0.0)
+        variance = (deviations**2).sum(axis=0) / np.maximum(runs - 1, 1)
+        return np.where(runs > 1, np.sqrt(variance / np.maximum(runs, 1)), np.nan)
+
+    @property
+    def choice(self) -> Array:
+        """Mean validation error: what a cell is chosen by."""
+        return self.mean("validation_error")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """All that a report is drawn from."""
+
+    landscape: Landscape
+    panels: tuple[Panel, ...]
+    total: int
+    done: int
+    diverged: int
+    test_samples: int
+    error_unit: str
+    seconds: float
+    versions: tuple[str, ...] = field(default=())
+
+    def settings(self) -> dict[Setting, list[Panel]]:
+        """The panels of each setting, in the landscape's order."""
+        found: dict[Setting, list[Panel]] = {}
+        for panel in self.panels:
+            found.setdefault(panel.setting, []).append(panel)
+        return found
+
+
+def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:
+    """Sort finished cells into panels."""
+    panels = {
+        (optimizer, schedule, budget): _empty_panel(landscape, optimizer, schedule, budget)
+        for schedule in landscape.schedules
+        for budget in landscape.budgets()
+        for optimizer in landscape.axes
+    }
+    seed_index = {seed: index for index, seed in enumerate(landscape.seeds)}
+    column = {name: _positions(axes.lr) for name, axes in landscape.axes.items()}
+    row = {name: _positions(axes.weight_decay) for name, axes in landscape.axes.items()}
+    done, test_samples, error_unit, seconds = 0, 0, "%", 0.0
+    versions: set[str] = set()
+    for record in records:
+        cell, outcome = record.cell, record.outcome
+        panel = panels[cell.optimizer, cell.schedule, cell.budget]
+        at = (
+            seed_index[cell.seed],
+            row[cell.optimizer][cell.weight_decay],
+            column[cell.optimizer][cell.lr],
+        )
+        panel.done[at] = True
+        panel.diverged[at] = outcome.status == "diverged"
+        for figure in _FIGURES:
+            value = getattr(outcome, figure)
+            panel.figures[figure][at] = np.nan if value is None else value
+        done += 1
+        test_samples, error_unit = outcome.test_samples, outcome.error_unit
+        seconds += outcome.seconds
+        versions.add(record.versions)
+    return Survey(
+        landscape=landscape,
+        panels=tuple(panels.values()),
+        total=sum(panel.done.size for panel in panels.values()),
+        done=done,
+        diverged=sum(int(panel.diverged.sum()) for panel in panels.values()),
+        test_samples=test_samples,
+        error_unit=error_unit,
+        seconds=seconds,
+        versions=tuple(sorted(_written_out(text) for text in versions)),
+    )
+
+
+def _empty_panel(landscape: Landscape, optimizer: str, schedule: str, budget: Budget) -> Panel:
+    axes = landscape.axes[optimizer]
+    shape = (len(landscape.seeds), len(axes.weight_decay), len(axes.lr))
+    return Panel(
+        optimizer=optimizer,
+        schedule=schedule,
+        updates=budget.updates,
+        batch_size=budget.batch_size,
+        axes=axes,
+        figures={figure: np.full(shape, np.nan) for figure in _FIGURES},
+        diverged=np.zeros(shape, dtype=bool),
+        done=np.zeros(shape, dtype=bool),
+    )
+
+
+def _positions(values: tuple[float, ...]) -> dict[float, int]:
+    return {value: index for index, value in enumerate(values)}
+
+
+def _written_out(versions: str) -> str:
+    return ", ".join(f"{name} {version}" for name, version in json.loads(versions).items())

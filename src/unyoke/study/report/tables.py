@@ -1,0 +1,136 @@
+"""The landscape as plain tables: cells.csv, one line per training, and cells.json with verdicts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from unyoke.study.ledger.ledger import Record
+from unyoke.study.report.comparisons import Row
+from unyoke.study.report.findings import Finding, OffBest, edge_text
+from unyoke.study.report.survey import Survey
+from unyoke.study.statistics import Comparison, Interval
+
+COLUMNS = (
+    "task",
+    "optimizer",
+    "schedule",
+    "updates",
+    "batch_size",
+    "lr",
+    "weight_decay",
+    "seed",
+    "status",
+    "validation_error",
+    "test_error",
+    "test_standard_error",
+    "train_error",
+    "train_loss",
+    "updates_made",
+    "seconds",
+)
+
+
+def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """One plain row per finished cell; figures of a diverged cell are None."""
+    table = []
+    for record in records:
+        # Both have `updates`: what was asked for, and what was made before it diverged.
+        figures = vars(record.outcome) | vars(record.cell)
+        figures["updates_made"] = record.outcome.updates
+        table.append({column: figures[column] for column in COLUMNS})
+    return table
+
+
+def write_csv(table: list[dict[str, Any]], path: Path) -> None:
+    """Write `rows` as CSV; None is an empty field."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(map(itemgetter(*COLUMNS), table))
+
+
+def write_json(
+    table: list[dict[str, Any]],
+    survey: Survey,
+    findings: list[Finding],
+    compared: list[Row],
+    path: Path,
+) -> None:
+    """Write the configuration, the verdicts and `rows` as JSON; what is not known is null.
+
+    One line for each training, so that large tables stay readable and are written fast.
+    """
+    document = {
+        "landscape": json.loads(survey.landscape.to_json()),
+        "versions": survey.versions,
+        "findings": [_finding(finding) for finding in findings],
+        "comparisons": [_row(row) for row in compared],
+        "cells": [],
+    }
+    head, tail = json.dumps(document, indent=1, allow_nan=False).split('"cells": []')
+    encode = json.JSONEncoder(allow_nan=False).encode
+    lines = ",\n  ".join(map(encode, table))
+    path.write_text(f'{head}"cells": [\n  {lines}\n ]{tail}\n', encoding="utf-8")
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    panel = finding.panel
+    best = None
+    if finding.best is not None:
+        row, column = finding.best
+        best = {
+            "lr": panel.axes.lr[column],
+            "weight_decay": panel.axes.weight_decay[row],
+            "seeds": finding.seeds,
+            "test_error": _plain(finding.error),
+            "test_error_any_samples": _plain(finding.any_samples),
+        }
+    return {
+        "optimizer": panel.optimizer,
+        "schedule": panel.schedule,
+        "updates": panel.updates,
+        "batch_size": panel.batch_size,
+        "best": best,
+        "without_decay": _plain(finding.without_decay),
+        "gain_of_decay": _plain(finding.gain),
+        "edges": [edge_text(edge, panel) for edge in finding.edges],
+        "tilt": _plain(finding.tilt),
+        "one_knob_regret": _plain(finding.regret),
+        "lr_off": [_plain(off) for off in finding.off],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        **row.setting._asdict(),
+        "first": row.first,
+        "second": row.second,
+        "holm_p_value": number(row.p_value),
+        "verdict": row.verdict,
+        "better": row.better,
+        "comparison": _plain(row.comparison),
+    }
+
+
+def _plain(value: Interval | Comparison | OffBest | None) -> dict[str, Any] | None:
+    """A dataclass of numbers as JSON knows it."""
+    return None if value is None else _without_nan(asdict(value))
+
+
+def _without_nan(plain: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_nan(value) if isinstance(value, dict) else number(value)
+        for name, value in plain.items()
+    }
+
+
+def number(value: float) -> float | None:
+    """`value` as JSON knows numbers: what is not finite is null."""
+    return float(value) if math.isfinite(value) else None

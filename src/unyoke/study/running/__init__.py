@@ -1,0 +1,1 @@
+"""Who trains the cells: processes, clusters, and the driver that writes."""

@@ -1,0 +1,130 @@
+"""The driver: takes cells from the ledger, hands them to workers, writes down what comes back.
+
+Cells are handed out in batches, which a worker trains together.
+
+It is the only process that writes. It needs no more of a pool than `submit` of
+`concurrent.futures`, so that other machines can take the place of local processes.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
+from unyoke.study.running import executors
+from unyoke.study.running import workers as worker_processes
+from unyoke.study.running.dispatch import Crew, Run, Watcher, answer
+from unyoke.study.running.refine import next_cells
+
+__all__ = ["Refine", "Shard", "Watcher", "run"]
+
+
+@dataclass(frozen=True)
+class Refine:
+    """Run a refined map: see `unyoke.study.running.refine`.
+
+    Attributes:
+        most: trainings in all, those that are recorded already included; None is no limit.
+    """
+
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th cell, from number `index` on, which counts from 1."""
+
+    index: int
+    count: int
+
+    def cells(self, landscape: Landscape) -> list[Cell]:
+        """Its part of a landscape's cells."""
+        return list(landscape.cells())[self.index - 1 :: self.count]
+
+
+def run(
+    landscape: Landscape,
+    folder: Path,
+    watcher: Watcher,
+    *,
+    workers: int,
+    extend: bool = False,
+    engine: str = "auto",
+    refine: Refine | None = None,
+    executor: str = "processes",
+    shard: Shard | None = None,
+) -> Count:
+    """Run every open cell of `landscape` and record it in the ledger in `folder`.
+
+    Args:
+        extend: take a ledger whose grid is a part of the landscape's.
+        engine: as `training.train_together` has it.
+        refine: only run the cells that lead to the best ones; the others stay open.
+        executor: who trains, as `executors.start` has it; `workers` is for those that cannot say
+            how many they are.
+        shard: only run this part of the cells; the others stay open.
+
+    A worker that dies is replaced, and what it had is trained again. Ctrl-C raises
+    KeyboardInterrupt after the workers have ended; what is recorded stays, and the same call goes
+    on from there.
+
+    Raises:
+        StudyError: the task, the ledger or the executor cannot be used, or workers keep dying.
+    """
+    with ExitStack() as stack:
+        ledger = None
+        if (folder / FILE_NAME).exists():
+            ledger = stack.enter_context(Ledger.open_to_write(folder, landscape, extend=extend))
+            if not _wanted(ledger, landscape, refine, shard):
+                return ledger.count()
+        started = stack.enter_context(executors.start(executor, workers))
+        # Before anything is created, the task must have shown that it can be used.
+        largest = max((size for size in landscape.batch_sizes if size is not None), default=None)
+        probe = started.submit(worker_processes.probe, landscape.task, landscape.seeds[0], largest)
+        seconds_per_update = answer(probe, started, "the first try of the task")
+        if ledger is None:
+            ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
+        watcher.begin(_count(ledger, landscape, shard))
+        stack.callback(watcher.end)
+        crew = Crew(started, landscape.task, engine, landscape.looks, seconds_per_update)
+        work = Run(ledger, crew, watcher)
+        while cells := _wanted(ledger, landscape, refine, shard):
+            work.through(cells)
+        return ledger.count()
+
+
+def saved(folder: Path) -> str:
+    """What a refined map has trained, beside what its whole grid would take, in one line."""
+    with Ledger.open_to_read(folder) as ledger:
+        whole = sum(cell.updates for cell in ledger.landscape.cells())
+        made = sum(record.cell.updates for record in ledger.records())
+        count = ledger.count()
+    return (
+        f"refined: {count.done:,} of {count.total:,} trainings, {made:,} of {whole:,} updates; "
+        f"{1 - made / whole:.0%} saved"
+    )
+
+
+def _wanted(
+    ledger: Ledger, landscape: Landscape, refine: Refine | None, shard: Shard | None
+) -> list[Cell]:
+    """The cells to run next: all that are open, or a refined map's next round."""
+    if refine is not None:
+        done = ((record.cell, record.outcome) for record in ledger.records())
+        return next_cells(landscape, done, refine.most)
+    if shard is None:
+        return ledger.open_cells()
+    own = set(shard.cells(landscape))
+    return [cell for cell in ledger.open_cells() if cell in own]
+
+
+def _count(ledger: Ledger, landscape: Landscape, shard: Shard | None) -> Count:
+    """How far the run has come; of a shard, with its own cells."""
+    if shard is None:
+        return ledger.count()
+    own = set(shard.cells(landscape))
+    done = [record.outcome for record in ledger.records() if record.cell in own]
+    return Count(len(own), len(done), sum(outcome.status == "diverged" for outcome in done))

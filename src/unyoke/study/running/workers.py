@@ -1,0 +1,187 @@
+"""Worker processes: started once, each with one thread, handed one cell after another.
+
+They are forked from a server that has imported torch once, so a worker costs milliseconds. They
+never see Ctrl-C (the driver decides what happens then), and they end when the driver does, however
+it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import forkserver, resource_tracker
+from typing import Any, NamedTuple
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.landscape import Cell, TaskReference
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.tasks.registry import check_trainer, load
+from unyoke.study.tasks.task import Task
+
+
+class Finished(NamedTuple):
+    """What a worker hands back for a batch of cells."""
+
+    outcomes: list[Outcome]
+    versions: str
+
+
+def available_cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def start_server() -> None:
+    """Start the process that workers are forked from, if it has not begun.
+
+    It imports what they need once; this process goes on meanwhile. The server ends with it.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["unyoke.study.running.preloaded"])
+    # What is blocked here stays blocked in the server and in all that it forks. The tracker that it
+    # needs unblocks as it starts, so that comes first.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `workers` processes, all gone when the context ends, whatever they were doing."""
+    start_server()
+    context = multiprocessing.get_context("forkserver")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    try:
+        yield pool
+    except BaseException:
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def probe(reference: TaskReference, seed: int, batch_size: int | None = None) -> float:
+    """Build the task once and try its model, loss and error; run in a worker.
+
+    Args:
+        batch_size: the largest that it will be trained with; None is the task's own.
+
+    Returns:
+        Seconds that the gradient of one batch takes.
+
+    Raises:
+        StudyError: the task cannot be used, and why.
+    """
+    import torch
+
+    from unyoke.study.training.training import evaluate
+
+    torch.manual_seed(seed)
+    task = _builder(reference)(seed)
+    samples = len(task.train[1])
+    if batch_size is not None and batch_size > samples:
+        raise StudyError(
+            f"a batch of {batch_size} samples is more than the {samples} for training of the task "
+            f"{reference.name}; give a smaller --batch-size"
+        )
+    inputs, targets = task.test[0][:2], task.test[1][:2]
+    try:
+        shape = tuple(task.error(task.model.eval()(inputs), targets).shape)
+        if shape != targets.shape[:1]:
+            raise StudyError(
+                f"the task {reference.name} has an error of shape {shape} for {len(targets)} "
+                f"samples; it must be one number per sample, of shape ({len(targets)},)"
+            )
+        evaluate(task, task.test)
+        return min(_seconds_per_gradient(task) for _ in range(2))
+    except StudyError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise StudyError(
+            f"the task {reference.name} cannot be evaluated: {type(error).__name__}: {text}"
+        ) from error
+
+
+def _seconds_per_gradient(task: Task) -> float:
+    inputs, targets = (part[: task.batch_size] for part in task.train)
+    started = time.perf_counter()
+    task.loss(task.model.train()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+    return time.perf_counter() - started
+
+
+def run_cells(
+    reference: TaskReference, cells: Sequence[Cell], engine: str, looks: int | None
+) -> Finished:
+    """Train a batch of cells; run in a worker."""
+    from unyoke.study.training.training import train_together
+
+    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine, looks)
+    return Finished(outcomes, _versions(reference.device))
+
+
+def on_one_thread(
+    function: Callable[..., Any], reference: TaskReference, arguments: Sequence[Any]
+) -> Any:
+    """Call a function of a task in a worker that somebody else has started.
+
+    A StudyError is returned: clusters wrap what is raised into reports of many lines.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        check_trainer(reference)
+        return function(reference, *arguments)
+    except StudyError as error:
+        return error
+
+
+def _begin() -> None:
+    """The first thing in each worker."""
+    import torch
+
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
+
+
+def _end_with_the_driver() -> None:
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    os._exit(1)
+
+
+@cache
+def _builder(reference: TaskReference) -> Callable[[int], Task]:
+    return load(reference)
+
+
+@cache
+def _versions(device: str | None) -> str:
+    import torch
+
+    import unyoke
+
+    versions = {
+        "unyoke": unyoke.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+    return json.dumps(versions if device is None else {**versions, "device": device})

@@ -1,0 +1,202 @@
+"""Finding a task: a built-in one by its name, a user's own as `file.py:function`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.landscape import TaskReference
+from unyoke.study.ledger import code_digest
+from unyoke.study.tasks.built_in import BUILT_IN, TABULAR, resolve
+from unyoke.study.tasks.devices import Mover
+from unyoke.study.tasks.task import Task
+
+
+def refer(text: str, data: str | None = None) -> TaskReference:
+    """The task that `text` names, without running any of its code.
+
+    A built-in task that reads files looks for them in the folder `data`, or else where they are
+    found by themselves.
+
+    Raises:
+        StudyError: there is no such task, no such file, or no data for it.
+    """
+    text = resolve(text)
+    if text in BUILT_IN and BUILT_IN[text].source is not None:
+        return _refer_with_data(text, data)
+    if data is not None:
+        reading = ", ".join(name for name, task in BUILT_IN.items() if task.source is not None)
+        raise StudyError(
+            f"the task {text!r} reads no data from --data {data}; those that do: {reading}"
+        )
+    if text in BUILT_IN:
+        return TaskReference(text, _built_in_digest(text), code_digest.of_training())
+    name, separator, function = text.rpartition(":")
+    if not separator or not function.isidentifier():
+        raise StudyError(
+            f"unknown task {text!r}; built in: {', '.join(BUILT_IN)}, {TABULAR}; "
+            "or give your own as file.py:function"
+        )
+    file = Path(name)
+    if not file.is_file():
+        raise StudyError(f"the task {text!r} needs the file {name!r}, and there is none")
+    return TaskReference(
+        f"{file.name}:{function}",
+        code_digest.of_file(file).digest,
+        code_digest.of_training(),
+        file=str(file.resolve()),
+    )
+
+
+def load(reference: TaskReference) -> Callable[[int], Task]:
+    """The function that builds the task from a seed. Runs the task's file.
+
+    Raises:
+        StudyError: the file cannot be run, or has no such function; or the code or the data are
+            not those that the reference was made for.
+    """
+    function: object
+    if reference.file is None:
+        _check_code(reference, _built_in_digest(reference.name))
+        function = _built_in_function(reference)
+    else:
+        code = code_digest.of_file(Path(reference.file))
+        _check_code(reference, code.digest)
+        name = reference.name.rpartition(":")[2]
+        module = _run_file(Path(reference.file), reference.name, code.own)
+        function = getattr(module, name, None)
+        if not callable(function):
+            raise StudyError(
+                f"the file {reference.file} has no function {name!r}; "
+                f"define one: def {name}(seed): return unyoke.study.Task(...)"
+            )
+
+    mover = None if reference.device is None else Mover(reference.device)
+
+    def build(seed: int) -> Task:
+        task = _checked(reference.name, function, seed)
+        return task if mover is None else mover.moved(task)
+
+    return build
+
+
+def check_trainer(reference: TaskReference) -> None:
+    """Raise StudyError where this process would train by other code than the driver's.
+
+    To be asked in processes that the driver has not started itself.
+    """
+    if reference.trainer != code_digest.of_training():
+        raise StudyError(
+            "the unyoke that trains is not the one that drives: another is installed on the "
+            "worker's machine, or its code was changed since the worker began; restart the "
+            "workers with the same"
+        )
+
+
+def training_size(reference: TaskReference) -> tuple[int, int]:
+    """How many training samples the task has, and its own batch size. Builds it once.
+
+    Raises:
+        StudyError: it cannot be built.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    task = load(reference)(0)
+    samples = len(task.train[1])
+    return samples, min(task.batch_size, samples)
+
+
+def _refer_with_data(name: str, data: str | None) -> TaskReference:
+    source = BUILT_IN[name].source
+    assert source is not None
+    folder = source.find(data)
+    return TaskReference(
+        name,
+        _built_in_digest(name),
+        code_digest.of_training(),
+        data=str(folder),
+        data_digest=source.digest(folder),
+    )
+
+
+def _built_in_digest(name: str) -> str:
+    return code_digest.of_package(BUILT_IN[name].module)
+
+
+def _check_code(reference: TaskReference, digest: str) -> None:
+    """Raise StudyError where a worker, here or elsewhere, would run other code than was asked."""
+    if reference.digest != digest:
+        raise StudyError(
+            f"the code of the task {reference.name} is not what the driver has read: its file or "
+            "what it imports was changed since the run began, or is another on this machine"
+        )
+
+
+def _built_in_function(reference: TaskReference) -> Callable[..., object]:
+    task = BUILT_IN[reference.name]
+    function: Callable[..., object] = getattr(importlib.import_module(task.module), task.function)
+    if task.source is None or reference.data is None:
+        return function
+    folder = Path(reference.data)
+    if task.source.digest(folder) != reference.data_digest:
+        raise StudyError(
+            f"the data of the task {reference.name} in {folder} are not those that the run "
+            "began with"
+        )
+    return partial(function, folder=folder)
+
+
+def _run_file(file: Path, name: str, own: Iterable[str]) -> ModuleType:
+    """Run a task's file, and its own modules as they are now, whatever was imported before."""
+    specification = importlib.util.spec_from_file_location(f"unyoke_task_{file.stem}", file)
+    if specification is None or specification.loader is None:
+        raise StudyError(f"the task {name} is not in a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    for each in own:
+        sys.modules.pop(each, None)
+    if str(file.parent) in sys.path:
+        sys.path.remove(str(file.parent))
+    sys.path.insert(0, str(file.parent))  # so that the file can import its neighbours
+    importlib.invalidate_caches()
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        raise StudyError(f"the file {file} cannot be run: {_where(error)}") from error
+    return module
+
+
+def _checked(name: str, function: Callable[[int], object], seed: int) -> Task:
+    try:
+        task = function(seed)
+    except StudyError:
+        raise
+    except Exception as error:
+        raise StudyError(f"the task {name} failed for seed {seed}: {_where(error)}") from error
+    if not isinstance(task, Task):
+        raise StudyError(
+            f"the task {name} returned {type(task).__name__}; it must return unyoke.study.Task"
+        )
+    for part in ("train", "validation", "test"):
+        inputs, targets = getattr(task, part)
+        if len(inputs) != len(targets) or len(targets) == 0:
+            raise StudyError(
+                f"the task {name} has {len(inputs)} inputs and {len(targets)} targets for {part}; "
+                "it needs as many of one as of the other, and at least one"
+            )
+    return task
+
+
+def _where(error: BaseException) -> str:
+    """The error on one line, with the place it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"

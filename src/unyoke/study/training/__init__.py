@@ -1,0 +1,1 @@
+"""How cells are trained, one by one or stacked."""

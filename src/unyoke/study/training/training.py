@@ -1,0 +1,310 @@
+"""Training cells: a batch of them as one population, or each alone, and looking at them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import nn
+
+from unyoke import schedules
+from unyoke.population import Population, UnstackableError
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape import optimizers
+from unyoke.study.landscape.landscape import Cell
+from unyoke.study.landscape.outcome import CurvePoint, Outcome
+from unyoke.study.tasks.task import Task
+from unyoke.study.training.evaluation import Evaluation, Figures, evaluate
+from unyoke.study.training.stacks import Samples, Stack, place, stacks
+
+if TYPE_CHECKING:
+    from unyoke.study.tasks.task import Samples as Split
+
+__all__ = [
+    "ENGINES",
+    "HUGE",
+    "LOOKS",
+    "SCHEDULES",
+    "Rehearsal",
+    "evaluate",
+    "look_updates",
+    "rehearse",
+    "train",
+    "train_together",
+]
+
+ENGINES = ("auto", "stacked", "one_by_one")
+
+SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
+    "constant": lambda updates: schedules.constant(),
+    "step_drops": schedules.step_drops,
+    "cosine": schedules.cosine,
+    # Three runs of 1/7, 2/7 and 4/7 of the budget, so that it ends at the end of a run.
+    "warm_restarts": lambda updates: schedules.warm_restarts(max(1, round(updates / 7))),
+    "warmup": lambda updates: schedules.warmup(
+        updates // 10, schedules.cosine(updates - updates // 10)
+    ),
+}
+
+LOOKS = 16
+"""Points of a learning curve, at most."""
+
+FEWEST_LOOKS = 4
+"""Points of a learning curve of that many updates, at least."""
+
+_SETTLED = 22
+"""Updates after which a population has chosen its engine and seldom checks its recording."""
+
+HUGE = 1e4
+"""A loss this many times the first one, or larger than this, is called diverged."""
+
+
+def train(cell: Cell, build: Callable[[int], Task], clock: Callable[[], float]) -> Outcome:
+    """Train one cell by itself from its seed and say what came of it.
+
+    Divergence is an outcome; any other failure of the task is an error.
+    """
+    return train_together([cell], build, clock, "one_by_one")[0]
+
+
+def train_together(
+    cells: Sequence[Cell],
+    build: Callable[[int], Task],
+    clock: Callable[[], float],
+    engine: str = "auto",
+    looks: int | None = None,
+) -> list[Outcome]:
+    """Train a batch of cells of one task, optimizer and batch size; what came of each, in order.
+
+    What comes of a cell does not depend on the others, nor on the engine, but for the rounding of
+    sums; see docs/population.md.
+
+    Args:
+        build: makes the task from a seed.
+        clock: seconds, for `Outcome.seconds`.
+        engine: "stacked" trains the cells as one population, or as few as their tasks allow;
+            "one_by_one" each by itself; "auto" times both and takes the faster that can do it.
+        looks: points of each learning curve, as `look_updates` has it.
+
+    Raises:
+        StudyError: `engine` is "stacked" and the models cannot be stacked.
+    """
+    started = clock()
+    outcomes: dict[Cell, Outcome] = {}
+    for stack in stacks(cells, build):
+        training = _Training(stack, engine, looks)
+        outcomes |= zip(stack.cells, training.run(), strict=True)
+    seconds = clock() - started
+    made = max(1, sum(outcome.updates for outcome in outcomes.values()))
+    return [
+        replace(outcomes[cell], seconds=seconds * outcomes[cell].updates / made) for cell in cells
+    ]
+
+
+class Rehearsal(NamedTuple):
+    """What the parts of a training cost.
+
+    Attributes:
+        begin: seconds before the first updates run at full speed, for the whole batch of cells.
+        update, look: seconds of one update and of one look, for each cell.
+        updates: how many were timed.
+    """
+
+    begin: float
+    update: float
+    look: float
+    updates: int
+
+
+def rehearse(
+    cells: Sequence[Cell], build: Callable[[int], Task], clock: Callable[[], float], seconds: float
+) -> Rehearsal:
+    """Time the beginning of a batch of cells, some updates and a look; nothing is kept.
+
+    Args:
+        seconds: how long updates are timed, at least three, or all that the cells have.
+    """
+    started = clock()
+    training = _Training(stacks(cells, build)[0], "auto")
+    models = list(range(len(training)))
+    longest = min(cell.updates for cell in cells)
+    first = min(_SETTLED, longest // 2)
+    for update in range(1, first + 1):
+        training.step(update)
+    settled, update = clock(), first
+    while update < longest and (update < first + 3 or clock() - settled < seconds):
+        update += 1
+        training.step(update)
+    ended = clock()
+    training.look(update, models)  # finds out how outputs are to be compared
+    looked = clock()
+    training.look(update, models)
+    look = (clock() - looked) / len(models)
+    of_all = (ended - settled) / max(1, update - first)
+    begin = max(0.0, settled - started - first * of_all)
+    return Rehearsal(begin, of_all / len(models), look, update - first)
+
+
+class _Training:
+    """A population of cells on its way."""
+
+    def __init__(self, stack: Stack, engine: str, looks: int | None = None) -> None:
+        self._stack = stack
+        self._looks = looks
+        alone = engine == "auto" and len(stack.cells) == 1
+        self._engine = "one_by_one" if alone else engine
+        self._reason = "nothing to share a stack with" if alone else ""
+        self._samples = Samples(stack)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._population = _population(self._stack, self._engine)
+        self._evaluation = Evaluation(self._population, self._stack.task)
+        self._curves: list[list[CurvePoint]] = [[] for _ in self._stack.cells]
+        self._diverged: dict[int, int] = {}  # model → update
+
+    def run(self) -> list[Outcome]:
+        """Train to the end of every budget; what turns out not to be stackable, one by one."""
+        try:
+            return self._train()
+        except UnstackableError as error:
+            if self._engine != "auto":
+                raise StudyError(f"the task {self._stack.cells[0].task}: {error}") from error
+            self._engine, self._reason = "one_by_one", f"one_by_one: {error}"
+            self._begin()
+            return self._train()
+
+    def _train(self) -> list[Outcome]:
+        cells = self._stack.cells
+        looks = [look_updates(cell, self._stack.task, self._looks) for cell in cells]
+        last: list[tuple[Figures, Figures]] = [(_NOTHING, _NOTHING)] * len(cells)
+        for update in range(1, max(cell.updates for cell in cells) + 1):
+            self.step(update)
+            self._diverged |= self._population.diverged
+            due = [
+                model
+                for model, at in enumerate(looks)
+                if update in at and model not in self._diverged
+            ]
+            for model, figures in self.look(update, due).items():
+                last[model] = figures
+            if len(self._diverged) == len(cells):
+                break
+        return [self._outcome(model, *last[model]) for model in range(len(cells))]
+
+    def __len__(self) -> int:
+        return len(self._stack.cells)
+
+    def step(self, update: int) -> None:
+        """Make one update of every model that has not reached its end or diverged."""
+        if self._population.done:
+            return
+        population, samples = self._population, self._samples
+        population.step(samples.inputs, samples.targets, samples.batch(update))
+        if update == 1 and population.engine == "stacked" and population.draws:
+            raise UnstackableError(
+                "the models draw random numbers, which in a stack depend on the company: "
+                "use engine='one_by_one'"
+            )
+
+    def look(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
+        """Add a point to the models' curves; their figures over training and test samples.
+
+        Models whose outputs are no longer finite numbers have diverged.
+        """
+        if not models:
+            return {}
+        train = self._figures(models, lambda task: task.train, loss=True)
+        validation = self._figures(models, lambda task: task.validation)
+        test = self._figures(models, lambda task: task.test)
+        found = {}
+        for model in models:
+            point = CurvePoint(
+                update, train[model].loss, validation[model].error, test[model].error
+            )
+            if all(map(math.isfinite, point)):
+                self._curves[model].append(point)
+                found[model] = train[model], test[model]
+            else:
+                self._diverged[model] = update
+        if len(found) < len(models):
+            self._population.stop([model for model in models if model not in found])
+        return found
+
+    def _figures(
+        self, models: Sequence[int], part: Callable[[Task], Split], *, loss: bool = False
+    ) -> dict[int, Figures]:
+        """Models with the same samples are evaluated together."""
+        groups: dict[object, list[int]] = {}
+        for model in models:
+            samples = part(self._task(model))
+            groups.setdefault(place(samples), []).append(model)
+        found: dict[int, Figures] = {}
+        for group in groups.values():
+            figures = self._evaluation(group, part(self._task(group[0])), loss=loss)
+            found |= zip(group, figures, strict=True)
+        return found
+
+    def _task(self, model: int) -> Task:
+        return self._stack.tasks[self._stack.cells[model].seed]
+
+    def _outcome(self, model: int, train: Figures, test: Figures) -> Outcome:
+        task, curve = self._task(model), self._curves[model]
+        diverged = self._diverged.get(model)
+        finished = diverged is None
+        return Outcome(
+            status="finished" if finished else "diverged",
+            updates=self._stack.cells[model].updates if diverged is None else diverged,
+            train_loss=curve[-1].train_loss if finished else None,
+            train_error=train.error if finished else None,
+            validation_error=curve[-1].validation_error if finished else None,
+            test_error=test.error if finished else None,
+            test_standard_error=test.standard_error if finished else None,
+            test_samples=len(task.test[1]),
+            error_unit=task.error_unit,
+            seconds=0.0,
+            curve=tuple(curve),
+            engine=self._population.engine,
+            reason=self._reason or self._population.reason,
+        )
+
+
+_NOTHING = Figures(math.nan, math.nan, math.nan)
+
+
+def _population(stack: Stack, engine: str) -> Population:
+    cells = stack.cells
+    models = iter([stack.tasks[seed].model for seed in dict.fromkeys(c.seed for c in cells)])
+
+    def model() -> nn.Module:
+        return next(models)  # a population asks once for each seed, in the order of its models
+
+    return Population(
+        model,
+        lr=[cell.lr for cell in cells],
+        weight_decay=[cell.weight_decay for cell in cells],
+        seeds=[cell.seed for cell in cells],
+        schedule=[SCHEDULES[cell.schedule](cell.updates) for cell in cells],
+        updates=[cell.updates for cell in cells],
+        optimizer=optimizers.factory(cells[0].optimizer),
+        loss=stack.task.loss,
+        loss_limit=HUGE,
+        engine=engine,
+    )
+
+
+def look_updates(cell: Cell, task: Task, looks: int | None = None) -> frozenset[int]:
+    """The updates after which a cell is looked at, evenly spread, the last one at its end.
+
+    Args:
+        looks: how many, at most one after each update. By default so many that looking, a forward
+            pass over all samples, costs at most two thirds of training, where a sample of a batch
+            counts as three forward passes; between FEWEST_LOOKS and LOOKS.
+    """
+    if looks is None:
+        trained = 3 * cell.updates * (cell.batch_size or task.batch_size)
+        seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
+        looks = max(FEWEST_LOOKS, min(LOOKS, 2 * trained // (3 * seen)))
+    return frozenset(max(1, round(cell.updates * look / looks)) for look in range(1, looks + 1))
