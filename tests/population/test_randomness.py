@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from population_examples import (
@@ -49,11 +51,24 @@ def test_dropout_masks() -> None:
         assert not functional.dropout(ones, 1.0).any()
 
 
+class NumpyNoisy(nn.Linear):
+    """Draws from NumPy's and Python's generators."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 3, dtype=torch.float64)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs + np.random.normal() + random.random())  # noqa: NPY002
+
+
+def states() -> tuple[object, ...]:
+    kind, words, *place = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().tolist(), kind, words.tolist(), place, random.getstate()
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("factory", [dropped, Noisy])
-def test_torchs_random_numbers_are_left_alone(
-    engine: str, factory: Callable[[], nn.Module]
-) -> None:
-    before = torch.get_rng_state()
+@pytest.mark.parametrize("factory", [dropped, Noisy, NumpyNoisy])
+def test_random_numbers_are_left_alone(engine: str, factory: Callable[[], nn.Module]) -> None:
+    before = states()
     trained(factory, lr=[0.1, 0.2], engine=engine)
-    assert torch.equal(torch.get_rng_state(), before)
+    assert states() == before

@@ -304,3 +304,11 @@ def test_the_server_has_imported_what_workers_need_and_collects_garbage_again() 
 
 def _state_of_a_worker() -> tuple[set[str], bool, int]:
     return set(sys.modules), gc.isenabled(), gc.get_freeze_count()
+
+
+def test_workers_hash_strings_alike_in_every_run() -> None:
+    words = [sys.executable, "-c", "print(hash('unyoke'))"]
+    environment = {**os.environ, "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0")}
+    expected = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    with workers.worker_pool(1) as pool:
+        assert pool.submit(hash, "unyoke").result() == int(expected.stdout)

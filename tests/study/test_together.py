@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -282,3 +284,41 @@ def test_what_turns_out_not_to_be_stackable_begins_again(monkeypatch: pytest.Mon
         assert_alike(outcome, theirs)
     with pytest.raises(StudyError, match="it has become another"):
         together(cells, engine="stacked")
+
+
+class DrawsOtherwise(nn.Linear):
+    """Noise from NumPy's and from Python's generator while it trains."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        noise = np.random.normal() + random.random()  # noqa: NPY002
+        return super().forward(inputs * (1 + 0.1 * noise * self.training))
+
+
+def build_by_other_generators(seed: int) -> Task:
+    """Samples from NumPy's generator, their order from Python's; the metric draws too."""
+    task = line(seed)
+    inputs = torch.tensor(np.random.normal(size=(30, 3)), dtype=torch.float32)  # noqa: NPY002
+    order = random.sample(range(30), 30)
+    train = (inputs[order], (inputs[order].sum(dim=1) > 0).long())
+
+    def error(outputs: Tensor, targets: Tensor) -> Tensor:
+        wrong = (outputs.argmax(dim=-1) != targets).float()
+        return wrong + 0.01 * random.random()
+
+    return replace(task, train=train, model=DrawsOtherwise(3, 2), error=error)
+
+
+def test_numpys_and_pythons_random_numbers_are_seeded_for_each_cell() -> None:
+    """Two runs agree, and a cell is the same alone and after others."""
+    np.random.seed(1)  # noqa: NPY002
+    random.seed(1)
+    cells = grid(updates=6)
+    first = together(cells, build_by_other_generators, "auto")
+    assert {outcome.engine for outcome in first} == {"one_by_one"}
+    assert "random numbers" in first[0].reason
+    second = together(cells, build_by_other_generators, "auto")
+    for one, other in zip(first, second, strict=True):
+        assert one.curve == other.curve
+    for cell, outcome in list(zip(cells, first, strict=True))[-2:]:
+        alone = together([cell], build_by_other_generators, "auto")[0]
+        assert alone.curve == outcome.curve

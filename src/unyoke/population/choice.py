@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unyoke.population.engine import Batch, Blueprint, Engine, UnstackableError, rng_devices
+from unyoke.population.generators import Watch, left_alone
 from unyoke.population.models import Models
 from unyoke.population.one_by_one import OneByOne
 from unyoke.population.stacked import Stacked
@@ -88,10 +89,10 @@ def _probe(
     """
     few = rows[:_PROBED]
     part = batch.only(range(len(few)))
-    with torch.random.fork_rng(devices=rng_devices(batch.targets)):
-        before = torch.get_rng_state()
+    with left_alone(rng_devices(batch.targets)):
+        watch = Watch()
         expected = _trial(OneByOne, blueprint, models, few).gradients(part)
-        random = not torch.equal(before, torch.get_rng_state())
+        random = watch.anything_drawn()
         if not stackable:
             return None, random
         return _obstacle(blueprint, models, few, part, None if random else expected), random
@@ -155,7 +156,7 @@ def _seconds(trials: Sequence[tuple[Engine, Batch, float]]) -> list[float]:
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.thread_time if alone else time.perf_counter
     times: list[list[float]] = [[] for _ in trials]
-    with torch.random.fork_rng(devices=rng_devices(trials[0][1].targets)):
+    with left_alone(rng_devices(trials[0][1].targets)):
         for number in range(1 + _TIMED_UPDATES):
             for (trial, batch, factor), taken in zip(trials, times, strict=True):
                 start = clock()

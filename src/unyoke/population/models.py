@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from unyoke.population.generators import left_alone, seed_all
+
 Named = dict[str, Tensor]
 
 
@@ -77,17 +79,17 @@ def untrained(module: nn.Module) -> Named:
 def make(factory: Callable[[], nn.Module], seeds: Sequence[int]) -> tuple[nn.Module, Models]:
     """One module as the pattern, and the stacked tensors of one model per seed.
 
-    The factory is called once for each different seed, with torch's random numbers seeded by it;
-    they are as before afterwards.
+    The factory is called once for each different seed, with the random numbers of torch, NumPy and
+    Python seeded by it; they are as before afterwards.
 
     Raises:
         TypeError: the factory does not make modules.
         ValueError: the models are not of one architecture, or have nothing to train.
     """
     made: dict[int, nn.Module] = {}
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with left_alone(range(torch.cuda.device_count())):
         for seed in dict.fromkeys(seeds):
-            torch.manual_seed(seed)
+            seed_all(seed)
             module = factory()
             if not isinstance(module, nn.Module):
                 raise TypeError(

@@ -18,6 +18,7 @@ from unyoke.population.engine import (
     put_state,
     rng_devices,
 )
+from unyoke.population.generators import left_alone, seed_all
 from unyoke.population.models import Models, Named, load_row, trained, untrained
 from unyoke.population.settings import Rates
 
@@ -56,9 +57,9 @@ class OneByOne(Engine):
             self._before.append({name: x.clone() for name, x in self._fixed[row].items()})
             optimizer.zero_grad()
             devices = rng_devices(batch.targets)
-            with torch.random.fork_rng(devices=devices, enabled=batch.random), torch.enable_grad():
+            with left_alone(devices, enabled=batch.random), torch.enable_grad():
                 if batch.random:
-                    torch.manual_seed(int(batch.keys[position]))
+                    seed_all(int(batch.keys[position]))
                 loss = self._call(module, *batch.of(position), batch.keys[position])
                 loss.backward()
             losses.append(loss.detach())

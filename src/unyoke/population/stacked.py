@@ -22,6 +22,7 @@ from unyoke.population.engine import (
     put_state,
     rng_devices,
 )
+from unyoke.population.generators import left_alone, seed_all
 from unyoke.population.models import Models, Named
 from unyoke.population.program import Program
 from unyoke.population.settings import Rates
@@ -78,9 +79,9 @@ class Stacked(Engine):
         # What is drawn for the whole stack is not the same at two calls.
         left = 0 if batch.random else self._longest - batch.update
         devices = rng_devices(batch.targets)
-        with torch.random.fork_rng(devices=devices, enabled=batch.random), torch.no_grad():
+        with left_alone(devices, enabled=batch.random), torch.no_grad():
             if batch.random:
-                torch.manual_seed(int(batch.keys[0]))
+                seed_all(int(batch.keys[0]))
             grads, losses = program(
                 self._stacks, self._fixed, batch.inputs, batch.targets, batch.keys, left
             )

@@ -37,7 +37,7 @@ class Population:
 
     Args:
         model_factory: makes one module; called without arguments once for each different seed,
-            after ``torch.manual_seed(seed)``.
+            with the random numbers of torch, NumPy and Python seeded.
         lr: α ≥ 0 of each model.
         weight_decay: λ ≥ 0 of each model, per update, not multiplied by lr (see
             :class:`unyoke.Optimizer`); numbers, :func:`unyoke.normalized` or functions of t.

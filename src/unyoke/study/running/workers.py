@@ -49,6 +49,9 @@ def start_server() -> None:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["unyoke.study.running.preloaded"])
+    # Workers walk through sets of strings in the same order in every run.
+    hash_seed = os.environ.get("PYTHONHASHSEED")
+    os.environ.setdefault("PYTHONHASHSEED", "0")
     # What is blocked here stays blocked in the server and in all that it forks. The tracker that it
     # needs unblocks as it starts, so that comes first.
     resource_tracker.ensure_running()
@@ -57,6 +60,8 @@ def start_server() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if hash_seed is None:
+            del os.environ["PYTHONHASHSEED"]
 
 
 @contextmanager
@@ -88,11 +93,10 @@ def probe(reference: TaskReference, seed: int, batch_size: int | None = None) ->
     Raises:
         StudyError: the task cannot be used, and why.
     """
-    import torch
-
+    from unyoke.population.generators import seed_all
     from unyoke.study.training.training import evaluate
 
-    torch.manual_seed(seed)
+    seed_all(seed)
     task = _builder(reference)(seed)
     samples = len(task.train[1])
     if batch_size is not None and batch_size > samples:

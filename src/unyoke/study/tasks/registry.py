@@ -106,9 +106,9 @@ def training_size(reference: TaskReference) -> tuple[int, int]:
     Raises:
         StudyError: it cannot be built.
     """
-    import torch
+    from unyoke.population.generators import seed_all
 
-    torch.manual_seed(0)
+    seed_all(0)
     task = load(reference)(0)
     samples = len(task.train[1])
     return samples, min(task.batch_size, samples)

@@ -1,8 +1,8 @@
 """What a task is: data, a model, a loss and an error, all from one seed.
 
 A user's own task is one function `seed -> Task` in one file, given to the command line as
-`--task file.py:function`. The study calls it once per cell, with torch's random numbers seeded
-beforehand; expensive loading belongs behind `functools.cache`.
+`--task file.py:function`. The study calls it once per cell, with the random numbers of torch, NumPy
+and Python seeded beforehand; expensive loading belongs behind `functools.cache`.
 """
 
 from __future__ import annotations

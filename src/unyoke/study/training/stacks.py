@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unyoke.population import BatchOrder
+from unyoke.population.generators import left_alone, seed_all
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.tasks.task import Task
 
@@ -65,7 +66,7 @@ def stacks(cells: Sequence[Cell], build: Callable[[int], Task]) -> list[Stack]:
     """The cells divided into populations: as few as their tasks and the memory allow."""
     tasks = {}
     for seed in dict.fromkeys(cell.seed for cell in cells):
-        torch.manual_seed(seed)
+        seed_all(seed)
         tasks[seed] = build(seed)
     if _alike(list(tasks.values())):
         groups = [list(cells)]
@@ -102,11 +103,11 @@ def _same_program(first: Task, other: Task) -> bool:
     }:
         return False
     outputs = []
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), left_alone([]):
         for name, weight in weights.items():
             weight.copy_(others[name])
         for model in (mine, theirs):
-            torch.manual_seed(0)
+            seed_all(0)
             outputs.append(model(other.train[0][:2]))
     return torch.allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-6, equal_nan=True)
 
@@ -149,7 +150,7 @@ def _kept_for_gradients(task: Task, batch_size: int) -> int:
 
     inputs, targets = (part[:batch_size] for part in task.train)
     with (
-        torch.random.fork_rng(devices=[]),
+        left_alone([]),
         torch.autograd.graph.saved_tensors_hooks(count, lambda x: x),
     ):
         task.loss(copy.deepcopy(task.model).train()(inputs), targets)
