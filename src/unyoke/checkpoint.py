@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
-from unyoke.storage import formats
+from unyoke.storage import fit, formats
 
 if TYPE_CHECKING:
     from unyoke._step.hyperparameters import Group
@@ -225,7 +225,8 @@ def _checked_entry(
                 f"{tuple(entry[name].shape)}, and this optimizer needs {tuple(like.shape)}"
             )
     try:
-        return formats.converted(rule, entry, expected, group)
+        entry = formats.converted(rule, entry, expected, group)
+        return {**entry, **(fit.followed(rule, weight, entry, group) if entry else {})}
     except ValueError as error:
         raise ValueError(f"state of parameter {key} in the checkpoint: {error}") from None
 

@@ -31,7 +31,7 @@ from unyoke._step.hyperparameters import (
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.schedules import Schedule
-from unyoke.storage import formats
+from unyoke.storage import fit, formats
 from unyoke.storage.formats import Rounding, StateDtype
 
 if TYPE_CHECKING:
@@ -209,7 +209,10 @@ class Optimizer(torch.optim.Optimizer):
         formats.check_rounding(group["rounding"])
 
     def _ensure_state(self, rule: Rule, weight: torch.Tensor, group: Group) -> dict[str, Any]:
-        """The parameter's state; what is missing (all of it, at first) is made."""
+        """The parameter's state; what is missing (all of it, at first) is made.
+
+        State follows a weight that was cast since. ValueError: it does not fit the weight.
+        """
         state: dict[str, Any] = self.state[weight]
         for name in ("step", *rule.scalars):
             if name not in state:
@@ -223,6 +226,11 @@ class Optimizer(torch.optim.Optimizer):
                 state |= formats.allocate(rule, lacking, group)
             if group["rounding"] == "kahan" and formats.COMPENSATION not in state:
                 state[formats.COMPENSATION] = torch.zeros_like(weight.detach())
+            try:
+                state |= fit.followed(rule, weight, state, group)
+            except ValueError as error:
+                name = fit.parameter_name(weight, group)
+                raise ValueError(f"the state of parameter {name} does not fit: {error}") from None
         return state
 
     def _warn_if_large(self, group: Group, rule: Rule) -> None:

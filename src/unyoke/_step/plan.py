@@ -57,6 +57,7 @@ class Plan:
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
+        self._dtypes = [weight.dtype for weight in weights]
         self.scene = self._scene(params)
         self._division: Division | None = None  # not in the work: it knows the work
 
@@ -88,9 +89,15 @@ class Plan:
     def holds(self, rule: Rule, group: dict[str, Any]) -> bool:
         """Whether the plan is true for the coming update of this group by this rule.
 
-        The same parameters must have a gradient, and the state tensors must live on.
+        The same parameters must have a gradient, the state tensors must live on, and no weight may
+        have been cast: then its state has to follow.
         """
-        return rule is self.work.rule and group is self.group and self.scene.holds()
+        return (
+            rule is self.work.rule
+            and group is self.group
+            and self.scene.holds()
+            and [weight.dtype for weight in self.work.weights] == self._dtypes
+        )
 
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         """Form the coefficients and choose the backend; nothing is changed yet.

@@ -247,7 +247,7 @@ def converted(
     for name, like in layout.items():
         have, want = format_of(rule, state, name), chosen(rule, name, like, group["state_dtype"])
         if have.block:
-            _check_scales(state, name, have)
+            check_scales(state, name, have)
         laid = torch.empty_like(like, dtype=torch.float32)
         if have is want and (not have.block or state[name].stride() == laid.stride()):
             names = (name, scale_name(name)) if have.block else (name,)
@@ -261,15 +261,24 @@ def converted(
     return result
 
 
-def _check_scales(state: Mapping[str, Any], name: str, kind: Format) -> None:
+def check_scales(state: Mapping[str, Any], name: str, kind: Format) -> None:
+    """Refuse codes whose scales are missing or are not one float32 for each block.
+
+    Raises:
+        ValueError: so it is.
+    """
     blocks = -(-state[name].numel() // kind.block)
     scales = state.get(scale_name(name))
-    if not isinstance(scales, torch.Tensor) or scales.shape != (blocks,):
-        found = "are missing" if scales is None else f"have shape {tuple(scales.shape)}"
-        raise ValueError(
-            f"{name} is in 8-bit codes, whose scales {scale_name(name)!r} {found}: "
-            f"{blocks} float32 numbers are needed"
-        )
+    if isinstance(scales, torch.Tensor):
+        if scales.shape == (blocks,) and scales.dtype == torch.float32:
+            return
+        found = f"have shape {tuple(scales.shape)} and are {scales.dtype}"
+    else:
+        found = "are missing" if scales is None else f"are a {type(scales).__name__}"
+    raise ValueError(
+        f"{name} is in 8-bit codes, whose scales {scale_name(name)!r} {found}: "
+        f"{blocks} float32 numbers are needed"
+    )
 
 
 def _blocks(flat: torch.Tensor, block: int) -> torch.Tensor:

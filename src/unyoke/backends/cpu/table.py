@@ -12,7 +12,7 @@ from unyoke.backends._native.data_pointers import COEFFICIENTS, Integers, Locate
 from unyoke.backends.base import Work
 from unyoke.backends.cpu import kernels, layout, workers
 from unyoke.backends.cpu.source import Recipe
-from unyoke.storage import formats
+from unyoke.storage import fit, formats
 
 CHUNK = 1 << 15
 """Elements in a row of the table: large tensors are cut, so that threads can share them."""
@@ -97,6 +97,10 @@ def tables(work: Work, models: int | None) -> list[Table] | str:
         zip(work.weights, work.grads, work.states, strict=True)
     ):
         recipe = _recipe(work, weight, grad, state)
+        scaled = [work.rule.state[k] for k in recipe.blocked]
+        reason = fit.companion_objection(weight, state, scaled, work.rounding)
+        if reason is not None:
+            return reason
         tensors = {"parameter": weight, "gradient": grad, **state}
         column = {name: tensors[name] for _, name in recipe.columns}
         scales = {name: column.pop(name) for text, name in recipe.columns if "scale" in text}

@@ -13,7 +13,7 @@ from unyoke.backends.gpu.machine import Machine
 from unyoke.backends.gpu.source import TYPES, Recipe
 from unyoke.backends.layout import is_dense, same_order, stack_objection
 from unyoke.equation import Rule
-from unyoke.storage import encodings, formats
+from unyoke.storage import encodings, fit, formats
 from unyoke.storage.encodings import BLOCK
 
 
@@ -41,7 +41,13 @@ def _tensors(work: Work) -> Iterator[torch.Tensor]:
 def _objection_to_one(work: Work, index: int) -> str | None:
     """What stands against one parameter."""
     weight, grad, state = work.weights[index], work.grads[index], work.states[index]
-    named = {"weight": weight, "gradient": grad, **{n: state[n] for n in work.rule.state}}
+    kinds = [formats.format_of(work.rule, state, name) for name in work.rule.state]
+    scaled = [name for name, kind in zip(work.rule.state, kinds, strict=True) if kind.block]
+    reason = fit.companion_objection(weight, state, scaled, work.rounding)
+    if reason is not None:
+        return reason
+    names = (*work.rule.state, *[formats.COMPENSATION] * (work.rounding == "kahan"))
+    named = {"weight": weight, "gradient": grad, **{name: state[name] for name in names}}
     models = work.models or 1
     for name, tensor in named.items():
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
@@ -61,7 +67,6 @@ def _objection_to_one(work: Work, index: int) -> str | None:
         return f"parameter {index} has gaps in memory: {_layout(weight)}"
     if models > 1 and (reason := stack_objection(weight, models)):
         return reason
-    kinds = [formats.format_of(work.rule, state, name) for name in work.rule.state]
     if models > 1 and weight.numel() // models % BLOCK and any(kind.block for kind in kinds):
         return f"models in parameter {index} share 8-bit blocks of {BLOCK} elements"
     return None

@@ -1,0 +1,142 @@
+"""Whether a parameter's state fits its weight, and what makes it fit.
+
+Programs cast their models after the optimizer has made its state, users edit that state, and
+checkpoints come from anywhere. Kernels get bare addresses: a tensor that is narrower or shorter
+than they take it for makes them write into somebody else's memory. So every state tensor passes
+through here when a plan is made and when a checkpoint is read, and the backends ask
+:func:`companion_objection` once more of the tensors that their layout rules do not cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from unyoke.equation import Hyperparameters, Rule
+from unyoke.storage import encodings, formats
+
+
+def parameter_name(weight: torch.Tensor, group: Mapping[str, Any]) -> str:
+    """A parameter as messages name it: by its name if the group has names."""
+    number = next(k for k, each in enumerate(group["params"]) if each is weight)
+    names = group.get("param_names")
+    return f"{number} of its group" if names is None else repr(names[number])
+
+
+def followed(
+    rule: Rule, weight: torch.Tensor, state: Mapping[str, Any], group: Hyperparameters
+) -> dict[str, torch.Tensor]:
+    """The tensors to put into ``state`` so that it fits the weight; none if it fits already.
+
+    State that is kept plainly has the dtype that it would be made in now, at least float32; codes
+    keep theirs. The compensation has the weight's: what a cast weight plus its cast compensation
+    amount to is the same number.
+
+    Raises:
+        ValueError: state that does not fit and cannot be cast; nothing is changed.
+    """
+    changed = {}
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    expected: Mapping[str, torch.Tensor] | None = None
+    for name in rule.state:
+        value = state[name]
+        if _is_as_made(value, weight.shape, wide):
+            continue  # as nearly always, and a meta tensor takes as long as a small update
+        if expected is None:
+            expected = rule.initial(weight.detach().to("meta"), group)
+        like = expected[name]
+        check_tensor(name, value, like.shape)
+        kind = formats.format_of(rule, state, name)
+        if kind.block:
+            formats.check_scales(state, name, kind)
+        want = torch.promote_types(like.dtype, torch.float32)
+        if kind is formats.PLAIN and value.dtype != want:
+            changed[name] = cast(name, value, want)
+    if group["rounding"] == "kahan" and formats.COMPENSATION in state:
+        value = state[formats.COMPENSATION]
+        check_tensor(formats.COMPENSATION, value, weight.shape)
+        if value.dtype != weight.dtype:
+            changed[formats.COMPENSATION] = cast(formats.COMPENSATION, value, weight.dtype)
+    return changed
+
+
+def _is_as_made(value: Any, shape: torch.Size, dtype: torch.dtype) -> bool:
+    return (
+        isinstance(value, torch.Tensor)
+        and value.dtype == dtype
+        and value.shape == shape
+        and value.layout is torch.strided
+    )
+
+
+def check_tensor(name: str, value: Any, shape: torch.Size) -> None:
+    """Refuse what is no dense tensor of this shape.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"{name} is a {type(value).__name__}, and a tensor is needed")
+    if value.layout is not torch.strided:
+        raise ValueError(f"{name} has layout {value.layout}, and a dense tensor is needed")
+    if value.shape != shape:
+        raise ValueError(
+            f"shape mismatch: {name} has shape {tuple(value.shape)}, and the weight needs "
+            f"{tuple(shape)}"
+        )
+
+
+def cast(name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The same numbers in another dtype.
+
+    Raises:
+        ValueError: they are codes, or complex and not wanted so.
+    """
+    if not (value.is_floating_point() or value.is_complex()):
+        raise ValueError(
+            f"{name} is {value.dtype}, and {dtype} is needed: integers cannot be converted to it"
+        )
+    if value.is_complex() and not dtype.is_complex:
+        raise ValueError(f"{name} is {value.dtype}, and {dtype} is needed: the weight is real")
+    return value.to(dtype)
+
+
+def companion_objection(
+    weight: torch.Tensor, state: Mapping[str, Any], scaled: Sequence[str], rounding: str
+) -> str | None:
+    """Why a kernel cannot be given the addresses of what accompanies weight and state.
+
+    Args:
+        weight: the parameter.
+        state: its state.
+        scaled: the names of the states that are kept in blocks.
+        rounding: of the weight.
+    """
+    return next(_companion_objections(weight, state, scaled, rounding), None)
+
+
+def _companion_objections(
+    weight: torch.Tensor, state: Mapping[str, Any], scaled: Sequence[str], rounding: str
+) -> Iterator[str]:
+    shape = tuple(weight.shape)
+    wanted: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+        formats.scale_name(name): ((-(-state[name].numel() // encodings.BLOCK),), torch.float32)
+        for name in scaled
+    }
+    if rounding == "kahan":
+        wanted[formats.COMPENSATION] = (shape, weight.dtype)
+    for name, (size, dtype) in wanted.items():
+        tensor: Any = state.get(name)
+        if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+            yield f"a parameter of shape {shape} has {name} of type {type(tensor).__name__}"
+        elif tensor.layout is not torch.strided or tensor.device != weight.device:
+            yield f"a parameter on {weight.device} has {name} on {tensor.device}, {tensor.layout}"
+        elif tuple(tensor.shape) != size or tensor.dtype != dtype:
+            yield (
+                f"a parameter of shape {shape} has {name} of shape {tuple(tensor.shape)} in "
+                f"{tensor.dtype}, and not {size} in {dtype}"
+            )
+        elif name != formats.COMPENSATION and not tensor.is_contiguous():
+            yield f"a parameter of shape {shape} has {name} with strides {tensor.stride()}"
