@@ -51,7 +51,7 @@ class Bench:
     def seconds(self, *steps: Callable[[], object], rounds: int = 7) -> list[float]:
         """Seconds per call of each, the contestants alternating; medians over rounds."""
         for step in steps:
-            for _ in range(8):  # kernels are compiled, and ours forms numbers ahead after some
+            for _ in range(8):  # kernels are compiled, and ours replays after some
                 step()
         self.synchronize()
         spent: list[list[float]] = [[] for _ in steps]

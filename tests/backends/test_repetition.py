@@ -16,7 +16,6 @@ from following_backends import assert_same_bits, everything, normal
 
 import unyoke
 from unyoke import backends
-from unyoke._step.foresight import Foresight
 from unyoke._step.replay import Repetition
 from unyoke.backends._native import tensor_layout
 from unyoke.backends.guards import Scene
@@ -24,8 +23,6 @@ from unyoke.equation import direction
 
 SHORT = 4
 """Updates after which a step is made in the short way."""
-AHEAD = 12
-"""Updates after which numbers are formed ahead, and some are left."""
 AFTER = 3
 ROUNDED_AT_RANDOM = {"rounding": "stochastic"}
 
@@ -67,24 +64,13 @@ class Training:
         return [*self.all, *everything(self.optimizer)]
 
     @property
-    def way(self) -> int | None:
-        """After how many updates one finds the way in which the coming step will be made."""
-        repetition = self.optimizer._stepper.repetition
-        if repetition is None:
-            return None
-        return AHEAD if repetition._foresight.left else SHORT
-
-    def ways(self, updates: int) -> set[int | None]:
-        """The ways found after each of some more updates."""
-        found = set()
-        for _ in range(updates):
-            self.step(1)
-            found.add(self.way)
-        return found
+    def is_short(self) -> bool:
+        """Whether the coming step will be made in the short way."""
+        return self.optimizer._stepper.repetition is not None
 
 
 Change = Callable[[Training], None]
-Expected = Callable[[Change, Any, int], Training]
+Expected = Callable[[Change, Any], Training]
 
 
 def nothing(training: Training) -> None:
@@ -256,22 +242,17 @@ def settings(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(params=[SHORT, AHEAD], ids=["short", "ahead"])
-def way(request: pytest.FixtureRequest) -> Any:
-    return request.param
-
-
 @pytest.fixture
 def in_the_long_way(monkeypatch: pytest.MonkeyPatch) -> Expected:
-    def expected(change: Change, settings: Any, way: int) -> Training:
+    def expected(change: Change, settings: Any) -> Training:
         with monkeypatch.context() as patch:
             patch.setattr(Repetition, "of", lambda *arguments: None)
             patch.setattr(Scene, "holds", lambda scene: False)  # nothing is kept
             training = Training(**settings)
-            training.step(way)
+            training.step(SHORT)
             change(training)
             training.step(AFTER)
-            assert training.way is None
+            assert not training.is_short
             return training
 
     return expected
@@ -279,12 +260,12 @@ def in_the_long_way(monkeypatch: pytest.MonkeyPatch) -> Expected:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_same_comes_of_any_change(
-    change: Change, settings: Any, way: int, in_the_long_way: Expected
+    change: Change, settings: Any, in_the_long_way: Expected
 ) -> None:
-    expected = in_the_long_way(change, settings, way)
+    expected = in_the_long_way(change, settings)
     training = Training(**settings)
-    training.step(way)
-    assert training.way == way
+    training.step(SHORT)
+    assert training.is_short
     change(training)
     training.step(AFTER)
     assert_same_bits(training.everything(), expected.everything())
@@ -298,20 +279,21 @@ def test_the_same_comes_of_any_change(
 @pytest.mark.parametrize("change", [an_idle_group_wakes, a_checkpoint, group_values(maximize=True)])
 def test_the_short_way_is_found_again(change: Change) -> None:
     training = Training()
-    training.step(AHEAD)
+    training.step(SHORT)
     change(training)
     training.step(1)
-    assert training.way is None
-    assert AHEAD in training.ways(AHEAD)
+    assert not training.is_short
+    training.step(SHORT)
+    assert training.is_short
 
 
 @pytest.mark.parametrize("change", [group_values(lr=0.2), group_values(betas=(0.5, 0.6))])
 def test_other_numbers_do_not_take_the_long_way(change: Change) -> None:
     training = Training()
-    training.step(AHEAD)
+    training.step(SHORT)
     repetition = training.optimizer._stepper.repetition
     change(training)
-    assert training.ways(AHEAD) <= {SHORT, AHEAD}
+    training.step(AFTER)
     assert training.optimizer._stepper.repetition is repetition
 
 
@@ -327,16 +309,16 @@ def test_nothing_is_put_together_in_vain(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("switch", ["differentiable", "capturable"])
-def test_other_kinds_of_steps_are_made_in_the_long_way(switch: str, way: int) -> None:
+def test_other_kinds_of_steps_are_made_in_the_long_way(switch: str) -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     training.optimizer.param_groups[1][switch] = True
     assert not training.optimizer._stepper.repeat(training.optimizer)
 
 
-def test_released_gradients_are_left_alone(way: int) -> None:
+def test_released_gradients_are_left_alone() -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     before = [tensor.clone() for tensor in training.everything()]
     handle = unyoke.release(training.optimizer)
     training.optimizer.step()
@@ -346,17 +328,17 @@ def test_released_gradients_are_left_alone(way: int) -> None:
     assert not torch.equal(training.weights[0], before[0])
 
 
-def test_a_verdict_on_a_device_is_not_passed_over(way: int) -> None:
+def test_a_verdict_on_a_device_is_not_passed_over() -> None:
     training = Training(backend="cpu")
-    training.step(way)
+    training.step(SHORT)
     training.optimizer.found_inf = torch.ones(())
     with pytest.raises(RuntimeError, match="GradScaler's verdict"):
         training.optimizer.step()
 
 
-def test_a_sparse_gradient_is_refused_and_changes_nothing(way: int) -> None:
+def test_a_sparse_gradient_is_refused_and_changes_nothing() -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     before = [tensor.clone() for tensor in training.everything()]
     training.weights[1].grad = torch.eye(4, 3).to_sparse()
     with pytest.raises(RuntimeError, match="sparse"):
@@ -365,9 +347,9 @@ def test_a_sparse_gradient_is_refused_and_changes_nothing(way: int) -> None:
     training.step(AFTER)
 
 
-def test_a_group_less_is_refused_where_decays_would_be_mixed_up(way: int) -> None:
+def test_a_group_less_is_refused_where_decays_would_be_mixed_up() -> None:
     training = Training(weight_decay=unyoke.normalized(0.05, updates=100))
-    training.step(way)
+    training.step(SHORT)
     training.optimizer.param_groups.pop(0)
     before = [tensor.clone() for tensor in training.everything()]
     with pytest.raises(RuntimeError, match="2 parameter groups and there were 3"):
@@ -375,57 +357,43 @@ def test_a_group_less_is_refused_where_decays_would_be_mixed_up(way: int) -> Non
     assert_same_bits(training.everything(), before)
 
 
-FOLLOWED: list[tuple[dict[str, Any], int]] = [
-    ({}, AHEAD),
-    ({"schedule": unyoke.schedules.cosine(150)}, AHEAD),
-    ({"schedule": unyoke.schedules.warm_restarts(10), "lr": 1.0}, AHEAD),
-    (
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"schedule": unyoke.schedules.cosine(150)},
+        {"schedule": unyoke.schedules.warm_restarts(10), "lr": 1.0},
         {
             "schedule": unyoke.schedules.warm_restarts(first=20, growth=2),
             "weight_decay": unyoke.normalized(0.05),
         },
-        AHEAD,
-    ),
-    ({"schedule": lambda t: 1 / (1 + t)}, SHORT),
-    ({"weight_decay": lambda t: 0.01 / (1 + t)}, SHORT),
-    ({"weight_decay": 0, "lr": 1}, AHEAD),
-    ({"lr": torch.tensor(0.05)}, SHORT),
-]
-
-
-@pytest.mark.parametrize(("settings", "way"), FOLLOWED)
-def test_rates_are_followed(
-    settings: dict[str, Any], way: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Through several series, which no restart breaks off, and past the schedules' ends."""
-    formed: list[int] = []
-    form = Foresight.form
-    monkeypatch.setattr(Foresight, "form", lambda each: formed.append(each._length) or form(each))
+        {"schedule": lambda t: 1 / (1 + t)},
+        {"weight_decay": lambda t: 0.01 / (1 + t)},
+        {"weight_decay": 0, "lr": 1},
+        {"lr": torch.tensor(0.05)},
+    ],
+)
+def test_rates_are_followed(settings: dict[str, Any]) -> None:
+    """Through restarts, and past the schedules' ends."""
     training, expected = Training(**settings), Training(backend="eager", **settings)
-    ways = set()
-    for _ in range(20):
+    for _ in range(40):
         for each in (training, expected):
-            each.step(8)
-        ways.add(training.way)
+            each.step(4)
+        assert training.is_short
         for one, other in zip(
             training.optimizer.param_groups, expected.optimizer.param_groups, strict=True
         ):
             assert (one["lr"], one["weight_decay"]) == (other["lr"], other["weight_decay"])
-    assert way in ways
-    if way == AHEAD:
-        assert formed == [4, 8, 16, 32, 64, 64]
-    else:
-        assert AHEAD not in ways
     assert_close(training, expected)
 
 
-def test_hyperparameters_that_change_in_place(way: int) -> None:
+def test_hyperparameters_that_change_in_place() -> None:
     found = []
     for backend in ("cpu", "eager"):
         training = Training(backend=backend)
         betas = [0.9, 0.999]
         training.optimizer.param_groups[0]["betas"] = betas
-        training.step(way)
+        training.step(SHORT)
         betas[0] = 0.5
         training.step(AFTER)
         found.append(training)
@@ -461,28 +429,17 @@ def test_torch_s_schedulers_are_followed() -> None:
     assert_close(*found)
 
 
-def test_a_rate_that_is_moved_at_each_step_is_not_formed_ahead(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_autograd_hears_of_every_update() -> None:
     training = Training()
     training.step(SHORT)
-    monkeypatch.setattr(Foresight, "form", lambda foresight: pytest.fail("formed in vain"))
-    for k in range(AHEAD):
-        training.optimizer.param_groups[1]["lr"] = 0.01 / (1 + k)
-        training.step(1)
-
-
-def test_autograd_hears_of_every_update(way: int) -> None:
-    training = Training()
-    training.step(way)
     versions = [weight._version for weight in training.weights]
     training.step(1)
     assert [weight._version for weight in training.weights] == [v + 1 for v in versions]
 
 
-def test_a_closure_hooks_and_an_error_between(way: int) -> None:
+def test_a_closure_hooks_and_an_error_between() -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     seen: list[str] = []
     handle = training.optimizer.register_step_pre_hook(lambda *arguments: seen.append("hook"))
     assert training.optimizer.step(lambda: seen.append("closure") or 2.5) == 2.5
@@ -496,31 +453,32 @@ def test_a_closure_hooks_and_an_error_between(way: int) -> None:
     assert_same_bits(everything(training.optimizer), before)
 
 
-def test_counts_that_have_become_equal(way: int, in_the_long_way: Expected) -> None:
+def test_counts_that_have_become_equal(in_the_long_way: Expected) -> None:
     """The kernels' tables are set to the coefficients that each parameter had last."""
 
     def equal_counts(training: Training) -> None:
         training.weights.append(training.frozen[0])
-        training.step(AHEAD)
+        training.step(12)
         for state in training.optimizer.state.values():
             state["step"].fill_(7.0)
 
-    expected = in_the_long_way(equal_counts, {}, way)
+    expected = in_the_long_way(equal_counts, {})
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     equal_counts(training)
     training.step(AFTER)
     assert_same_bits(training.everything(), expected.everything())
-    assert AHEAD in training.ways(AHEAD)
+    training.step(SHORT)
+    assert training.is_short
     assert not any(weight.isnan().any() for weight in training.weights)
 
 
-def test_state_of_another_form_at_the_same_place(way: int) -> None:
+def test_state_of_another_form_at_the_same_place() -> None:
     one, other = (Training(backend=backend) for backend in ("cpu", "eager"))
     for training in (one, other):
         training.weights = [training.parameter(5, 5)]
         training.optimizer.add_param_group({"params": training.weights})
-        training.step(way)
+        training.step(SHORT)
         state = training.optimizer.state[training.weights[0]]
         state["exp_avg_sq"].data = state["exp_avg_sq"].data.t()
         training.optimizer.backend = "auto"
@@ -537,28 +495,16 @@ def test_somebody_elses_function_is_asked_at_each_update() -> None:
 
     weight = torch.nn.Parameter(torch.zeros(3))
     optimizer = unyoke.Optimizer([weight], lr=1.0, direction=own, weight_decay=0.0, decay="none")
-    for update in range(AHEAD + AFTER):
+    for update in range(SHORT + AFTER):
         before, number[0] = weight[0].item(), update
         weight.grad = torch.ones(3)
         optimizer.step()
         assert before - weight[0].item() == update
 
 
-def test_hyperparameters_that_move_are_not_formed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To form numbers of many updates and to use one would take longer than to form one."""
-    training = Training()
-    training.step(SHORT)
-    formed: list[Any] = []
-    monkeypatch.setattr(Foresight, "form", lambda foresight: bool(formed.append(1)))
-    for update in range(AHEAD):
-        training.optimizer.param_groups[0]["betas"] = (0.9, 0.99 + update / 10_000)
-        training.step(1)
-    assert not formed
-
-
-def test_the_rate_of_a_group_without_gradients_is_looked_at(way: int) -> None:
+def test_the_rate_of_a_group_without_gradients_is_looked_at() -> None:
     training = Training(schedule=unyoke.schedules.cosine(50))
-    training.step(way)
+    training.step(SHORT)
     training.optimizer.param_groups[2]["lr"] = 0.7
     before = [tensor.clone() for tensor in everything(training.optimizer)]
     with pytest.raises(RuntimeError, match="use one of the two"):
@@ -566,9 +512,9 @@ def test_the_rate_of_a_group_without_gradients_is_looked_at(way: int) -> None:
     assert_same_bits(everything(training.optimizer), before)
 
 
-def test_a_group_put_in_by_hand_is_refused(way: int) -> None:
+def test_a_group_put_in_by_hand_is_refused() -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     first = training.optimizer.param_groups[0]
     training.optimizer.param_groups.append({**first, "params": [training.parameter(3)]})
     before = [tensor.clone() for tensor in training.everything()]
@@ -578,9 +524,9 @@ def test_a_group_put_in_by_hand_is_refused(way: int) -> None:
     assert_same_bits(training.everything(), before)
 
 
-def test_a_deleted_optimizer_is_freed_at_once(way: int) -> None:
+def test_a_deleted_optimizer_is_freed_at_once() -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     state = weakref.ref(training.optimizer.state[training.weights[0]]["exp_avg"])
     weight = weakref.ref(training.weights[0])
     gc.disable()
@@ -592,9 +538,9 @@ def test_a_deleted_optimizer_is_freed_at_once(way: int) -> None:
         gc.enable()
 
 
-def test_a_step_between_two_graphs(way: int) -> None:
+def test_a_step_between_two_graphs() -> None:
     training = Training()
-    training.step(way)
+    training.step(SHORT)
     weight = training.weights[0]
 
     def one_iteration(inputs: torch.Tensor) -> None:

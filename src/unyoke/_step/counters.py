@@ -53,11 +53,6 @@ class Counters:
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
         self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
 
-    @property
-    def steps(self) -> np.ndarray[Any, Any]:
-        """The memory of "step", a number for each parameter."""
-        return self._memory[0]
-
     def read(self) -> list[tuple[float, ...]]:
         """The distinct sets, with ``which`` up to date if anybody has written, by whatever way."""
         for memory, known in zip(self._memory, self._known, strict=True):

@@ -10,26 +10,17 @@ nothing that was asked here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from unyoke import backends
-from unyoke._step.foresight import Foresight
 from unyoke._step.hyperparameters import Group, rate
 from unyoke._step.plan import Plan
 from unyoke.backends import Repeater
-from unyoke.backends.guards import Contents, Scene, same_objects
+from unyoke.backends.guards import Contents, Scene
 
 if TYPE_CHECKING:
     from unyoke.backends import Question
     from unyoke.optimizer import Optimizer
-
-RATES = ("lr", "weight_decay")
-
-PATIENCE = 3
-"""Updates in which nobody has moved the rates or a hyperparameter, before numbers are formed
-ahead."""
 
 
 class Repetition:
@@ -39,8 +30,7 @@ class Repetition:
         optimizer: whose step it was.
         plans: with the numbers of their groups.
         repeaters: of their works, one for each plan.
-        scene: what must not have changed.
-        question: asks whether it has.
+        question: asks whether anything has changed.
     """
 
     def __init__(
@@ -48,7 +38,6 @@ class Repetition:
         optimizer: Optimizer,
         plans: Sequence[tuple[int, Plan]],
         repeaters: Sequence[Repeater],
-        scene: Scene,
         question: Question,
     ) -> None:
         self._groups, self._state = optimizer.param_groups, optimizer.state
@@ -59,12 +48,6 @@ class Repetition:
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._asking = [repeater for repeater in repeaters if repeater.asks_python]
         self._changed, self._question = question.changed, question
-        self._weights = [weight for _, plan in plans for weight in plan.work.weights]
-        weight_decays = optimizer._weight_decays
-        self._foresight = Foresight(plans, repeaters, scene, self._schedule, weight_decays)
-        self._named = [(plan, (*RATES, *plan.work.rule.defaults)) for _, plan in plans]
-        self._rates: list[Any] = []
-        self._quiet = 0
 
     @classmethod
     def of(cls, optimizer: Optimizer, plans: Sequence[tuple[int, Plan]]) -> Repetition | None:
@@ -88,7 +71,7 @@ class Repetition:
             ]
         )
         question = backends.question(scene, repeaters)
-        return None if question is None else cls(optimizer, plans, repeaters, scene, question)
+        return None if question is None else cls(optimizer, plans, repeaters, question)
 
     def make(self, optimizer: Optimizer) -> bool:
         """Make the update and count it, if only numbers have changed; False: nothing was done.
@@ -112,35 +95,16 @@ class Repetition:
                 rate(self._schedule, index, group)  # says if somebody has moved it
         if self._asking and not all(repeater.readable() for repeater in self._asking):
             return False
-        ahead = self._foresight
-        made = ahead.make()
-        if not made:
-            if self._changed():
-                return False
-            self._quiet = self._quiet + 1 if same_objects(self._moving(), self._rates) else 0
-            made = self._quiet >= PATIENCE and ahead.form() and ahead.make()
-        if made:
-            torch.autograd.graph.increment_version(self._weights)
-        elif not self._made_now():
+        if self._changed():
             return False
-        optimizer.advance()
-        if not ahead.left:
-            self._rates = self._moving()
-        return True
-
-    def _made_now(self) -> bool:
-        """Make the update from the numbers that are in the groups now, if they are of the kind."""
         for (index, plan), repeater in zip(self._plans, self._repeaters, strict=True):
             plan.reckon(*rate(self._schedule, index, plan.group))
             if not repeater.take(plan.work):
                 return False
         for _, plan in self._plans:
             plan.run()
+        optimizer.advance()
         return True
-
-    def _moving(self) -> list[Any]:
-        """What numbers are formed from: the objects that the optimizer left there, or others."""
-        return [plan.group[name] for plan, names in self._named for name in names]
 
 
 def _without_gradients(group: Group) -> Scene:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unyoke.backends.base import Backend, Repeater, Work
 from unyoke.backends.compiled import Compiled
@@ -17,7 +17,6 @@ from unyoke.backends.guards import Scene
 
 if TYPE_CHECKING:
     from unyoke.backends._native.guard_check import Question
-    from unyoke.backends.cpu.series import Series
 
 ALL: Mapping[str, Backend] = MappingProxyType(
     {part.name: part for part in (Gpu(), Cpu(), Eager(), Compiled())}
@@ -70,24 +69,6 @@ def question(scene: Scene, repeaters: Sequence[Repeater]) -> Question | None:
     return guard_check.Question(scene, [each for one in repeaters for each in one.questions or ()])
 
 
-def series(
-    scene: Scene, counted: Sequence[tuple[dict[str, Any], Any]], repeaters: Sequence[Repeater]
-) -> Series | None:
-    """What makes a series of updates while a scene stays; None where compiled code cannot.
-
-    Args:
-        scene: everything but numbers.
-        counted: groups, each with the counters of its parameters in memory.
-        repeaters: of the works, one for each group.
-    """
-    asked = question(scene, repeaters)
-    if asked is None:
-        return None
-    from unyoke.backends.cpu.series import Series
-
-    return Series(asked, counted, [one.kernels or () for one in repeaters])
-
-
 @functools.cache
 def _present() -> Sequence[Backend]:
     """Those of AUTO that this machine has what they need for."""
@@ -106,12 +87,10 @@ __all__ = [
     "Division",
     "Question",
     "Repeater",
-    "Series",
     "Share",
     "Work",
     "check_name",
     "divide",
     "question",
-    "series",
     "table",
 ]

@@ -205,26 +205,16 @@ class Repeater(Protocol):
     Attributes:
         questions: compiled ones, each by the addresses of its code and of what it is told, which
             say whether the tensors are still as they were; None where only ``why_not`` can say.
-        kernels: the addresses of each kernel and of what it is told, and how many chunks it does;
-            none where :meth:`launch` makes the update; None where it cannot be made from a row.
         asks_python: whether the questions leave out what :meth:`readable` says.
     """
 
     @property
     def questions(self) -> Sequence[tuple[int, int]] | None: ...
     @property
-    def kernels(self) -> Sequence[tuple[int, int, int]] | None: ...
-    @property
     def asks_python(self) -> bool: ...
 
     def readable(self) -> bool:
         """Whether what the questions leave out is as it was; to be asked before them."""
-
-    def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
-        """One update's numbers as the kernels read them."""
-
-    def launch(self, row: tuple[float, ...]) -> None:
-        """Make of an update what no kernel of :attr:`kernels` has made, from its row."""
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""

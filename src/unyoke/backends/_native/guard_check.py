@@ -100,12 +100,7 @@ class Question:
         self._job.extend(map(c_function, C_FUNCTIONS))
         self._job.extend((places.tensor, places.gradient, places.undefined))
         self._job.extend((int(questions()[QUESTIONS.index("data_ptr")]), 0, 0, 0))
-        self.changed = c_calls.bound(reader(TEXT), self.code_and_job[1])
-
-    @property
-    def code_and_job(self) -> tuple[int, int]:
-        """The addresses of the compiled function and of what it is told."""
-        return reader(TEXT).address, self._job.buffer_info()[0]
+        self.changed = c_calls.bound(reader(TEXT), self._job.buffer_info()[0])
 
 
 def can_ask(scene: Scene) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -139,29 +138,6 @@ def put_word(context: Any, address: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(address, types.int64), generate
-
-
-@intrinsic
-def single_at(context: Any, address: Any, index: Any) -> Any:
-    """The float32 number ``index`` of those at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
-        return builder.load(builder.gep(numbers, [arguments[1]]))
-
-    return types.float32(address, types.int64), generate
-
-
-@intrinsic
-def put_single(context: Any, address: Any, index: Any, value: Any) -> Any:
-    """Write the float32 number ``index`` of those at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
-        builder.store(arguments[2], builder.gep(numbers, [arguments[1]]))
-        return context.get_dummy_value()
-
-    return types.void(address, types.int64, types.float32), generate
 
 
 @intrinsic
@@ -330,9 +306,4 @@ def names() -> dict[str, Any]:
         "prefetch": prefetch,
         "invoke": invoke,
         "perform": perform,
-        "number_at": number_at,
-        "single_at": single_at,
-        "put_single": put_single,
-        "float32": np.float32,
-        "float64": np.float64,
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -82,12 +82,6 @@ class Prepared:
         return None if None in questions else [each for each in questions if each is not None]
 
     @property
-    def kernels(self) -> list[tuple[int, int, int]] | None:
-        """The kernels with what they are told, and their chunks; None where threads share them."""
-        alone = [table.alone for table in self._tables]
-        return None if None in alone else [each for each in alone if each is not None]
-
-    @property
     def asks_python(self) -> bool:
         """Whether compiled code leaves something out that :meth:`readable` asks."""
         return any(table.asks_python for table in self._tables)
@@ -113,20 +107,16 @@ class Prepared:
         """Whether that is as it was; to be asked before compiled code asks the rest."""
         return all(table.readable() for table in self._tables)
 
-    def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
-        """One set of coefficients as kernels read it; seed and t follow, for random bits."""
-        return (*self._pick(coefficients), seed, t)
-
-    def launch(self, row: tuple[float, ...]) -> None:
-        """Nothing is left to do: compiled code has run the kernels."""
-
     def run(self) -> None:
         address = self._rows.buffer_info()[0]
         for table in self._tables:
             table.run(address, self._which)
 
     def _write(self, work: Work) -> None:
-        """For each set of coefficients a row, of stacked models a row for each in each."""
+        """For each set of coefficients a row, of stacked models a row for each in each.
+
+        Seed and t stand at a row's end, for random bits.
+        """
         if self._models is not None:
             self._rows = array("d", _rows_of_stacks(work, self._models))
             return
@@ -135,7 +125,7 @@ class Prepared:
             self._places = range(0, size * len(work.updates), size)
             self._rows = array("d", bytes(size * len(work.updates)))
         for place, each, t in zip(self._places, work.coefficients, work.updates, strict=True):
-            self._row.pack_into(self._rows, place, *self.row(each, work.seed, t))
+            self._row.pack_into(self._rows, place, *self._pick(each), work.seed, t)
 
 
 def _rows_of_stacks(work: Work, models: int) -> list[float]:

@@ -37,7 +37,6 @@ class Table(Located):
         numbers: Sequence[int],
         models: int | None,
     ) -> None:
-        self._kernel = kernel
         self.which = which
         self._sets: Sequence[int] | None = None
         self._models = models or 1
@@ -47,13 +46,6 @@ class Table(Located):
         facts = {"chunks": self._chunks.ctypes.data, "numbers": self._numbers.ctypes.data}
         super().__init__(columns, np.zeros((len(columns), len(which)), dtype=np.int64), facts)
         self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job_address)
-
-    @property
-    def alone(self) -> tuple[int, int, int] | None:
-        """The kernel, what it is told, and how many chunks it does; None where threads share."""
-        if not self._shares.alone:
-            return None
-        return self._kernel.address, self._job_address, len(self._chunks)
 
     def run(self, coefficients: int, sets: Sequence[int] | None) -> None:
         """Update all chunks.

@@ -57,11 +57,6 @@ class Shares:
         self._cuts = sorted({0, *inner, len(sizes)})
         self._do_all = c_calls.bound(kernel, job, 0, len(sizes))
 
-    @property
-    def alone(self) -> bool:
-        """Whether one thread does everything."""
-        return self._elements < WORTH
-
     def run(self) -> None:
         """Do all chunks."""
         if self._elements < WORTH:

@@ -134,10 +134,6 @@ class Batch:
         if self.recipe.scaled:
             assert work.found_inf is not None
             tensors += [self._one if work.grad_scale is None else work.grad_scale, work.found_inf]
-        self.launch(row, tensors)
-
-    def launch(self, row: tuple[float, ...], tensors: Sequence[torch.Tensor] = ()) -> None:
-        """Launch with these numbers, and with what else is on the device."""
         if self._programs:
             addresses = self._addresses.show(self._rows, self.places.moves)
             self._launch(self._programs, (addresses, self._chunks, *tensors), row[: self._taken])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 
@@ -12,7 +11,6 @@ from unyoke.backends.gpu.batch import Batch
 from unyoke.backends.gpu.machine import Machine
 from unyoke.backends.gpu.source import TYPES, Recipe
 from unyoke.backends.layout import is_dense, same_order, stack_objection
-from unyoke.equation import Rule
 from unyoke.storage import encodings, fit, formats
 from unyoke.storage.encodings import BLOCK
 
@@ -81,7 +79,9 @@ def _real_dtype(tensor: torch.Tensor) -> torch.dtype:
 
 
 def row(work: Work) -> tuple[float, ...] | None:
-    """The numbers that a launch takes along; None if they go through a table.
+    """The numbers that a launch takes along: coefficients, and what starts the random numbers.
+
+    None if they go through a table.
 
     They can if there is one set of coefficients for all, and it is the host that has it.
     """
@@ -91,13 +91,8 @@ def row(work: Work) -> tuple[float, ...] | None:
     for value in (*coefficients.values(), t):
         if isinstance(value, torch.Tensor):
             return None
-    return row_of(work.rule, coefficients, work.seed, t)
-
-
-def row_of(rule: Rule, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
-    """A set of coefficients, and what starts the update's random numbers."""
-    values = [float(coefficients[name]) for name in rule.coefficient_names]
-    return (*values, encodings.mixed(seed, t))
+    values = [float(coefficients[name]) for name in work.rule.coefficient_names]
+    return (*values, encodings.mixed(work.seed, t))
 
 
 def batches(work: Work, machine: Machine) -> Iterator[Batch]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from unyoke.backends.base import Work
 from unyoke.backends.gpu import batches
 from unyoke.backends.gpu.machine import Machine
@@ -28,7 +25,6 @@ class Prepared:
         if before is not None:
             self._kept = [*before._kept, *[before] * before._is_recorded]
         self._batches = list(batches.batches(work, machine))
-        self._rule = work.rule
         self._models = work.models
         self._row = batches.row(work)
         self._by_value = self._row is not None
@@ -39,12 +35,6 @@ class Prepared:
         """For compiled code to ask whether the tensors are the same; None where Python has to."""
         questions = [batch.places.question for batch in self._batches]
         return None if None in questions else [each for each in questions if each is not None]
-
-    @property
-    def kernels(self) -> Sequence[tuple[int, int, int]] | None:
-        """None for compiled code; :meth:`launch` makes the update if all it needs is the row."""
-        alone = not self._scaled and all(batch.recipe.by_value for batch in self._batches)
-        return () if alone else None
 
     def holds(self, work: Work) -> bool:
         """Look where everything is; False if anything has changed but places and numbers."""
@@ -66,15 +56,6 @@ class Prepared:
         GradScaler's verdict is a number of one update, and not looked at in the short way.
         """
         return not self._scaled and self._is_of_kind(work)
-
-    def row(self, coefficients: Mapping[str, Any], seed: int, t: int) -> tuple[float, ...]:
-        """One update's numbers as launches take them."""
-        return batches.row_of(self._rule, coefficients, seed, t)
-
-    def launch(self, row: tuple[float, ...]) -> None:
-        """Make an update from its numbers; nothing else may have changed but places."""
-        for batch in self._batches:
-            batch.launch(row)
 
     def run(self, work: Work) -> None:
         """Make the update."""
