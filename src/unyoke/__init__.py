@@ -8,6 +8,8 @@ Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unyoke import compat
+
 if TYPE_CHECKING:
     from unyoke import decays, directions, groups, optimizers, schedules
     from unyoke.decays import normalized, timescale
@@ -88,6 +90,8 @@ __all__ = [
     "timescale",
     "to_torch",
 ]
+
+compat.install()
 
 _MODULES = {"decays", "directions", "groups", "optimizers", "schedules"}
 

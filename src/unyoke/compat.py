@@ -1,0 +1,104 @@
+"""Old names of modules, kept for one release; each warns and names the new one.
+
+The changelog lists them. What moves next is added to ``MOVED``; what a release has warned of is
+taken out in the next.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_ROOMS = {
+    "tasks": "task built_in data digits fashion cifar shakespeare tabular shipped devices "
+    "shake_shake small_resnet character_models",
+    "landscape": "axes optimizers outcome batches",
+    "ledger": "merge code_digest",
+    "training": "evaluation stacks",
+    "running": "driver executors workers preloaded progress refine",
+    "planning": "defaults request commands",
+    "report": "page figures findings comparisons curves survey tables export",
+}
+
+MOVED = {
+    "unyoke.update": "unyoke.equation",
+    "unyoke.formats": "unyoke.storage.formats",
+    "unyoke.counterparts": "unyoke.interchange.counterparts",
+    "unyoke.convert": "unyoke.interchange.convert",
+    "unyoke.decoupling": "unyoke.interchange.decoupling",
+    "unyoke.study.ledger_file": "unyoke.study.ledger.file",
+    **{
+        f"unyoke.study.{name}": f"unyoke.study.{room}.{name}"
+        for room, names in _ROOMS.items()
+        for name in names.split()
+    },
+}
+"""Modules by their old names."""
+
+
+def moved_into(package: str, module: str) -> Callable[[str], Any]:
+    """``__getattr__`` of a package that has the name which its module had.
+
+    Args:
+        package: its name.
+        module: where the names are now.
+    """
+
+    def find(name: str) -> Any:
+        if not name.startswith("_"):
+            found = getattr(importlib.import_module(module), name, None)
+            if found is not None and not isinstance(found, ModuleType):
+                _warn(f"{package}.{name}", f"{module}.{name}")
+                return found
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Makes a module of an old name, whose contents are the new one's."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return ModuleType(spec.name, f"The old name of {MOVED[spec.name]}.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        new = MOVED[module.__name__]
+        _warn(module.__name__, new)
+        module.__dict__["__getattr__"] = lambda name: getattr(importlib.import_module(new), name)
+
+
+def _warn(old: str, new: str) -> None:
+    warnings.warn(
+        f"{old} has moved: use {new}. The old name goes with the next release.",
+        DeprecationWarning,
+        stacklevel=_depth_of_caller(),
+    )
+
+
+def _depth_of_caller() -> int:
+    """So that the warning points at the user's import, and not into importlib."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name != __name__ and not name.startswith("importlib"):
+            break
+        depth += "importlib._bootstrap" not in frame.f_code.co_filename  # those do not count
+        frame = frame.f_back
+    return depth
+
+
+def install() -> None:
+    """Let the old names be imported."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
