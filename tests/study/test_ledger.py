@@ -108,7 +108,7 @@ def test_claims_of_a_dead_driver_are_open_again(tmp_path: Path, landscape: Lands
     lost = dead.claim()
     dead._connection.close()  # as the system does with what a process leaves
     assert dead._lock is not None
-    os.close(dead._lock)
+    dead._lock.release()
     with Ledger.open_to_read(tmp_path) as ledger:
         assert [claims.cells for claims in ledger.claimed()] == [1]
     with Ledger.open_to_write(tmp_path, landscape) as ledger:

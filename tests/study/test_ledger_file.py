@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -216,3 +218,19 @@ class TestWriteErrors:
                     write()
             ledger._connection.execute("PRAGMA query_only = OFF")
             assert ledger.claim() == next(landscape.cells())
+
+
+def test_reading_needs_no_locks_of_this_system(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    """As on Windows, which has no fcntl."""
+    fill(tmp_path, landscape, lambda cell: cell.lr)
+    words = ("import sys", "sys.modules['fcntl'] = None", "from unyoke.cli import main", "main()")
+    for command in (["report"], ["ledger", "show"]):
+        run = subprocess.run(
+            [sys.executable, "-c", "\n".join(words), *command, str(tmp_path)],
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+    assert (tmp_path / "report.html").exists()

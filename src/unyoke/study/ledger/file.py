@@ -7,8 +7,6 @@ written by saying nothing, so their keys are the same.)
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -16,12 +14,16 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
 
 APPLICATION_ID = 0x756E796B  # "unyk", so that another program's database is recognised
 SCHEMA_VERSION = 2
 FILE_NAME = "ledger.sqlite"
+LOCK_NAME = f".{FILE_NAME}.lock"
+"""Of the file whose lock a driver holds. It stays: removing it could take another's lock away."""
 
 _SCHEMA = """
 CREATE TABLE study (
@@ -145,27 +147,26 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def lock_folder(folder: Path) -> int:
-    """A descriptor that holds the folder for this process; the system lets go when it dies.
+def lock_folder(folder: Path) -> FileLock:
+    """The lock that holds the folder for this process; the system lets go when it dies.
 
     Raises:
         StudyError: the folder cannot be written, or another process of this machine holds it.
     """
+    # Whichever thread closes a ledger lets go of it.
+    lock = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-        lock = os.open(folder, os.O_RDONLY)
+        lock.acquire()
+    except Timeout as error:
+        raise StudyError(
+            f"another process is filling {folder}; wait for it, or choose another folder with --out"
+        ) from error
     except OSError as error:
         raise StudyError(
             f"the folder {folder} cannot be written: {error.strerror}; choose another with --out"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StudyError(
-            f"another process is filling {folder}; wait for it, or choose another folder with --out"
         ) from error
     return lock

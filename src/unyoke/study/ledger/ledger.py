@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from filelock import FileLock
+
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import CurvePoint, Outcome, curve_from_json
@@ -93,7 +95,7 @@ class Count:
 class Ledger:
     """An open ledger. Use `Ledger.open_to_write` or `Ledger.open_to_read`, as a context."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: int | None) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
         self.path = path
         self._connection = connection
         self._lock = lock
@@ -122,7 +124,7 @@ class Ledger:
                 ledger._connection.close()
                 raise
         except BaseException:
-            os.close(lock)
+            lock.release()
             raise
         return ledger
 
@@ -166,7 +168,7 @@ class Ledger:
                 self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     @property
