@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,10 @@ from unyoke.study.claims.request import Request
 from unyoke.study.claims.rows import command, words, write_table
 from unyoke.study.claims.verdicts import Row
 from unyoke.study.errors import StudyError
+from unyoke.study.report.templates import rendered
 from unyoke.study.running.workers import available_cores
+
+PACKAGE = "unyoke.study.claims"
 
 
 def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[Path]:
@@ -34,7 +36,7 @@ def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[
         data["svg"] = "" if svg is None else _inline(svg)
         for kind in ("md", "html"):
             path = request.out / f"claims.{kind}"
-            path.write_text(_rendered(f"claims.{kind}", data), encoding="utf-8")
+            path.write_text(rendered(PACKAGE, f"claims.{kind}", data), encoding="utf-8")
             written.append(path)
     except OSError as error:
         raise StudyError(
@@ -71,7 +73,7 @@ def publish(
             target.write_bytes(source.read_bytes())
         data["picture"] = f"images/results/{pictures[0].name}" if pictures else ""
         data["figures"] = [f"images/results/{copy.name}" for copy in copies]
-        page.write_text(_rendered("claims.md", data), encoding="utf-8")
+        page.write_text(rendered(PACKAGE, "claims.md", data), encoding="utf-8")
     except OSError as error:
         raise StudyError(f"{page} cannot be written: {error.strerror}; choose another") from error
     return [page, *targets]
@@ -146,20 +148,6 @@ def _studies(task: str, maps: Maps) -> list[dict[str, Any]]:
         }
         for name, why in maps.missing.items()
     ]
-
-
-def _rendered(name: str, data: dict[str, Any]) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    files = resources.files("unyoke.study.claims") / "template"
-    environment = Environment(
-        autoescape=name.endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string((files / name).read_text(encoding="utf-8")).render(data)
 
 
 def _inline(path: Path) -> str:

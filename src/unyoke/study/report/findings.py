@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,13 +207,13 @@ def sampling_error(findings: list[Finding]) -> float:
     return max(errors, default=math.nan)
 
 
-def colour_range(survey: Survey) -> tuple[float, float]:
+def colour_range(panels: Iterable[Panel]) -> tuple[float, float]:
     """The errors at which the common colour scale begins and ends.
 
     From the best cell of all to twice as far above it as the median cell is, or to the worst where
     that is less: the basin keeps its contrast, and what lies above is all one colour.
     """
-    finite = [_finite(panel.mean("test_error")) for panel in survey.panels]
+    finite = [_finite(panel.mean("test_error")) for panel in panels]
     errors = np.concatenate(finite) if finite else np.array([])
     if not errors.size:
         return 0.0, 1.0

@@ -7,10 +7,8 @@ are a file of a few megabytes, of which the browser draws the maps of one settin
 
 from __future__ import annotations
 
-import html
 import json
 import math
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from unyoke.study.report.findings import (
     sampling_error,
 )
 from unyoke.study.report.survey import Array, Panel, Setting, Survey
+from unyoke.study.report.templates import rendered, text_of
 from unyoke.study.statistics import Interval
 from unyoke.study.wording import (
     difference_text,
@@ -40,6 +39,7 @@ from unyoke.study.wording import (
     probability_text,
 )
 
+PACKAGE = "unyoke.study.report"
 SCRIPTS = ("svg", "maps", "sweep", "curves", "tables", "page")
 
 
@@ -47,17 +47,17 @@ def write_page(
     survey: Survey, findings: list[Finding], compared: list[Row], curves: list[Curves], path: Path
 ) -> None:
     """Write the report as one HTML file."""
-    files = resources.files("unyoke.study.report") / "template"
-    text = (files / "page.html").read_text(encoding="utf-8")
     data = page_data(survey, findings, compared, curves, path.parent)
-    scripts = [(files / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    for mark, content in (
-        ("/*STYLE*/", (files / "page.css").read_text(encoding="utf-8")),
-        ("/*SCRIPT*/", "\n".join(scripts)),
-        ("<!--TITLE-->", html.escape(f"unyoke map: {survey.landscape.task.name}")),
-        ("/*DATA*/null", _json(data)),
-    ):
-        text = text.replace(mark, content, 1)
+    text = rendered(
+        PACKAGE,
+        "page.html",
+        {
+            "title": f"unyoke map: {survey.landscape.task.name}",
+            "style": text_of(PACKAGE, "page.css"),
+            "script": "\n".join(text_of(PACKAGE, f"{name}.js") for name in SCRIPTS),
+            "data": _json(data),
+        },
+    )
     path.write_text(text, encoding="utf-8")
 
 
@@ -71,7 +71,7 @@ def page_data(
     survey: Survey, findings: list[Finding], compared: list[Row], curves: list[Curves], folder: Path
 ) -> dict[str, Any]:
     """Everything that the page shows, as JSON knows it."""
-    low, high = colour_range(survey)
+    low, high = colour_range(survey.panels)
     landscape, unit = survey.landscape, survey.error_unit
     settings = list(survey.settings())
     return {

@@ -53,7 +53,7 @@ def _ends(survey: Survey, findings: list[Finding]) -> tuple[float, float]:
     Errors without an upper bound end where the colours of maps do; one bad α would flatten all.
     """
     if survey.error_unit != "%":
-        return colour_range(survey)
+        return colour_range(survey.panels)
     means = np.concatenate([finding.panel.mean("test_error").ravel() for finding in findings])
     known = means[np.isfinite(means)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
