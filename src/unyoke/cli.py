@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from unyoke.study.planning.words import RefineWord, ShardWord
+
+LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
+WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
+LEARNING_CURVE = "Points of a learning curve; 1 is fastest.  [default: 4 to 16]"
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
 
 EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
@@ -20,6 +26,49 @@ EXPORT = "FILE.csv, .json, .parquet, or .db for Optuna's dashboard."
 CLAIMS = "Folder for ledgers and pages.  [default: unyoke-claims]"
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+
+class Word(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4 only
+    """A word of the command line, read by a function of `unyoke.study.planning.words`.
+
+    What the function refuses is said of the option. It is imported when there is something to read.
+
+    Args:
+        metavar: how the word is shown in help.
+        reader: the function's name.
+        what: what the word is, in errors; None for functions that know.
+    """
+
+    def __init__(self, metavar: str, reader: str, what: str | None = None) -> None:
+        self.name = metavar
+        self._reader = reader
+        self._what = () if what is None else (what,)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        from unyoke.study.errors import StudyError
+        from unyoke.study.planning import words
+
+        try:
+            return getattr(words, self._reader)(value, *self._what)
+        except StudyError as error:
+            self.fail(str(error), param, ctx)
+
+
+RATES = Word("AXIS", "axis", "learning rate")
+DECAYS = Word("AXIS", "axis", "weight decay")
+OPTIMIZERS = Word("NAME,…", "names", "optimizer")
+SCHEDULES = Word("NAME,…", "names", "schedule")
+TASKS = Word("NAME,…", "names", "task")
+UPDATES = Word("NUMBER,…", "counts", "updates")
+EPOCHS = Word("NUMBER,…", "counts", "epochs")
+BATCH_SIZES = Word("NUMBER,…", "counts", "batch size")
+THREADS = Word("NUMBER,…", "counts", "threads")
+SEEDS = Word("NUMBER", "count", "seeds")
+LOOKS = Word("NUMBER", "count", "looks")
+TRAININGS = Word("TRAININGS", "refine")
+SHARD = Word("I/N", "shard")
 
 
 class Refusal(click.ClickException):
@@ -66,15 +115,23 @@ def main() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for ledger and report.")
 @click.option("--task", default="digits", show_default=True, help="A name, or file.py:function.")
 @click.option("--data", help="Folder of the files that the task reads.")
-@click.option("--optimizers", help="Names separated by commas.  [default: Adam,AdamW,SGD,SGDW]")
-@click.option("--lr", multiple=True, help="Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2.")
-@click.option("--weight-decay", multiple=True, help="Weight decays λ, e.g. 0,2^-10:2^-3.")
-@click.option("--schedule", default="cosine", show_default=True, help="Names, by commas.")
-@click.option("--updates", help="Updates per training, or several budgets.  [default: the task's]")
-@click.option("--epochs", help="The same in passes over the training data.")
-@click.option("--batch-size", help="Samples per update, or several.  [default: the task's]")
-@click.option("--seeds", help="How many seeds.  [default: the task's]")
-@click.option("--looks", help="Points of a learning curve; 1 is fastest.  [default: 4 to 16]")
+@click.option(
+    "--optimizers",
+    type=OPTIMIZERS,
+    help="[default: Adam,AdamW,SGD,SGDW]",
+)
+@click.option("--lr", type=RATES, multiple=True, help=LR)
+@click.option("--weight-decay", type=DECAYS, multiple=True, help=WEIGHT_DECAY)
+@click.option("--schedule", type=SCHEDULES, default="cosine", show_default=True)
+@click.option(
+    "--updates",
+    type=UPDATES,
+    help="Per training.  [default: the task's]",
+)
+@click.option("--epochs", type=EPOCHS, help="The same in passes over the training data.")
+@click.option("--batch-size", type=BATCH_SIZES, help="[default: the task's]")
+@click.option("--seeds", type=SEEDS, help="How many.  [default: the task's]")
+@click.option("--looks", type=LOOKS, help=LEARNING_CURVE)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option(
     "--engine",
@@ -84,20 +141,27 @@ def main() -> None:
     help="Trainings as one program, or one by one.",
 )
 @click.option("--executor", default="processes", show_default=True, help=EXECUTOR)
-@click.option("--shard", metavar="I/N", help="Only part I of N; see: unyoke ledger merge.")
+@click.option("--shard", type=SHARD, help="Only part I of N; see: unyoke ledger merge.")
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
 @click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
-@click.option("--refine", is_flag=False, flag_value="whole", metavar="[TRAININGS]", help=REFINE)
+@click.option(
+    "--refine",
+    type=TRAININGS,
+    metavar="[TRAININGS]",
+    is_flag=False,
+    flag_value="whole",
+    help=REFINE,
+)
 def map_command(
     out: Path | None,
     workers: int | None,
     engine: str,
     executor: str,
-    shard: str | None,
+    shard: ShardWord | None,
     quick: bool,
     extend: bool,
-    refine: str | None,
-    **words: Any,
+    refine: RefineWord | None,
+    **asked: Any,
 ) -> None:
     """Train a task over learning rate × weight decay and draw where its error is low.
 
@@ -116,12 +180,13 @@ def map_command(
     from unyoke.study.statistics import require_libraries
 
     require_libraries()
-    rounds = None if refine is None else driver.Refine(request.budget_of_refining(refine))
-    part = None if shard is None else driver.Shard(*request.shard(shard))
+    rounds = None if refine is None else driver.Refine(refine.most)
+    part = None if shard is None else driver.Shard(shard.index, shard.count)
     if part is not None and rounds is not None:
         raise Refusal("--refine looks at the whole map, and --shard runs a part of it: give one")
-    preset = defaults.quick(words["task"]) if quick else defaults.full(words["task"])
-    landscape = request.landscape(preset=preset, **words)
+    preset = defaults.quick(asked["task"]) if quick else defaults.full(asked["task"])
+    given = {name: value for name, value in asked.items() if value is not None}
+    landscape = request.landscape(preset=preset, **given)
     folder = out or Path(preset.folder)
     processes = workers or worker_processes.available_cores()
     click.echo(f"{landscape.summary()}, {processes} processes, into {folder}")
@@ -164,7 +229,7 @@ TRAINED = (
     click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", help=CLAIMS),
     click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]"),
     click.option("--executor", default="processes", show_default=True, help=EXECUTOR),
-    click.option("--shard", metavar="I/N", help="Only part I of N of every ledger's trainings."),
+    click.option("--shard", type=SHARD, help="Only part I of N of every ledger's trainings."),
     click.option("--device", help="Where to train, such as cuda.  [default: the CPU]"),
     click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded."),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long."),
@@ -182,11 +247,11 @@ def trained(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @trained
-@click.option("--tasks", help="By commas.  [default: the scale's]")
+@click.option("--tasks", type=TASKS, help="[default: the scale's]")
 @click.option("--results", type=click.Path(path_type=Path), help="A Markdown page to publish.")
 def claims(
     names: tuple[str, ...],
-    tasks: str | None,
+    tasks: tuple[str, ...] | None,
     results: Path | None,
     scale: str,
     data: tuple[str, ...],
@@ -204,7 +269,7 @@ def claims(
         command.claims(
             names,
             scale=scale,
-            tasks=tasks,
+            tasks=tasks or (),
             data=data,
             out=out,
             how=command.How(**how),
@@ -291,17 +356,14 @@ def export_command(folder: Path, path: Path, force: bool) -> None:
 @main.command()
 @click.option("--out", type=click.Path(path_type=Path), default="bench", show_default=True)
 @click.option("--quick", is_flag=True, help="Small cases on one thread, in under a minute.")
-@click.option("--threads", default="1,2", show_default=True, help="Numbers of threads, by commas.")
+@click.option("--threads", type=THREADS, default="1,2", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--peers", type=click.Path(exists=True), help="A folder with other libraries.")
-def bench(out: Path, quick: bool, threads: str, rounds: int, peers: str | None) -> None:
+def bench(out: Path, quick: bool, threads: tuple[int, ...], rounds: int, peers: str | None) -> None:
     """Time the step of AdamW: ours, torch's and other libraries', side by side."""
     from unyoke import bench as benchmark
 
-    counts = threads.split(",")
-    if not all(count.strip().isdigit() and int(count) > 0 for count in counts):
-        raise Refusal(f"--threads {threads}: give whole numbers ≥ 1, such as 1,2")
-    settings = benchmark.Settings(quick, tuple(map(int, counts)), rounds, peers)
+    settings = benchmark.Settings(quick, threads, rounds, peers)
     result = benchmark.run(settings, lambda line: click.echo(line, err=True))
     for file in benchmark.write(result, out):
         click.echo(file)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from conftest import asked
 
 from unyoke.study.landscape.batches import ENOUGH, FIRST, LARGEST, SMALLEST, batches
 from unyoke.study.landscape.landscape import Cell, Landscape
-from unyoke.study.planning import request
 
 
 @pytest.mark.parametrize("workers", [1, 2, 64])
 @pytest.mark.parametrize("seconds", [None, 1e-3, 1.0])
 def test_every_cell_is_in_one_batch(workers: int, seconds: float | None) -> None:
-    cells = list(request.landscape(updates="5,50", batch_size="10,20").cells())
+    cells = list(asked(updates="5,50", batch_size="10,20").cells())
     parts = batches(cells, workers, seconds)
     assert sorted(cell.key for part in parts for cell in part) == sorted(c.key for c in cells)
     for part in parts:
@@ -26,7 +26,7 @@ def test_no_cells_are_no_batches() -> None:
 
 
 def test_the_first_are_small_the_next_large_and_the_last_small() -> None:
-    sizes = [len(part) for part in batches(list(request.landscape().cells()), workers=2)]
+    sizes = [len(part) for part in batches(list(asked().cells()), workers=2)]
     assert sizes[:2] == [FIRST, FIRST]
     assert max(sizes) in range(2 * SMALLEST, LARGEST + 1)
     assert sizes[-1] < 2 * SMALLEST
@@ -34,7 +34,7 @@ def test_the_first_are_small_the_next_large_and_the_last_small() -> None:
 
 
 def test_many_cells_of_one_seed_are_not_joined_by_others() -> None:
-    cells = list(request.landscape().cells())  # 81 of each seed
+    cells = list(asked().cells())  # 81 of each seed
     for part in batches(cells, workers=2):
         seeds = [cell.seed for cell in part]
         assert seeds.count(seeds[0]) <= 81
@@ -47,7 +47,7 @@ def test_the_longest_come_first_then_the_ledgers_order(landscape: Landscape) -> 
     updates = [part[0].updates for part in parts]
     assert updates == sorted(updates, reverse=True)
     assert parts[0][0] == next(cell for cell in cells if cell.updates == 20)
-    default = list(request.landscape().cells())
+    default = list(asked().cells())
     begun = {part[0].optimizer for part in batches(default, workers=2)[:6]}
     assert len(begun) == 4  # a seed of every optimizer before another seed of one
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from conftest import asked
 
 from unyoke.cli import main
 from unyoke.study.errors import StudyError
 from unyoke.study.ledger import code_digest
-from unyoke.study.planning import defaults, request
+from unyoke.study.planning import defaults
 from unyoke.study.planning.commands import map_command
 from unyoke.study.tasks import built_in, registry
 from unyoke.study.tasks.data import Source
@@ -78,7 +79,7 @@ def test_data_are_frozen_with_the_task_and_their_place_is_not(tmp_path: Path) ->
     texts = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
     for path, text in zip(texts, ("same", "same", "other"), strict=True):
         path.write_text(text)
-    first, moved, other = (request.landscape(task="shakespeare", data=str(t)) for t in texts)
+    first, moved, other = (asked(task="shakespeare", data=str(t)) for t in texts)
     assert first.difference(moved) is None
     assert next(first.cells()).key == next(moved.cells()).key
     assert first.difference(other) == "other data of the task shakespeare"

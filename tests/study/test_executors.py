@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from conftest import asked
 from test_driver import (
     WORDS,
     processes_of_session,
@@ -26,7 +27,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.planning import request
+from unyoke.study.planning import words
 from unyoke.study.running import dispatch, driver, executors
 
 
@@ -51,7 +52,7 @@ class Watcher:
 @pytest.fixture
 def small(line_file: Path) -> Landscape:
     """36 trainings of a few milliseconds each, in several batches."""
-    return request.landscape(
+    return asked(
         task=f"{line_file}:line",
         optimizers="AdamW,SGD,SGDW",
         lr=["0.01,0.1"],
@@ -167,7 +168,7 @@ def test_slurms_jobs_as_processes_here_give_the_same(
     """One job tries the task and one trains; each imports torch anew."""
     pytest.importorskip("submitit")
     monkeypatch.chdir(tmp_path)
-    landscape = request.landscape(
+    landscape = asked(
         task=f"{line_file}:line",
         optimizers="SGD",
         lr=["0.01,0.1"],
@@ -219,7 +220,7 @@ class TestShards:
     @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/", "/2", "a/b", "-1/2", "1/2/3"])
     def test_words_that_are_no_shard(self, text: str) -> None:
         with pytest.raises(StudyError, match="such as 1/4"):
-            request.shard(text)
+            words.shard(text)
 
     def test_a_shard_cannot_be_refined(self, tmp_path: Path) -> None:
         command = ["map", "--out", str(tmp_path / "out"), "--shard", "1/2", "--refine"]
@@ -328,7 +329,7 @@ def test_ten_kills_of_workers_and_drivers_lose_and_double_nothing(
             process.kill()
         wait_until_gone(process.pid)
     assert killed == 8
-    landscape = request.landscape(
+    landscape = asked(
         task=f"{line_file}:line",
         optimizers=WORDS["optimizers"],
         lr=[WORDS["lr"]],

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
+from conftest import asked
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Axes, Landscape
-from unyoke.study.planning import defaults, request
+from unyoke.study.planning import defaults
 from unyoke.study.planning.commands import beyond, map_command
 from unyoke.study.statistics import Edge
 
 
 def test_the_default_is_the_must_reach() -> None:
-    landscape = request.landscape()
+    landscape = asked()
     assert set(landscape.axes) == set(defaults.OPTIMIZERS)
     for axes in landscape.axes.values():
         assert len(axes.lr) >= 7
@@ -34,22 +36,22 @@ def test_the_default_is_the_must_reach() -> None:
 )
 def test_tabular_is_another_name_of_the_tables(word: str, name: str) -> None:
     """The same ledger, axes and command as by the table's own name."""
-    asked = request.landscape(task=word)
-    assert asked == request.landscape(task=name)
-    assert asked.task.name == name
-    assert asked.axes != request.landscape().axes
+    tables = asked(task=word)
+    assert tables == asked(task=name)
+    assert tables.task.name == name
+    assert tables.axes != asked().axes
     assert defaults.quick(word) == defaults.quick(name)
-    command = map_command(asked, Path("out"))
+    command = map_command(tables, Path("out"))
     assert command == f"unyoke map --out out --task {name}"
 
 
 def test_a_table_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(StudyError, match="tabular:breast-cancer and tabular:diabetes"):
-        request.landscape(task="tabular:iris")
+        asked(task="tabular:iris")
 
 
 def test_an_axis_is_for_all_optimizers_or_for_one() -> None:
-    landscape = request.landscape(
+    landscape = asked(
         optimizers="SGDW, AdamW", lr=["0.1,0.2", "SGDW=0.5"], weight_decay=["AdamW=0,1e-3"]
     )
     assert landscape.axes == {
@@ -59,24 +61,24 @@ def test_an_axis_is_for_all_optimizers_or_for_one() -> None:
 
 
 def test_schedules_budgets_and_seeds() -> None:
-    landscape = request.landscape(schedule="cosine,constant", updates="200,100", seeds="2")
+    landscape = asked(schedule="cosine,constant", updates="200,100", seeds="2")
     assert landscape.schedules == ("cosine", "constant")
     assert landscape.updates == (100, 200)
     assert landscape.batch_sizes == (None,)
-    assert request.landscape(batch_size="50, 25").batch_sizes == (25, 50)
+    assert asked(batch_size="50, 25").batch_sizes == (25, 50)
     assert landscape.seeds == (0, 1)
 
 
 def test_looks_are_asked_for_and_kept() -> None:
-    few = request.landscape(looks="3")
-    assert (few.looks, request.landscape().looks) == (3, None)
+    few = asked(looks="3")
+    assert (few.looks, asked().looks) == (3, None)
     assert Landscape.from_json(few.to_json()) == few
     assert "--looks 3" in map_command(few, Path("out"))
-    assert "--looks" not in map_command(request.landscape(), Path("out"))
+    assert "--looks" not in map_command(asked(), Path("out"))
 
 
 def test_any_optimizer_with_any_decay_rule() -> None:
-    axes = request.landscape(optimizers="Adam+l2, AMSGradW, Adam+l2_second_moment, NDAdam").axes
+    axes = asked(optimizers="Adam+l2, AMSGradW, Adam+l2_second_moment, NDAdam").axes
     full = defaults.FULL
     assert axes == {
         "Adam": full.axes("Adam"),
@@ -84,21 +86,21 @@ def test_any_optimizer_with_any_decay_rule() -> None:
         "Adam+l2_second_moment": full.axes("Adam"),
         "NDAdam": Axes(full.axes("Adam").lr, (0.0,)),
     }
-    lion = request.landscape(optimizers="Lion", lr=["Lion=0.1"], weight_decay=["0"])
+    lion = asked(optimizers="Lion", lr=["Lion=0.1"], weight_decay=["0"])
     assert lion.axes == {"Lion": Axes((0.1,), (0.0,))}
 
 
 def test_epochs_are_counted_in_updates() -> None:
     """The digits have 200 training samples and batches of 50."""
-    assert request.landscape(epochs="10,30").budgets() == ((40, None), (120, None))
-    assert request.landscape(epochs="10", batch_size="60").budgets() == ((30, 60),)
-    several = request.landscape(epochs="10,20", batch_size="25,60,200")
+    assert asked(epochs="10,30").budgets() == ((40, None), (120, None))
+    assert asked(epochs="10", batch_size="60").budgets() == ((30, 60),)
+    several = asked(epochs="10,20", batch_size="25,60,200")
     assert several.budgets() == ((80, 25), (30, 60), (10, 200), (160, 25), (60, 60), (20, 200))
     assert several.updates == (10, 20, 30, 60, 80, 160)
     assert {cell.budget for cell in several.cells()} == set(several.budgets())
     assert Landscape.from_json(several.to_json()) == several
     assert "10,20 epochs of 25,60,200 samples" in several.summary()
-    larger = request.landscape(epochs="10,20,40", batch_size="25,60,200")
+    larger = asked(epochs="10,20,40", batch_size="25,60,200")
     assert several.is_part_of(larger)
     assert not larger.is_part_of(several)
     assert several.difference(larger) == "epochs 10,20, not 10,20,40"
@@ -136,14 +138,14 @@ def test_epochs_are_counted_in_updates() -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(words: dict[str, object], reason: str) -> None:
-    with pytest.raises(StudyError) as refused:
-        request.landscape(**words)  # type: ignore[arg-type]
+    with pytest.raises((StudyError, click.UsageError)) as refused:
+        asked(**words)  # type: ignore[arg-type]
     assert reason in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_a_learning_rate_of_zero_is_a_rate() -> None:
-    assert request.landscape(lr=["0,0.1"]).axes["SGD"].lr == (0.0, 0.1)
+    assert asked(lr=["0,0.1"]).axes["SGD"].lr == (0.0, 0.1)
 
 
 def words_of(command: str) -> dict[str, object]:
@@ -178,13 +180,13 @@ def words_of(command: str) -> dict[str, object]:
     ],
 )
 def test_the_command_of_a_landscape_asks_for_it_again(words: dict[str, object]) -> None:
-    landscape = request.landscape(**words)  # type: ignore[arg-type]
+    landscape = asked(**words)  # type: ignore[arg-type]
     command = map_command(landscape, Path("some folder"))
-    assert request.landscape(**words_of(command)) == landscape  # type: ignore[arg-type]
+    assert asked(**words_of(command)) == landscape  # type: ignore[arg-type]
 
 
 def test_an_axis_that_all_optimizers_have_is_named_once() -> None:
-    landscape = request.landscape(optimizers="AdamW,SGD", lr=["1e-3,1e-2"], weight_decay=["0,0.1"])
+    landscape = asked(optimizers="AdamW,SGD", lr=["1e-3,1e-2"], weight_decay=["0,0.1"])
     command = map_command(landscape, Path("out"))
     assert command.endswith("--lr 0.001,0.01 --weight-decay 0,0.1")
     larger = beyond(landscape, {"SGD": [Edge("lr", "high")]})
@@ -195,7 +197,7 @@ def test_an_axis_that_all_optimizers_have_is_named_once() -> None:
 
 
 def test_the_command_of_a_file_task_names_the_file(line_file: Path) -> None:
-    landscape = request.landscape(task=f"{line_file}:line")
+    landscape = asked(task=f"{line_file}:line")
     assert f"--task {line_file}:line" in map_command(landscape, Path("out"))
 
 
@@ -209,11 +211,9 @@ def test_the_command_of_a_file_task_names_the_file(line_file: Path) -> None:
     ],
 )
 def test_an_extension_goes_past_the_edge(edge: Edge, lr: str, weight_decay: str) -> None:
-    small = request.landscape(
-        optimizers="AdamW,SGD", lr=["2^-3:2^-1"], weight_decay=["0,2^-5:2^-1:4"]
-    )
+    small = asked(optimizers="AdamW,SGD", lr=["2^-3:2^-1"], weight_decay=["0,2^-5:2^-1:4"])
     larger = beyond(small, {"AdamW": [edge]})
-    expected = request.landscape(
+    expected = asked(
         optimizers="AdamW",
         lr=[lr],
         weight_decay=[weight_decay.replace("0,2^-5:4", "0,2^-5:2^-1:4")],

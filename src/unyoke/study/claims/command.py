@@ -14,7 +14,7 @@ from unyoke.study.claims.rows import lines
 from unyoke.study.claims.run import Crew
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
-from unyoke.study.planning.request import shard as parse_shard
+from unyoke.study.planning.words import ShardWord
 from unyoke.study.running.driver import Shard
 from unyoke.study.running.executors import KINDS
 from unyoke.study.running.progress import ProgressBar
@@ -29,7 +29,8 @@ class How:
 
     Attributes:
         workers: processes; None is one per core, or one where a device is named.
-        executor, shard: as `unyoke map` has them.
+        executor: as `unyoke map` has it.
+        shard: only this part of every ledger's trainings.
         device: on which they are trained, as torch names it; None is the CPU.
         draw: nothing is trained.
         dry_run: nothing is trained nor drawn, only said.
@@ -37,7 +38,7 @@ class How:
 
     workers: int | None = None
     executor: str = "processes"
-    shard: str | None = None
+    shard: ShardWord | None = None
     device: str | None = None
     draw: bool = False
     dry_run: bool = False
@@ -47,11 +48,11 @@ class How:
         """Who trains.
 
         Raises:
-            StudyError: the shard is not I/N, or there is no such executor.
+            StudyError: there is no such executor.
         """
         if self.executor.partition(":")[0] not in {kind.partition(":")[0] for kind in KINDS}:
             raise StudyError(f"unknown executor {self.executor!r}; there are {', '.join(KINDS)}")
-        part = None if self.shard is None else Shard(*parse_shard(self.shard))
+        part = None if self.shard is None else Shard(self.shard.index, self.shard.count)
         most = available_cores() if self.device is None else 1
         return Crew(self.workers or most, self.executor, part)
 
@@ -60,7 +61,7 @@ def claims(
     names: Sequence[str],
     *,
     scale: str,
-    tasks: str | None,
+    tasks: Sequence[str],
     data: Sequence[str],
     out: Path,
     how: How,
@@ -68,9 +69,8 @@ def claims(
     say: Say,
 ) -> None:
     """Train what is missing, answer, write the page and say the verdicts."""
-    listed = tuple(part.strip() for part in (tasks or "").split(",") if part.strip())
     request = _request(
-        Request(out, scale, listed, tuple(dict.fromkeys(names)), device=how.device), data
+        Request(out, scale, tuple(tasks), tuple(dict.fromkeys(names)), device=how.device), data
     )
     crew, needed = how.crew, request.needed()
     for task, why in needed.missing.items():

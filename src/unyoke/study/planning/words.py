@@ -1,0 +1,113 @@
+"""The words of a command line as values; each function refuses in one line what it cannot read.
+
+Imports neither torch nor the tasks, so that the command line is read before its workers start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.axes import parse_axis
+
+
+@dataclass(frozen=True)
+class AxisWord:
+    """Values of an axis, for one optimizer or, where none is named, for all of them."""
+
+    optimizer: str | None
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ShardWord:
+    """Part `index` of `count`, counted from 1."""
+
+    index: int
+    count: int
+
+
+@dataclass(frozen=True)
+class RefineWord:
+    """The most trainings of a refined map; None is as many as it asks for."""
+
+    most: int | None
+
+
+def axis(text: str, name: str) -> AxisWord:
+    """An axis as `parse_axis` reads it, or OPTIMIZER=AXIS.
+
+    Args:
+        name: the axis' name in errors.
+
+    Raises:
+        StudyError: the axis cannot be read.
+
+    >>> axis("AdamW=2^-2:2^0", "learning rate")
+    AxisWord(optimizer='AdamW', values=(0.25, 0.5, 1.0))
+    """
+    optimizer, separator, values = text.rpartition("=")
+    return AxisWord(optimizer.strip() if separator else None, parse_axis(values, name))
+
+
+def names(text: str, kind: str) -> tuple[str, ...]:
+    """Names separated by commas, each once.
+
+    Args:
+        kind: what they name, in errors.
+
+    Raises:
+        StudyError: there is none.
+    """
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise StudyError(f"the list of {kind}s {text!r} is empty")
+    return found
+
+
+def count(text: str, name: str) -> int:
+    """A whole number above 0.
+
+    Args:
+        name: what is counted, in errors.
+
+    Raises:
+        StudyError: it is none.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise StudyError(f"{name} {text.strip()!r} is not a whole number above 0")
+    return value
+
+
+def counts(text: str, name: str) -> tuple[int, ...]:
+    """Whole numbers above 0 separated by commas, ascending, each once.
+
+    Raises:
+        StudyError: one of them is none.
+    """
+    return tuple(sorted({count(part, name) for part in text.split(",")}))
+
+
+def shard(text: str) -> ShardWord:
+    """Which part of how many: "2/3" is the second of three.
+
+    Raises:
+        StudyError: it is not I/N with 1 ≤ I ≤ N.
+    """
+    index, _, parts = text.partition("/")
+    if not (index.isdecimal() and parts.isdecimal() and 1 <= int(index) <= int(parts)):
+        raise StudyError(f"--shard {text!r}: give I/N, such as 1/4 for the first of four parts")
+    return ShardWord(int(index), int(parts))
+
+
+def refine(text: str) -> RefineWord:
+    """The budget of a refined map: a number of trainings, or "whole" for as many as it asks for.
+
+    Raises:
+        StudyError: it is neither.
+    """
+    return RefineWord(None if text == "whole" else count(text, "the budget of --refine"))
