@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unyoke import compat
 
 if TYPE_CHECKING:
-    from unyoke import decays, directions, groups, optimizers, schedules
-    from unyoke.decays import normalized, timescale
+    from unyoke import decays, directions, groups, optimizers, schedules, transfer
+    from unyoke.decays import normalized
     from unyoke.interchange.convert import from_torch, to_torch
     from unyoke.interchange.decoupling import decouple
     from unyoke.optimizer import Optimizer
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         RMSpropW,
     )
     from unyoke.releasing import release
+    from unyoke.timescales import timescale, total_decay
 
 __version__ = "0.1.0"
 
@@ -89,11 +90,13 @@ __all__ = [
     "schedules",
     "timescale",
     "to_torch",
+    "total_decay",
+    "transfer",
 ]
 
 compat.install()
 
-_MODULES = {"decays", "directions", "groups", "optimizers", "schedules"}
+_MODULES = {"decays", "directions", "groups", "optimizers", "schedules", "transfer"}
 
 _HOMES = {
     "Optimizer": "unyoke.optimizer",
@@ -101,7 +104,8 @@ _HOMES = {
     "from_torch": "unyoke.interchange.convert",
     "normalized": "unyoke.decays",
     "release": "unyoke.releasing",
-    "timescale": "unyoke.decays",
+    "timescale": "unyoke.timescales",
+    "total_decay": "unyoke.timescales",
     "to_torch": "unyoke.interchange.convert",
 }
 """Where the public names are that are not optimizers."""

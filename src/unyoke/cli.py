@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
+
 if TYPE_CHECKING:
     from unyoke.study.planning.words import RefineWord, ShardWord
 
@@ -388,3 +390,7 @@ def backends() -> None:
 
     for name, lacking in table():
         click.echo(f"{name:8}{lacking or 'ready'}")
+
+
+for _command in TRANSFER_COMMANDS:
+    main.add_command(_command)

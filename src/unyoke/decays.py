@@ -311,7 +311,10 @@ def normalized(
     length (cosine, step_drops) it may be left out as well.
 
     Args:
-        lambda_norm: the decay to use if only one update were allowed; typically 0.025 or 0.05.
+        lambda_norm: the decay to use if only one update were allowed. The paper has 0.025 and 0.05
+            for networks of millions of weights on CIFAR-10; none of the best cells of our small
+            tasks lies there (docs/choosing.md). :func:`unyoke.timescales.lambda_norm_of` gives it
+            from a λ that was tuned.
         updates: number of updates of the whole run; or, instead,
         batch_size: b, with
         samples: B, the number of training points, and
@@ -341,17 +344,3 @@ def normalized(
     if batch_size is not None and samples is not None and epochs is not None:
         updates = samples * epochs / batch_size
     return Normalized(lambda_norm, updates)
-
-
-def timescale(updates: float) -> float:
-    """The decay λ whose averaging window at η = 1 is ``updates`` updates long.
-
-    τ = 1/(η·λ), so λ = 1/τ. Keeping τ constant in epochs while the batch size or the data change
-    is the transfer rule of Wang & Aitchison (arXiv 2405.13698); :func:`normalized` is the paper's.
-
-    >>> timescale(updates=20_000)
-    5e-05
-    """
-    if not 0.0 < updates < math.inf:
-        raise ValueError(f"timescale: updates must be finite and > 0, not {updates!r}")
-    return 1.0 / updates

@@ -1,0 +1,140 @@
+"""Exponents measured by `unyoke map`: p of one map, q of two budgets.
+
+p = d log λ*/d log α, how the best λ moves with the learning rate, is the verdict ``ridge`` of a
+map's cells.json. q = d log λ*/d log T at one learning rate comes from the best cells of two
+budgets. In gradient flow p = 1 + q, which checks both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unyoke.transfer.run import TransferError
+
+NAMES = {"adamw": "AdamW", "sgdw": "SGDW", "lion": "LionW"}
+"""What a map calls the optimizers."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What maps of the task say.
+
+    Attributes:
+        p: d log λ*/d log α with its 95 % interval.
+        p_low, p_high: the interval.
+        q: d log λ*/d log T at one α; None with one budget.
+        q_low, q_high: as far as half a step of the grid moves it.
+        source: where it was read.
+    """
+
+    p: float
+    p_low: float
+    p_high: float
+    q: float | None
+    q_low: float | None
+    q_high: float | None
+    source: str
+
+    def factor(self, lr_ratio: float, length_ratio: float) -> float:
+        """λ′/λ = (α′/α)^p·(T′/T)^q; without two budgets q = p − 1, which gradient flow has."""
+        q = self.p - 1.0 if self.q is None else self.q
+        return float(lr_ratio**self.p * length_ratio**q)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether p = 1 + q within the intervals; None if there was one budget."""
+        if self.q_low is None or self.q_high is None:
+            return None
+        return self.p_low <= 1.0 + self.q_high and 1.0 + self.q_low <= self.p_high
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best cell of one map."""
+
+    updates: float
+    lr: float
+    weight_decay: float
+    step: float  # the factor between neighbouring λ of the grid
+
+
+def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
+    """p and q of the maps in `folders`.
+
+    Raises:
+        TransferError: a folder without cells.json, of a map of other optimizers, or whose verdicts
+            lack the ridge.
+    """
+    name = NAMES[optimizer]
+    ridges: list[Mapping[str, Any]] = []
+    bests: list[_Best] = []
+    for folder in folders:
+        for finding in _findings(folder, name):
+            if finding.get("ridge") and finding["ridge"].get("value") is not None:
+                ridges.append(finding["ridge"])
+            best = finding.get("best")
+            if best and best["weight_decay"] > 0:
+                grid = _step(folder, name)
+                bests.append(_Best(finding["updates"], best["lr"], best["weight_decay"], grid))
+    if not ridges:
+        raise TransferError(
+            f"{folders[0]}: the map has no ridge for {name}, d log λ*/d log α; it needs a grid of "
+            f"several learning rates and weight decays, all cells trained. Draw it anew with: "
+            f"unyoke report {folders[0]}"
+        )
+    ridge = ridges[-1]
+    p, low, high = (float(ridge[key]) for key in ("value", "low", "high"))
+    q, q_low, q_high = _exponent(bests, p)
+    source = "maps in " + ", ".join(map(str, folders))
+    return Measured(p, low, high, q, q_low, q_high, source)
+
+
+def _findings(folder: Path, name: str) -> list[dict[str, Any]]:
+    file = folder / "cells.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        findings = list(document["findings"])
+    except FileNotFoundError:
+        raise TransferError(
+            f"{folder}: there is no cells.json; give the folder that `unyoke map --out` filled"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TransferError(f"{file} is not the table of a map: {error}") from error
+    own = [finding for finding in findings if finding["optimizer"] == name]
+    if not own:
+        there = ", ".join(sorted({finding["optimizer"] for finding in findings})) or "nothing"
+        raise TransferError(f"{folder}: the map is of {there}, not of {name}: give --optimizer")
+    return own
+
+
+def _step(folder: Path, name: str) -> float:
+    """The factor between neighbouring λ of a map; 2 if the table does not say."""
+    document = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
+    values = sorted(
+        {
+            float(cell["weight_decay"])
+            for cell in document.get("cells", ())
+            if cell.get("optimizer") == name and cell.get("weight_decay")
+        }
+    )
+    pairs = [high / low for low, high in itertools.pairwise(values)]
+    return min(pairs) if pairs else 2.0
+
+
+def _exponent(bests: Sequence[_Best], p: float) -> tuple[float | None, float | None, float | None]:
+    """q of the shortest and the longest budget, at one learning rate: the rest is p's."""
+    budgets = {best.updates: best for best in bests}
+    if len(budgets) < 2:
+        return None, None, None
+    first, last = budgets[min(budgets)], budgets[max(budgets)]
+    length = math.log(last.updates / first.updates)
+    moved = math.log(last.weight_decay / first.weight_decay)
+    q = (moved - p * math.log(last.lr / first.lr)) / length
+    slack = math.log(max(first.step, last.step)) / length
+    return q, q - slack, q + slack

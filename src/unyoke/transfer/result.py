@@ -1,0 +1,150 @@
+"""What a transfer found: plain data, as text, as JSON, and as code to paste."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from unyoke.transfer.measured import Measured
+from unyoke.transfer.run import (
+    Run,
+    left_of_the_beginning,
+    reaches_equilibrium,
+    rotation,
+    window,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One rule's numbers for the new run, and what they amount to there.
+
+    Attributes:
+        rule: its name.
+        says: what it keeps.
+        lr: α′, the peak learning rate.
+        weight_decay: λ′, ours.
+        torch_weight_decay: λ′/α′.
+        total_decay: Σηλ of the new run.
+        left: e^−Σηλ, what is left of the initial weights.
+        window: τ = 1/λ in updates; None without decay.
+        window_epochs: in passes over the data; None if not known.
+        window_share: as a part of the run.
+        rotation: radians per update in equilibrium, at the peak learning rate; None for Lion.
+        equilibrium: whether the run is long enough to reach it.
+        source: of the rule.
+        valid: where it holds.
+        verified: whether its formula was compared with the source.
+    """
+
+    rule: str
+    says: str
+    lr: float
+    weight_decay: float
+    torch_weight_decay: float
+    total_decay: float
+    left: float
+    window: float | None
+    window_epochs: float | None
+    window_share: float | None
+    rotation: float | None
+    equilibrium: bool
+    source: str
+    valid: str
+    verified: bool
+
+
+def outcome(rule: str, says: str, run: Run, *, source: str, valid: str, verified: bool) -> Outcome:
+    """What decay does in `run`, under a rule's name."""
+    tau = window(run)
+    known = math.isfinite(tau)
+    epochs = None
+    if known and run.batch_size is not None and run.samples is not None:
+        epochs = tau * run.batch_size / run.samples
+    return Outcome(
+        rule=rule,
+        says=says,
+        lr=run.lr,
+        weight_decay=run.weight_decay,
+        torch_weight_decay=run.torch_weight_decay,
+        total_decay=run.total_decay,
+        left=left_of_the_beginning(run),
+        window=tau if known else None,
+        window_epochs=epochs,
+        window_share=tau / run.length if known else None,
+        rotation=None if run.optimizer == "lion" else rotation(run.weight_decay, run.beta1),
+        equilibrium=reaches_equilibrium(run),
+        source=source,
+        valid=valid,
+        verified=verified,
+    )
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The one to take.
+
+    Attributes:
+        outcome: its numbers.
+        reason: why this rule and not another.
+        check: the measurement that decides where rules differ by more than 2×; empty if not.
+    """
+
+    outcome: Outcome
+    reason: str
+    check: str
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """From one run to another.
+
+    Attributes:
+        tuned: what decay did in the tuned run.
+        to: the new run, with the recommended numbers.
+        rules: what each rule says that speaks of this change.
+        silent: the others, with the reason.
+        recommended: one of them.
+        spread: largest over smallest λ′ of the rules.
+        lr_rules: α′ by each rule for it.
+        measured: exponents from maps; None without.
+        code: to paste, by library.
+    """
+
+    tuned: Outcome
+    to: Run
+    rules: tuple[Outcome, ...]
+    silent: tuple[tuple[str, str], ...]
+    recommended: Recommendation
+    spread: float
+    lr_rules: tuple[tuple[str, float, str], ...]
+    measured: Measured | None
+    code: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in JSON's types; infinite numbers are null."""
+        best = self.recommended
+        return {
+            "rules": [_plain(row) for row in self.rules],
+            "recommended": {**_plain(best.outcome), "reason": best.reason, "check": best.check},
+            "tuned": _plain(self.tuned),
+            "to": asdict(self.to),
+            "spread": self.spread,
+            "silent": [{"rule": rule, "why": why} for rule, why in self.silent],
+            "lr_rules": [
+                {"rule": rule, "lr": lr, "source": source} for rule, lr, source in self.lr_rules
+            ],
+            "measured": None if self.measured is None else asdict(self.measured),
+            "code": dict(self.code),
+        }
+
+    def __str__(self) -> str:
+        from unyoke.transfer.text import page
+
+        return page(self)
+
+
+def _plain(row: Outcome) -> dict[str, Any]:
+    plain = asdict(row)
+    return {name: None if value == math.inf else value for name, value in plain.items()}

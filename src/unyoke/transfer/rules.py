@@ -1,0 +1,269 @@
+"""The published rules by which weight decay goes from one run to another, each once.
+
+A rule is a pure function ``(tuned, to) → λ′``; ``to`` has its learning rate α′ already. Symbols: b
+batch size, B samples, E epochs, T updates, α learning rate, w = λ/α, D tokens, N weights, m width.
+``verified`` says whether the rule was compared with its paper's text or its authors' code; where
+it was not, the output says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unyoke.transfer.run import Run
+
+Formula = Callable[[Run, Run], float]
+Objection = Callable[[Run, Run], str | None]
+
+
+def always(tuned: Run, to: Run) -> str | None:
+    """No objection."""
+    return None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to choose λ for the new run.
+
+    Attributes:
+        name: short, for tables.
+        says: what stays constant, or what λ is proportional to.
+        formula: λ′ of the new run.
+        source: the paper.
+        valid: where it was found to hold.
+        verified: whether the formula was compared with the source.
+        objection: why it says nothing about this change; None if it does.
+    """
+
+    name: str
+    says: str
+    formula: Formula
+    source: str
+    valid: str
+    verified: bool = True
+    objection: Objection = always
+
+
+def keep_decay(tuned: Run, to: Run) -> float:
+    """λ′ = λ."""
+    return tuned.weight_decay
+
+
+def keep_ratio(tuned: Run, to: Run) -> float:
+    """λ′ = w·α′: torch's number stays."""
+    return tuned.weight_decay * to.lr / tuned.lr
+
+
+def normalized(tuned: Run, to: Run) -> float:
+    """λ′ = λ·√(T/T′), since λ = λ_norm·√(b/(B·E)) = λ_norm/√T."""
+    return float(tuned.weight_decay * (tuned.length / to.length) ** 0.5)
+
+
+def timescale_in_epochs(tuned: Run, to: Run) -> float:
+    """λ′ = λ·(b′/b)·(B/B′): τ = b/(λ·B) epochs stays."""
+    return (
+        tuned.weight_decay
+        * _ratio(to.batch_size, tuned.batch_size)
+        / _ratio(to.samples, tuned.samples)
+    )
+
+
+def same_total(tuned: Run, to: Run) -> float:
+    """λ′ = λ·Ση/Ση′: Σηλ stays, and with it the share of the run that τ is."""
+    return tuned.weight_decay * tuned.total_eta / to.total_eta
+
+
+def power_lines(tuned: Run, to: Run) -> float:
+    """λ′ = λ·(T/T′)·((D′/N′)/(D/N))^0.527: τ as a share of the run falls with tokens per weight."""
+    per_weight = _ratio(to.tokens, tuned.tokens) / _ratio(to.weights, tuned.weights)
+    return float(tuned.weight_decay * tuned.length / to.length * per_weight**0.527)
+
+
+def noise_scale(tuned: Run, to: Run) -> float:
+    """λ′ = λ·b′/b, from w′ = w·√(b′/b) and α′ = α·√(b′/b)."""
+    return tuned.weight_decay * _ratio(to.batch_size, tuned.batch_size)
+
+
+def constant_in_width(tuned: Run, to: Run) -> float:
+    """λ′ = λ while α′ = α·m/m′."""
+    return tuned.weight_decay
+
+
+def root_of_width(tuned: Run, to: Run) -> float:
+    """λ′ = λ·√(m/m′), from w′ = w·√(m′/m) and α′ = α·m/m′."""
+    return float(tuned.weight_decay * _ratio(tuned.width, to.width) ** 0.5)
+
+
+def repeated_data(tuned: Run, to: Run) -> float:
+    """λ′ = 30·w·α′."""
+    return 30.0 * keep_ratio(tuned, to)
+
+
+def _ratio(first: float | None, second: float | None) -> float:
+    assert first is not None
+    assert second is not None
+    return first / second
+
+
+def needs_batches(tuned: Run, to: Run) -> str | None:
+    if None in (tuned.batch_size, tuned.samples, to.batch_size, to.samples):
+        return "needs batch size and samples"
+    return None
+
+
+def needs_same_data_seen(tuned: Run, to: Run) -> str | None:
+    if tuned.seen is None or to.seen is None:
+        return "needs the batch sizes"
+    if tuned.batch_size == to.batch_size:
+        return "is about another batch size, which stays"
+    if not 0.98 < to.seen / tuned.seen < 1.02:
+        return f"holds at as many samples seen, and these change {to.seen / tuned.seen:.3g}-fold"
+    return None
+
+
+def needs_tokens(tuned: Run, to: Run) -> str | None:
+    if None in (tuned.tokens, to.tokens, tuned.weights, to.weights):
+        return "is for language models: needs tokens and the number of weights"
+    if to.epochs is not None and to.epochs > 1.5:
+        return "is for one pass over the tokens"
+    return None
+
+
+def needs_width(tuned: Run, to: Run) -> str | None:
+    if tuned.width is None or to.width is None or tuned.width == to.width:
+        return "is about another width"
+    if not 0.98 < to.length / tuned.length < 1.02:
+        return "says nothing of another number of updates"
+    return None
+
+
+def needs_repetition(tuned: Run, to: Run) -> str | None:
+    if tuned.tokens is None or to.epochs is None or to.epochs < 2:
+        return "is for tokens seen many times"
+    if tuned.epochs is not None and tuned.epochs > 1.5:
+        return "starts from a weight decay that was tuned for one pass"
+    return None
+
+
+RULES = (
+    Rule(
+        "keep λ",
+        "λ stays",
+        keep_decay,
+        "Loshchilov & Hutter, arXiv 1711.05101, Figures 1 and 2",
+        "another learning rate, weights that a norm follows",
+    ),
+    Rule(
+        "keep λ/α",
+        "torch's weight_decay stays",
+        keep_ratio,
+        "usual practice; exact for the minimum of f + (w/2)‖θ‖² (1711.05101, Proposition 1)",
+        "no norms, trained until the weights rest",
+    ),
+    Rule(
+        "normalized",
+        "λ ∝ √(b/(B·E)) = 1/√T",
+        normalized,
+        "Loshchilov & Hutter, arXiv 1711.05101, Appendix B.1",
+        "CIFAR-10, ImageNet32; −½ was rejected in the four small cases measured here",
+    ),
+    Rule(
+        "τ in epochs",
+        "λ ∝ b/B, whatever E and α",
+        timescale_in_epochs,
+        "Wang & Aitchison, arXiv 2405.13698",
+        "AdamW: ResNet-18, ViT, NanoGPT; λ ∝ b was rejected in the four small cases measured here",
+        objection=needs_batches,
+    ),
+    Rule(
+        "total decay",
+        "Σηλ stays, so τ is the same share of the run",
+        same_total,
+        "gradient flow: while nothing rests, the end depends on Σηλ (docs/choosing.md)",
+        "runs that forget little of their beginning, Σηλ below about 1",
+    ),
+    Rule(
+        "power lines",
+        "τ/T ∝ (D/N)^−0.527",
+        power_lines,
+        "Bergsma et al., arXiv 2505.13738",
+        "language models of 111 M to 3.3 B weights, one pass, linear to zero",
+        verified=False,
+        objection=needs_tokens,
+    ),
+    Rule(
+        "noise scale",
+        "w ∝ √b and α ∝ √b, so λ ∝ b",
+        noise_scale,
+        "Malladi et al., arXiv 2205.10287 (α); Mlodozeniec et al., arXiv 2512.22382 (w)",
+        "Adam below the critical batch size, as many samples seen",
+        verified=False,
+        objection=needs_same_data_seen,
+    ),
+    Rule(
+        "width",
+        "λ stays while α ∝ 1/m",
+        constant_in_width,
+        "Kosson et al., arXiv 2510.19093; CompleteP, arXiv 2505.01618 (its code)",
+        "transformers with norms, total decay above 1",
+        objection=needs_width,
+    ),
+    Rule(
+        "root of width",
+        "w ∝ √m while α ∝ 1/m, so λ ∝ 1/√m",
+        root_of_width,
+        "Fan et al., arXiv 2510.15262",
+        "LLaMA-like models in the steady state; contradicts 'width'",
+        objection=needs_width,
+    ),
+    Rule(
+        "repeated data",
+        "w about 30 times the usual",
+        repeated_data,
+        "Kim et al., arXiv 2509.14786",
+        "200 M tokens seen many times",
+        objection=needs_repetition,
+    ),
+)
+"""Every rule; the order is that of the output."""
+
+
+# The learning rate
+
+
+@dataclass(frozen=True)
+class LrRule:
+    """One way to choose α for another batch size.
+
+    Attributes:
+        name: for ``lr_rule=``.
+        exponent: α ∝ b^exponent.
+        source: the paper.
+        valid: where it holds.
+    """
+
+    name: str
+    exponent: float
+    source: str
+    valid: str
+
+    def lr(self, tuned: Run, batch_size: float | None, width: float | None) -> float:
+        """α′ = α·(b′/b)^exponent·(m/m′); a quantity that is not known does not change."""
+        lr = tuned.lr
+        if batch_size is not None and tuned.batch_size is not None:
+            lr *= (batch_size / tuned.batch_size) ** self.exponent
+        if width is not None and tuned.width is not None:
+            lr *= tuned.width / width
+        return float(lr)
+
+
+LR_RULES = {
+    rule.name: rule
+    for rule in (
+        LrRule("sqrt", 0.5, "Malladi et al., arXiv 2205.10287", "Adam and its relatives"),
+        LrRule("linear", 1.0, "Goyal et al., arXiv 1706.02677", "SGD with momentum"),
+        LrRule("same", 0.0, "no change", "batch sizes above the critical one"),
+    )
+}
+"""Rules for α; all divide by the width as µP does for hidden matrices (Yang et al., 2203.03466)."""

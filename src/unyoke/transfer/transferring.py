@@ -1,0 +1,178 @@
+"""Every rule on one pair of runs, and which of them to follow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from unyoke.transfer import paste
+from unyoke.transfer.measured import Measured
+from unyoke.transfer.result import Outcome, Recommendation, Transfer, outcome
+from unyoke.transfer.rules import LR_RULES, RULES, Rule
+from unyoke.transfer.run import Run, TransferError
+
+APART = 2.0
+"""Rules that differ by more are told apart by a measurement."""
+
+MATTERS = 1.0
+"""Σηλ below which most of the beginning is kept, so that the end depends on the sum."""
+
+
+def transfer(
+    tuned: Run,
+    to: Run,
+    *,
+    lr: float | None = None,
+    lr_rule: str | None = None,
+    norms: bool = True,
+    measured: Measured | None = None,
+) -> Transfer:
+    """Learning rate and weight decay of ``to``, by every rule that speaks of the change.
+
+    Args:
+        tuned: the run whose numbers are known to be good.
+        to: the new run; its ``lr`` and ``weight_decay`` are not looked at.
+        lr: α′, if it is decided already.
+        lr_rule: ``"sqrt"``, ``"linear"`` or ``"same"``; by default sqrt for Adam and Lion, linear
+            for SGD.
+        norms: whether a normalization follows most weights, as in ResNets and transformers.
+        measured: exponents from maps of the task, which replace the rules.
+
+    Raises:
+        TransferError: an unknown name or a number out of its range.
+    """
+    if tuned.optimizer != to.optimizer:
+        raise TransferError(
+            f"from {tuned.optimizer} to {to.optimizer}: no rule carries numbers from one optimizer "
+            "to another; tune the new one"
+        )
+    chosen = lr_rule or ("linear" if tuned.optimizer == "sgdw" else "sqrt")
+    if chosen not in LR_RULES:
+        raise TransferError(f"unknown rule {chosen!r} for lr: there are {', '.join(LR_RULES)}")
+    rates = {name: rule.lr(tuned, to.batch_size, to.width) for name, rule in LR_RULES.items()}
+    to = replace(to, lr=rates[chosen] if lr is None else lr)
+    rows, silent = [], []
+    for rule in RULES:
+        why = rule.objection(tuned, to)
+        if why is None:
+            rows.append(_row(rule, tuned, to))
+        else:
+            silent.append((rule.name, why))
+    values = [row.weight_decay for row in rows]
+    spread = max(values) / min(values) if min(values) > 0 else 1.0
+    if measured is not None:
+        rows.append(_measured_row(measured, tuned, to))
+    name, reason = _choice(tuned, to, norms, measured)
+    best = next(row for row in rows if row.rule == name)
+    run = replace(to, weight_decay=best.weight_decay)
+    check = _check(tuned, spread, measured, best)
+    return Transfer(
+        tuned=outcome("tuned", "what was tuned", tuned, source="you", valid="there", verified=True),
+        to=run,
+        rules=tuple(rows),
+        silent=tuple(silent),
+        recommended=Recommendation(best, reason, check),
+        spread=spread,
+        lr_rules=tuple((name, rate, LR_RULES[name].source) for name, rate in rates.items()),
+        measured=measured,
+        code=paste.blocks(run),
+    )
+
+
+def _row(rule: Rule, tuned: Run, to: Run) -> Outcome:
+    run = replace(to, weight_decay=_allowed(rule.name, rule.formula(tuned, to)))
+    return outcome(
+        rule.name,
+        rule.says,
+        run,
+        source=rule.source,
+        valid=rule.valid,
+        verified=rule.verified,
+    )
+
+
+def _measured_row(measured: Measured, tuned: Run, to: Run) -> Outcome:
+    factor = measured.factor(to.lr / tuned.lr, to.length / tuned.length)
+    run = replace(to, weight_decay=_allowed("measured", tuned.weight_decay * factor))
+    q = "p − 1" if measured.q is None else f"{measured.q:.2g}"
+    return outcome(
+        "measured",
+        f"λ ∝ α^p·T^q with p = {measured.p:.2g}, q = {q}",
+        run,
+        source=measured.source,
+        valid="this task, between and near the budgets measured",
+        verified=True,
+    )
+
+
+def _allowed(name: str, weight_decay: float) -> float:
+    if not 0.0 <= weight_decay < 1.0:
+        raise TransferError(
+            f"rule {name!r} gives a decay of {weight_decay:g} per update, more than a whole "
+            "weight: these runs are too far apart for rules"
+        )
+    return weight_decay
+
+
+def _choice(tuned: Run, to: Run, norms: bool, measured: Measured | None) -> tuple[str, str]:
+    """The rule to follow, and why."""
+    total = tuned.total_decay
+    if measured is not None:
+        return "measured", "exponents of this task stand above rules from others"
+    spoken = {rule.name for rule in RULES if rule.objection(tuned, to) is None}
+    if "repeated data" in spoken:
+        return "repeated data", "tokens that are seen many times need far more decay than one pass"
+    if "power lines" in spoken:
+        return "power lines", "a language model in one pass, with tokens and weights known"
+    if total < MATTERS:
+        kept = -100 * math.expm1(-total)
+        return (
+            "total decay",
+            f"the tuned run forgets only {kept:.2g} % of its beginning (Σηλ = {total:.2g}), so "
+            "what it ends with depends on the sum of its decay",
+        )
+    if not norms:
+        return (
+            "keep λ/α",
+            f"without norms, and with Σηλ = {total:.2g}, the weights rest near the minimum of the "
+            "loss plus (λ/2α)‖θ‖², which λ/α alone decides",
+        )
+    if "width" in spoken:
+        return "width", "norms follow the weights and the width is all that changes"
+    if "τ in epochs" in spoken:
+        return (
+            "τ in epochs",
+            f"norms follow the weights and Σηλ = {total:.2g}: they are an average over τ, and how "
+            "many passes that average covers is what was tuned",
+        )
+    return "keep λ", f"norms follow the weights and Σηλ = {total:.2g}: they turn by √λ per update"
+
+
+def _check(tuned: Run, spread: float, measured: Measured | None, best: Outcome) -> str:
+    """The measurement that decides, if the rules differ by more than `APART`."""
+    if measured is not None:
+        if measured.agrees is False:
+            return (
+                "p and 1 + q differ by more than their intervals, so the task is in no one regime: "
+                "check the answer with λ/3 and 3λ at the new budget"
+            )
+        return ""
+    if spread <= APART:
+        return ""
+    short = max(1, round(tuned.length / 4))
+    words = (
+        f"the rules differ {spread:.2g}-fold. Two budgets at this learning rate decide: find the "
+        f"best λ with {short:,} and with {round(tuned.length):,} updates (three values each, a "
+        "factor 3 apart). q = log(λ₂/λ₁)/log 4 near 0 keeps λ (τ in epochs), near −½ is "
+        "'normalized', near −1 'total decay'. A map (unyoke map) measures p = 1 + q as well; give "
+        "its folder as --map"
+    )
+    if max(best.total_decay, tuned.total_decay) < MATTERS / 3:
+        words += (
+            f". But first see whether decay matters here: with Σηλ = {best.total_decay:.2g} it "
+            "takes little of any weight. Try λ = 0, and Σηλ = 3 "
+            f"(λ = {3 / best.total_decay * best.weight_decay:.2g})"
+            if best.total_decay > 0
+            else ". But first see whether decay matters here at all"
+        )
+    return words
