@@ -349,7 +349,7 @@ def follow(
 
 
 def values(p: torch.Tensor, optimizer: unyoke.Optimizer, name: str) -> torch.Tensor:
-    rule, state = optimizer.rule(optimizer.param_groups[0]), optimizer.state[p]
+    rule, state = optimizer.groups.rule(optimizer.param_groups[0]), optimizer.state[p]
     return formats.read(state, name, formats.format_of(rule, state, name))
 
 

@@ -14,28 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from unyoke._step.groups import Owner
+from unyoke._step.hyperparameters import Group
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
 from unyoke.storage import fit, formats
-
-if TYPE_CHECKING:
-    from unyoke._step.hyperparameters import Group
-    from unyoke.optimizer import Optimizer
 
 OWN = ("state_dtype", "rounding")
 """What a checkpoint does not decide: how this process keeps the numbers, as ``backend``."""
 
 
-def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
-    """Restore ``state_dict`` into ``optimizer``; see ``Optimizer.load_state_dict``."""
-    saved = dict(state_dict)
-    for pre_hook in optimizer._optimizer_load_state_dict_pre_hooks.values():
-        replaced = pre_hook(optimizer, saved)
-        if replaced is not None:
-            saved = replaced
+def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``optimizer`` will be after loading ``saved``; see ``Optimizer.load_state_dict``."""
     pairs = _paired_groups(optimizer, saved)
     groups = [_new_group(optimizer, *pair) for pair in pairs]
     state: dict[torch.Tensor, dict[str, Any]] = {}
@@ -48,9 +41,7 @@ def load(optimizer: Optimizer, state_dict: Mapping[str, Any]) -> None:
             state[weight] = _checked_entry(optimizer, weight, group, entry, key)
     if any(map(is_foreign, saved["param_groups"])):
         _count_updates(optimizer, groups, state)
-    _apply(optimizer, groups, state)
-    for post_hook in optimizer._optimizer_load_state_dict_post_hooks.values():
-        post_hook(optimizer)
+    return {"state": _restored_states(optimizer, state), "param_groups": groups}
 
 
 def is_foreign(group: Mapping[str, Any]) -> bool:
@@ -58,7 +49,7 @@ def is_foreign(group: Mapping[str, Any]) -> bool:
     return "base_lr" not in group
 
 
-def _paired_groups(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[tuple[Group, Group]]:
+def _paired_groups(optimizer: Owner, saved: Mapping[str, Any]) -> list[tuple[Group, Group]]:
     if "param_groups" not in saved or "state" not in saved:
         raise ValueError(
             "a checkpoint of an optimizer has 'state' and 'param_groups'; this dictionary has "
@@ -87,7 +78,7 @@ def _paired_groups(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[tuple
     return list(zip(ours, theirs, strict=True))
 
 
-def _new_group(optimizer: Optimizer, group: Group, saved_group: Group) -> Group:
+def _new_group(optimizer: Owner, group: Group, saved_group: Group) -> Group:
     """The group as it will be: the checkpoint's numbers, this optimizer's parameters."""
     theirs = deepcopy({name: value for name, value in saved_group.items() if name != "params"})
     names = group.get("param_names")
@@ -102,7 +93,7 @@ def _new_group(optimizer: Optimizer, group: Group, saved_group: Group) -> Group:
     own = {name: group[name] for name in OWN}
     result = {**group, **theirs, **own, "params": group["params"]}
     result = result if names is None else {**result, "param_names": names}
-    optimizer.rule(result).check(result)
+    optimizer.groups.rule(result).check(result)
     return result
 
 
@@ -158,14 +149,12 @@ def _translated(form: Form, group: Group, entry: Mapping[str, Any]) -> dict[str,
 
 
 def _count_updates(
-    optimizer: Optimizer, groups: list[Group], state: Mapping[torch.Tensor, Mapping[str, Any]]
+    optimizer: Owner, groups: list[Group], state: Mapping[torch.Tensor, Mapping[str, Any]]
 ) -> None:
     """The number of updates made, which torch's groups do not hold, from the counters."""
     made = max((int(entry.get("step", 0)) for entry in state.values()), default=0)
     counts = all(form.counts for form in forms_for(groups[0]["direction"]))
-    needed = optimizer.schedule is not None or any(
-        value is not None for value in optimizer._weight_decays
-    )
+    needed = optimizer.groups.schedule is not None or optimizer.groups.follow_t
     if made and needed and not counts:
         raise ValueError(
             "a checkpoint of torch.optim.SGD or Muon does not say how many updates were made, "
@@ -200,14 +189,14 @@ def _paired_weights(index: int, group: Group, saved_group: Group) -> list[tuple[
 
 
 def _checked_entry(
-    optimizer: Optimizer,
+    optimizer: Owner,
     weight: torch.Tensor,
     group: Group,
     entry: Mapping[str, Any],
     key: Any,
 ) -> dict[str, Any]:
     """The state of one parameter out of the checkpoint, or an error that names both sides."""
-    rule = optimizer.rule(group)
+    rule = optimizer.groups.rule(group)
     entry = {name: value for name, value in entry.items() if value is not None}
     known = {"step", *rule.state, *rule.scalars}
     kept = {name for name in formats.extra_names(rule) if name in entry}
@@ -231,17 +220,15 @@ def _checked_entry(
         raise ValueError(f"state of parameter {key} in the checkpoint: {error}") from None
 
 
-def _apply(
-    optimizer: Optimizer, groups: list[Group], state: dict[torch.Tensor, dict[str, Any]]
-) -> None:
+def _restored_states(optimizer: Owner, state: dict[torch.Tensor, dict[str, Any]]) -> Any:
+    """The optimizer's state with the checkpoint's in it."""
     for weight, entry in state.items():
         old = optimizer.state.pop(weight, {})
         if entry:
             optimizer.state[weight] = {
                 name: _restored(old.get(name), value, name, weight) for name, value in entry.items()
             }
-    optimizer.__setstate__({"state": optimizer.state, "param_groups": groups})
-    optimizer.refresh()
+    return optimizer.state
 
 
 def _restored(old: Any, value: Any, name: str, weight: torch.Tensor) -> Any:

@@ -17,15 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
+from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, largest, weight_decay_at
 from unyoke.equation import Decay
-
-if TYPE_CHECKING:
-    from unyoke.optimizer import Optimizer
 
 Rounding = Literal["none", "partly", "all"]
 
@@ -115,9 +113,7 @@ class Explanation:
     __repr__ = __str__
 
 
-def explain(
-    optimizer: Optimizer, updates: int | None, updates_per_epoch: float | None
-) -> Explanation:
+def explain(optimizer: Owner, updates: int | None, updates_per_epoch: float | None) -> Explanation:
     """See :meth:`unyoke.Optimizer.explain`."""
     if updates is not None and (
         isinstance(updates, bool) or not isinstance(updates, int) or updates < 1
@@ -128,7 +124,8 @@ def explain(
             f"explain: updates_per_epoch must be finite and > 0, not {updates_per_epoch!r}"
         )
     made = optimizer.param_groups[0]["updates"]
-    budget = optimizer.schedule.budget if optimizer.schedule is not None else None
+    schedule = optimizer.groups.schedule
+    budget = schedule.budget if schedule is not None else None
     if updates is None and budget is not None and budget > made:
         updates = budget - made
     groups = tuple(
@@ -139,10 +136,10 @@ def explain(
 
 
 def _explain_group(
-    optimizer: Optimizer, index: int, updates: int | None, updates_per_epoch: float | None
+    optimizer: Owner, index: int, updates: int | None, updates_per_epoch: float | None
 ) -> GroupDecay:
     group = optimizer.param_groups[index]
-    rule = optimizer.rule(group)
+    rule = optimizer.groups.rule(group)
     rates = _Rates(optimizer, index)
     lr, eta, weight_decay = rates.now()
     pulls = rule.decay.kind == "pull"
@@ -179,13 +176,13 @@ def _explain_group(
 class _Rates:
     """The learning rate and decay of a group, now and in the updates to come."""
 
-    def __init__(self, optimizer: Optimizer, index: int) -> None:
-        self.schedule = optimizer.schedule
+    def __init__(self, optimizer: Owner, index: int) -> None:
+        self.schedule = optimizer.groups.schedule
         self.group: Group = optimizer.param_groups[index]
         self.base = largest(self.group["base_lr"])
-        own = optimizer._weight_decays[index]
+        own = optimizer.groups.function(index)
         self.weight_decay = self.group["weight_decay"] if own is None else own
-        self.strength: Callable[[Any, Any, Any], Any] = optimizer.rule(self.group).decay.strength
+        self.strength: Callable[[Any, Any, Any], Any] = optimizer.groups.decay(self.group).strength
 
     def now(self) -> tuple[float, float, float]:
         """(α·η_t, η_t, λ) of the coming update."""

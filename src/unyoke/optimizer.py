@@ -15,28 +15,18 @@ from torch.optim.optimizer import (
 )
 
 from unyoke import backends, decays, directions
-from unyoke._step import counters, group_checks
-from unyoke._step.device import OnDevice, amp_on_device, verdict
-from unyoke._step.hyperparameters import (
-    Group,
-    WeightDecay,
-    check_lr,
-    check_weight_decay,
-    depends_on_t,
-    own_copy,
-    show_rate,
-    warning_if_large,
-    weight_decay_at,
-)
+from unyoke._step import group_checks, state
+from unyoke._step.device import amp_on_device, verdict
+from unyoke._step.groups import Groups
+from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t
 from unyoke._step.stepper import Stepper
-from unyoke.equation import Decay, Direction, Rule, combine
+from unyoke.equation import Decay, Direction, combine
 from unyoke.schedules import Schedule
-from unyoke.storage import fit, formats
+from unyoke.storage import formats
 from unyoke.storage.formats import Rounding, StateDtype
 
 if TYPE_CHECKING:
     from unyoke.explain import Explanation
-    from unyoke.releasing import Release
 
 COMMON = (
     "lr",
@@ -87,7 +77,8 @@ class Optimizer(torch.optim.Optimizer):
         TypeError: an unknown hyperparameter.
     """
 
-    released: Release | None = None  # who makes the updates instead of step()
+    released: Callable[[], None] | None = None
+    """What ``step()`` does while somebody else makes the updates."""
 
     def __init__(
         self,
@@ -106,23 +97,16 @@ class Optimizer(torch.optim.Optimizer):
         capturable: bool = False,
         **hyperparameters: Any,
     ) -> None:
-        self.direction = directions.get(direction)
-        self.schedule = schedule
+        self.groups = Groups(schedule, directions.get(direction))
         self.backend = backend
-        self._decays: dict[str, Decay] = {}
-        self._weight_decays: list[WeightDecay | None] = []
-        self._warned = False
         self._stepper = Stepper()
-        self._on_device = OnDevice()
         backends.check_name(backend)
-        if schedule is not None and not callable(schedule):
-            raise ValueError(f"schedule must be a function of t, not {schedule!r}")
         known = combine(self.direction, decays.get(decay)).defaults
         self._check_keywords(hyperparameters, known)
         defaults = {
             "lr": lr,
             "weight_decay": weight_decay,
-            "decay": self._decay_name(decay),
+            "decay": self.groups.named(decay),
             "state_dtype": formats.check_state_dtype(state_dtype),
             "rounding": rounding,
             "seed": torch.initial_seed() & 0x7FFFFFFF,
@@ -145,17 +129,24 @@ class Optimizer(torch.optim.Optimizer):
                     + f"there are {', '.join((*known, *COMMON))}"
                 )
 
-    def _decay_name(self, decay: str | Decay) -> str:
-        """Groups hold names, so that checkpoints stay plain; own Decay objects are kept aside."""
-        part = decays.get(decay)
-        if decays.ALL.get(part.name) is not part:
-            self._decays[part.name] = part
-        return part.name
+    @property
+    def direction(self) -> Direction:
+        """What turns gradients into steps."""
+        assert self.groups.direction is not None
+        return self.groups.direction
 
-    def rule(self, group: Group) -> Rule:
-        """The direction with this group's decay."""
-        name = group["decay"]
-        return combine(self.direction, self._decays.get(name) or decays.get(name))
+    @direction.setter
+    def direction(self, direction: Direction) -> None:
+        self.groups.direction = direction
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """t → η_t, if it was given."""
+        return self.groups.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule | None) -> None:
+        self.groups.schedule = schedule
 
     # Groups and state
 
@@ -166,27 +157,19 @@ class Optimizer(torch.optim.Optimizer):
             ValueError: a value out of its range or a group without parameters; nothing is changed.
         """
         group = dict(param_group)
-        if "decay" in group:
-            group["decay"] = self._decay_name(group["decay"])
+        group["decay"] = self.groups.named(group.get("decay", self.defaults["decay"]))
         if "state_dtype" in group:
             group["state_dtype"] = formats.check_state_dtype(group["state_dtype"])
-        group.setdefault("decay", self.defaults["decay"])
-        rule = self.rule(group)
+        rule = self.groups.rule(group)
         group_checks.check_keys(rule, group)
         full = {**rule.defaults, **self.defaults, **group}
-        self._on_device.count(self.param_groups)
-        updates = self.param_groups[0]["updates"] if self.param_groups else 0
-        self._check(rule, full)
-        weight_decay = full["weight_decay"]
-        shown = weight_decay_at(weight_decay, updates, self.schedule)
-        check_weight_decay(shown)
-        group |= {
-            **{name: full[name] for name in rule.defaults},
-            "weight_decay": shown,
-            "base_lr": own_copy(full["lr"]),
-            "updates": updates,
-            "direction": self.direction.name,
-        }
+        self._stepper.on_device.count(self.param_groups)
+        lr, weight_decay = full["lr"], full["weight_decay"]
+        opened = self.groups.opened(lr, weight_decay, self.param_groups)
+        rule.check(full)
+        formats.check_rounding(full["rounding"])
+        group |= {name: full[name] for name in rule.defaults}
+        group |= {**opened, "direction": self.direction.name}
         super().add_param_group(group)
         group = self.param_groups[-1]
         group_checks.drop_repeats(group)
@@ -194,50 +177,13 @@ class Optimizer(torch.optim.Optimizer):
         if objection is not None:
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")
-        self._weight_decays.append(weight_decay if depends_on_t(weight_decay) else None)
-        if self.schedule is not None:
-            show_rate(group, self.schedule(updates))
+        self.groups.add(group, weight_decay)
         for weight in group["params"]:
             if weight.requires_grad:
-                self._ensure_state(rule, weight, group)
-        if not depends_on_t(weight_decay):
-            self._warn_if_large(group, rule)
-
-    def _check(self, rule: Rule, group: Group) -> None:
-        check_lr(group["lr"])
-        rule.check(group)
-        formats.check_rounding(group["rounding"])
-
-    def _ensure_state(self, rule: Rule, weight: torch.Tensor, group: Group) -> dict[str, Any]:
-        """The parameter's state; what is missing (all of it, at first) is made.
-
-        State follows a weight that was cast since. ValueError: it does not fit the weight.
-        """
-        state: dict[str, Any] = self.state[weight]
-        for name in ("step", *rule.scalars):
-            if name not in state:
-                count = counters.initial(name)
-                state[name] = count.to(weight.device) if group["capturable"] else count
-        recorded = group["differentiable"] and torch.is_grad_enabled()  # an anchor is a weight
-        with torch.set_grad_enabled(recorded):
-            if any(name not in state for name in rule.state):
-                initial = rule.initial(weight.clone() if recorded else weight.detach(), group)
-                lacking = {name: initial[name] for name in rule.state if name not in state}
-                state |= formats.allocate(rule, lacking, group)
-            if group["rounding"] == "kahan" and formats.COMPENSATION not in state:
-                state[formats.COMPENSATION] = torch.zeros_like(weight.detach())
-            try:
-                state |= fit.followed(rule, weight, state, group)
-            except ValueError as error:
-                name = fit.parameter_name(weight, group)
-                raise ValueError(f"the state of parameter {name} does not fit: {error}") from None
-        return state
-
-    def _warn_if_large(self, group: Group, rule: Rule) -> None:
-        warning = None if self._warned else warning_if_large(group, rule.decay)
+                state.ensure(self.state, rule, weight, group)
+        warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
         if warning is not None:
-            self._warned = True
-            warnings.warn(warning, UserWarning, stacklevel=6)
+            warnings.warn(warning, UserWarning, stacklevel=5)
 
     # The step
 
@@ -301,7 +247,7 @@ class Optimizer(torch.optim.Optimizer):
         """Count the update that was made, and show the coming one's lr and weight_decay."""
         for group in self.param_groups:
             group["updates"] += 1
-        self._on_device.advance(self.param_groups, verdict(self))
+        self._stepper.on_device.advance(self.param_groups, verdict(self))
         self.refresh()
 
     @property
@@ -311,35 +257,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def refresh(self) -> None:
         """Write the coming update's lr and weight_decay into the groups."""
-        if any(self._weight_decays):
-            for group, given in zip(self.param_groups, self._weight_decays, strict=True):
-                if given is not None:
-                    group["weight_decay"] = weight_decay_at(given, group["updates"], self.schedule)
-        if self.schedule is not None:
-            for group in self.param_groups:
-                if not self._on_device.shows_rate(group):
-                    show_rate(group, self.schedule(group["updates"]))
-
-    def check_groups(self) -> None:
-        """Refuse groups of which it is not known which weight decay is whose.
-
-        Raises:
-            RuntimeError: some were put in by hand; or taken out, and a weight decay is a function
-                of t.
-        """
-        if len(self.param_groups) > len(self._weight_decays):
-            raise RuntimeError(
-                f"there are {len(self.param_groups)} parameter groups, and only "
-                f"{len(self._weight_decays)} were added by add_param_group(), which checks them: "
-                "take the others out and add them so"
-            )
-        if any(self._weight_decays) and len(self.param_groups) != len(self._weight_decays):
-            raise RuntimeError(
-                f"there are {len(self.param_groups)} parameter groups and there were "
-                f"{len(self._weight_decays)}, of which some have a weight_decay that is a function "
-                "of t: leave the groups, and freeze their parameters (requires_grad_(False) and "
-                "grad = None); or construct another optimizer"
-            )
+        self.groups.refresh(self.param_groups)
 
     def explain(
         self, updates: int | None = None, updates_per_epoch: float | None = None
@@ -361,7 +279,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """torch's form of checkpoint; after replays of a CUDA graph it waits for the device."""
-        self._on_device.count(self.param_groups)
+        self._stepper.on_device.count(self.param_groups)
         return super().state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -377,16 +295,22 @@ class Optimizer(torch.optim.Optimizer):
         """
         from unyoke import checkpoint  # seldom needed, and `import unyoke` should be quick
 
-        checkpoint.load(self, state_dict)
+        saved = dict(state_dict)
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            replaced = before(self, saved)
+            saved = saved if replaced is None else replaced
+        self.__setstate__(checkpoint.read(self, saved))
+        self.refresh()
+        for after in self._optimizer_load_state_dict_post_hooks.values():
+            after(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        own = ("direction", "schedule", "backend", "_decays", "_weight_decays", "_warned")
-        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
+        own = {name: self.__dict__[name] for name in ("groups", "backend")}
+        return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._stepper = Stepper()
-        self._on_device = OnDevice()
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)

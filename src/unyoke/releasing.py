@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unyoke._step.hyperparameters import rate
+from unyoke._step import state
 from unyoke._step.plan import Plan
 from unyoke.optimizer import Optimizer
 
@@ -133,7 +133,7 @@ class Release:
                 self._places[weight] = index, number
                 if weight.requires_grad:
                     self._watch(weight)
-        optimizer.released = self
+        optimizer.released = self.step_called
 
     def __enter__(self) -> Release:
         return self
@@ -149,7 +149,7 @@ class Release:
             if isinstance(weight.grad, ReleasedGradient):
                 weight.grad = None
         self._hooks, self._plans = [], {}
-        if self._optimizer.released is self:
+        if self._optimizer.released == self.step_called:
             self._optimizer.released = None
 
     @contextlib.contextmanager
@@ -223,12 +223,12 @@ class Release:
         optimizer = self._optimizer
         index, number = self._places[weight]
         group = optimizer.param_groups[index]
-        lr, eta = rate(optimizer.schedule, index, group)
-        rule = optimizer.rule(group)
-        state = optimizer._ensure_state(rule, weight, group)
+        lr, eta = optimizer.groups.rate(index, group)
+        rule = optimizer.groups.rule(group)
+        own = state.ensure(optimizer.state, rule, weight, group)
         plan = self._plans.get(weight)
-        if plan is None or plan.work.states[0] is not state or not plan.holds(rule, group):
+        if plan is None or plan.work.states[0] is not own or not plan.holds(rule, group):
             numbers = [(index << 20) + number]
-            plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [state], numbers)
+            plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [own], numbers)
         plan.prepare(lr, eta, optimizer.backend)
         plan.run()

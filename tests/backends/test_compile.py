@@ -56,5 +56,5 @@ def test_says_what_it_does_not_do(traced: Compiled) -> None:
     optimizer = unyoke.AdamW([weight], backend="compile", rounding="kahan")
     with pytest.raises(RuntimeError, match="kahan"):
         optimizer.step()
-    work = Work(optimizer.rule(optimizer.param_groups[0]), [weight], [], differentiable=True)
+    work = Work(optimizer.groups.rule(optimizer.param_groups[0]), [weight], [], differentiable=True)
     assert "autograd" in (traced.why_not(work) or "")

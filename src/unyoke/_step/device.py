@@ -335,12 +335,8 @@ class OnDevice:
         for index, clock in self._clocks.items():
             groups[index]["updates"] = clock.read()
 
-    def shows_rate(self, group: Group) -> bool:
-        """Whether the device writes the group's ``lr``."""
-        return bool(group["capturable"]) and isinstance(group["lr"], torch.Tensor)
 
-
-def scale(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+def scale(optimizer: object) -> torch.Tensor | None:
     """What GradScaler has multiplied the gradients by, if the step is to take it out.
 
     GradScaler gives it and the verdict to the optimizer as attributes while it calls ``step``, and
@@ -349,7 +345,7 @@ def scale(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
     return getattr(optimizer, "grad_scale", None)
 
 
-def verdict(optimizer: torch.optim.Optimizer) -> torch.Tensor | None:
+def verdict(optimizer: object) -> torch.Tensor | None:
     """Not 0 if GradScaler has found an infinity; None if it does not ask the step to look."""
     return getattr(optimizer, "found_inf", None)
 

@@ -9,10 +9,11 @@ nothing that was asked here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from unyoke import backends
+from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, rate
 from unyoke._step.plan import Plan
 from unyoke.backends import Repeater
@@ -20,7 +21,16 @@ from unyoke.backends.guards import Contents, Scene
 
 if TYPE_CHECKING:
     from unyoke.backends import Question
-    from unyoke.optimizer import Optimizer
+
+
+class Stepped(Owner, Protocol):
+    """An optimizer whose updates are made here."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def released(self) -> Callable[[], None] | None: ...
+    def advance(self) -> None: ...
 
 
 class Repetition:
@@ -35,14 +45,14 @@ class Repetition:
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Stepped,
         plans: Sequence[tuple[int, Plan]],
         repeaters: Sequence[Repeater],
         question: Question,
     ) -> None:
         self._groups, self._state = optimizer.param_groups, optimizer.state
-        self._direction = optimizer.direction
-        self._schedule, self._backend = optimizer.schedule, optimizer.backend
+        self._direction = optimizer.groups.direction
+        self._schedule, self._backend = optimizer.groups.schedule, optimizer.backend
         self._plans, self._repeaters = plans, repeaters
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
@@ -50,7 +60,7 @@ class Repetition:
         self._changed, self._question = question.changed, question
 
     @classmethod
-    def of(cls, optimizer: Optimizer, plans: Sequence[tuple[int, Plan]]) -> Repetition | None:
+    def of(cls, optimizer: Stepped, plans: Sequence[tuple[int, Plan]]) -> Repetition | None:
         """How to repeat the step that these plans have just made; None if that cannot be.
 
         Args:
@@ -73,7 +83,7 @@ class Repetition:
         question = backends.question(scene, repeaters)
         return None if question is None else cls(optimizer, plans, repeaters, question)
 
-    def make(self, optimizer: Optimizer) -> bool:
+    def make(self, optimizer: Stepped) -> bool:
         """Make the update and count it, if only numbers have changed; False: nothing was done.
 
         Args:
@@ -85,8 +95,8 @@ class Repetition:
         if (
             optimizer.param_groups is not self._groups
             or optimizer.state is not self._state
-            or optimizer.direction is not self._direction
-            or optimizer.schedule is not self._schedule
+            or optimizer.groups.direction is not self._direction
+            or optimizer.groups.schedule is not self._schedule
             or optimizer.backend != self._backend
         ):
             return False

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
-from unyoke._step.device import DevicePlan, scale, verdict
-from unyoke._step.hyperparameters import Group, rate
+from unyoke._step import state
+from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
+from unyoke._step.hyperparameters import Group
 from unyoke._step.plan import Plan
-from unyoke._step.replay import Repetition
+from unyoke._step.replay import Repetition, Stepped
 from unyoke.backends import Repeater
 from unyoke.backends.guards import Contents, same_objects
 from unyoke.equation import Rule
-
-if TYPE_CHECKING:
-    from unyoke.optimizer import Optimizer
 
 
 class Stepper:
@@ -27,15 +23,17 @@ class Stepper:
     Attributes:
         plans: by the number of the group, as long as they are true.
         repetition: makes the last update over again; None if it has to be prepared.
+        on_device: the capturable groups.
     """
 
     def __init__(self) -> None:
         self.plans: dict[int, Plan] = {}
         self.repetition: Repetition | None = None
+        self.on_device = OnDevice()
         self._known_states = Contents({}, [])
         self._made: list[Repeater | None] = []
 
-    def repeat(self, optimizer: Optimizer) -> bool:
+    def repeat(self, optimizer: Stepped) -> bool:
         """Make the update in the short way, if it is the last one again but for numbers."""
         repetition = self.repetition
         if repetition is None or optimizer.released is not None or verdict(optimizer) is not None:
@@ -45,13 +43,13 @@ class Stepper:
         self.repetition = None
         return False
 
-    def step(self, optimizer: Optimizer) -> None:
+    def step(self, optimizer: Stepped) -> None:
         """Make the update in the long way, which takes nothing for granted."""
         if optimizer.released is not None:
-            optimizer.released.step_called()
+            optimizer.released()
             return
         self.repetition = None  # the backends may be others now
-        optimizer.check_groups()
+        optimizer.groups.check(optimizer.param_groups)
         if self._known_states.holder is not optimizer.state or not self._known_states.hold():
             self.plans.clear()  # somebody has put other dictionaries into the state
         groups = enumerate(optimizer.param_groups)
@@ -65,11 +63,11 @@ class Stepper:
             self.repetition = Repetition.of(optimizer, plans)
         self._made = made
 
-    def _prepared(self, optimizer: Optimizer, index: int, group: Group) -> Plan | None:
+    def _prepared(self, optimizer: Stepped, index: int, group: Group) -> Plan | None:
         """The group's plan with everything for this update in it; None without gradients."""
-        on_device = optimizer._on_device
-        lr, eta = (None, None) if group["capturable"] else rate(optimizer.schedule, index, group)
-        rule = optimizer.rule(group)
+        groups, on_device = optimizer.groups, self.on_device
+        lr, eta = (None, None) if group["capturable"] else groups.rate(index, group)
+        rule = groups.rule(group)
         plan = self.plans.get(index)
         if plan is None or not plan.holds(rule, group):
             weights = [weight for weight in group["params"] if weight.grad is not None]
@@ -86,14 +84,14 @@ class Stepper:
 
     def _new_plan(
         self,
-        optimizer: Optimizer,
+        optimizer: Stepped,
         index: int,
         group: Group,
         rule: Rule,
         weights: list[torch.Tensor],
     ) -> Plan:
         params = group["params"]
-        states = [optimizer._ensure_state(rule, weight, group) for weight in weights]
+        states = [state.ensure(optimizer.state, rule, weight, group) for weight in weights]
         numbers = [
             (index << 20) + number
             for number, weight in enumerate(params)
@@ -101,8 +99,6 @@ class Stepper:
         ]
         if not group["capturable"]:
             return Plan(rule, group, params, weights, states, numbers)
-        given = optimizer._weight_decays[index]
-        clock = optimizer._on_device.clock(
-            index, group, optimizer.schedule, given, weights[0].device
-        )
+        schedule, given = optimizer.groups.schedule, optimizer.groups.function(index)
+        clock = self.on_device.clock(index, group, schedule, given, weights[0].device)
         return DevicePlan(rule, group, params, weights, states, numbers, clock)

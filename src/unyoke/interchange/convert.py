@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import torch
 
-from unyoke._step.hyperparameters import depends_on_t, largest, own_copy
+from unyoke._step.hyperparameters import largest, own_copy
+from unyoke._step.state import ensure
 from unyoke.equation import per_learning_rate, per_update
 from unyoke.interchange.counterparts import (
     Form,
@@ -193,8 +194,8 @@ def _state_here(
     """Copy the state of one parameter; moments of short weights go on in float32."""
     if not any(value is not None for value in state.values()):
         return
-    rule = ours.rule(group)
-    own = ours._ensure_state(rule, weight, group)
+    rule = ours.groups.rule(group)
+    own = ensure(ours.state, rule, weight, group)
     own["step"].fill_(float(state["step"]) if form.counts else max(1, group["updates"]))
     for name in (*rule.scalars, *rule.state):
         value = state.get(name)
@@ -269,7 +270,7 @@ def _check_convertible(optimizer: Optimizer) -> None:
             f"outside: under schedule={optimizer.schedule!r} they differ. direction='momentum' is "
             "torch's form"
         )
-    if any(depends_on_t(value) for value in optimizer._weight_decays):
+    if optimizer.groups.follow_t:
         raise ValueError(
             "to_torch: weight_decay is a function of the number of updates, which torch's "
             "optimizers do not have"
@@ -304,7 +305,7 @@ def _form_there(optimizer: Optimizer) -> Form:
 
 def _style(optimizer: Optimizer, group: Group) -> str:
     """``none``, ``penalty`` or ``decoupled``, as far as torch knows decays; else the name."""
-    decay = optimizer.rule(dict(group)).decay
+    decay = optimizer.groups.decay(dict(group))
     if decay.kind == "none" or largest(group["weight_decay"]) == 0:
         return "none"
     return {"l2": "penalty", "decoupled": "decoupled", "lr_coupled": "decoupled"}.get(
@@ -326,7 +327,7 @@ def _constructor(form: Form) -> tuple[str, ...]:
 
 def _group_there(optimizer: Optimizer, form: Form, group: Group) -> dict[str, Any]:
     """A parameter group of torch's; entries that users or schedulers have added are kept."""
-    rule = optimizer.rule(dict(group))
+    rule = optimizer.groups.rule(dict(group))
     own = {*rule.defaults, *optimizer.defaults, "params", "param_names", "base_lr", "updates"}
     result = {name: value for name, value in group.items() if name not in own | {"direction"}}
     result |= {name: group[name] for name in form.shared if name in group}
@@ -350,7 +351,7 @@ def _group_there(optimizer: Optimizer, form: Form, group: Group) -> dict[str, An
 
 
 def _decay_there(optimizer: Optimizer, group: Group) -> float:
-    decay = optimizer.rule(dict(group)).decay
+    decay = optimizer.groups.decay(dict(group))
     weight_decay = largest(group["weight_decay"])
     if decay.kind == "none" or weight_decay == 0:
         return 0.0
@@ -366,7 +367,7 @@ def _decay_there(optimizer: Optimizer, group: Group) -> float:
 def _state_there(
     optimizer: Optimizer, form: Form, group: Group, weight: torch.Tensor, state: Group
 ) -> dict[str, Any]:
-    rule = optimizer.rule(dict(group))
+    rule = optimizer.groups.rule(dict(group))
     scale = 1.0
     if rule.direction.name == "heavy_ball":
         if largest(group["lr"]) == 0:

@@ -17,19 +17,8 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from unyoke import decays
-from unyoke._step.hyperparameters import (
-    Group,
-    WeightDecay,
-    check_lr,
-    check_weight_decay,
-    depends_on_t,
-    largest,
-    own_copy,
-    rate,
-    show_rate,
-    warning_if_large,
-    weight_decay_at,
-)
+from unyoke._step.groups import Groups
+from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, largest
 from unyoke.backends.eager import real
 from unyoke.equation import Decay
 from unyoke.optimizer import Optimizer
@@ -124,11 +113,7 @@ class Decoupled(torch.optim.Optimizer):
         schedule: Schedule | None = None,
         **kwargs: Any,
     ) -> None:
-        if schedule is not None and not callable(schedule):
-            raise ValueError(f"schedule must be a function of t, not {schedule!r}")
-        self.schedule = schedule
-        self._decays: dict[str, Decay] = {}
-        self._weight_decays: list[WeightDecay | None] = []
+        self.groups = Groups(schedule)
         self._anchors: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
         self._warnings: list[str] = []
         part = decays.get(decay)
@@ -141,7 +126,7 @@ class Decoupled(torch.optim.Optimizer):
         if self.off is None:
             _check_still(self.inner, parameters, inner)
         super().__init__(parameters, **inner)
-        for warning in self._warnings[:1]:
+        for warning in self._warnings:
             warnings.warn(warning, UserWarning, stacklevel=2)
         # GradScaler shall skip the whole step on overflow, not leave that to the inner update
         self._step_supports_amp_scaling = False
@@ -173,12 +158,16 @@ class Decoupled(torch.optim.Optimizer):
                 f"decay {part.name!r} goes into the gradient, where {self.inner.__name__} puts its "
                 f"own: use {self.inner.__name__} as it is, with its weight_decay"
             )
-        if decays.ALL.get(part.name) is not part:
-            self._decays[part.name] = part
-        return part.name
+        return self.groups.named(part)
 
-    def _decay(self, group: Group) -> Decay:
-        return self._decays.get(group["decay"]) or decays.get(group["decay"])
+    @property
+    def schedule(self) -> Schedule | None:
+        """t → η_t, if it was given."""
+        return self.groups.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule | None) -> None:
+        self.groups.schedule = schedule
 
     # Groups
 
@@ -191,24 +180,18 @@ class Decoupled(torch.optim.Optimizer):
         group = {**self._default_decay, **param_group}
         group["decay"] = self._checked_decay(group["decay"])
         weight_decay = group.get("weight_decay", self._default_weight_decay)
-        updates = self.param_groups[0]["updates"] if self.param_groups else 0
         lr = group.get("lr", self.defaults.get("lr"))
-        part = self._decay(group)
+        part = self.groups.decay(group)
         group = {**part.defaults, **group}
         part.check(group)
-        check_lr(lr)
-        shown = weight_decay_at(weight_decay, updates, self.schedule)
-        check_weight_decay(shown)
-        group |= {"weight_decay": shown, "base_lr": own_copy(lr), "updates": updates}
+        group |= self.groups.opened(lr, weight_decay, self.param_groups)
         super().add_param_group(group)
         group = self.param_groups[-1]
-        self._weight_decays.append(weight_decay if depends_on_t(weight_decay) else None)
-        if self.schedule is not None:
-            show_rate(group, self.schedule(updates))
+        self.groups.add(group, weight_decay)
         if part.state:
             for weight in group["params"]:
                 self._anchors[weight] = self._initial(part, weight.detach(), group)
-        warning = None if depends_on_t(weight_decay) else warning_if_large(group, part)
+        warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
         if warning is not None:
             self._warnings.append(warning)  # said once, by the constructor
 
@@ -230,7 +213,7 @@ class Decoupled(torch.optim.Optimizer):
         """
         rehearsal = self._is_rehearsal()
         rates = [
-            (0.0, 0.0) if rehearsal else rate(self.schedule, index, group)
+            (0.0, 0.0) if rehearsal else self.groups.rate(index, group)
             for index, group in enumerate(self.param_groups)
         ]
         before = [self._copies(group, closure is not None) for group in self.param_groups]
@@ -257,7 +240,7 @@ class Decoupled(torch.optim.Optimizer):
 
     def _copies(self, group: Group, all_of_them: bool) -> dict[torch.Tensor, torch.Tensor]:
         """The weights before the step, of those that may move."""
-        if self._decay(group).kind == "none":
+        if self.groups.decay(group).kind == "none":
             return {}
         return {
             weight: weight.detach().clone(memory_format=torch.preserve_format)
@@ -284,7 +267,7 @@ class Decoupled(torch.optim.Optimizer):
         self, group: Group, lr: Any, eta: Any, weight: torch.Tensor, before: torch.Tensor
     ) -> None:
         """θ − ηλ·pull(before), by the decay's own formula, formed in at least float32."""
-        part = self._decay(group)
+        part = self.groups.decay(group)
         state = self.state[weight] if part.state else {}
         if any(name not in state for name in part.state):
             made = self._anchors.pop(weight, None) or self._initial(part, before, group)
@@ -309,12 +292,7 @@ class Decoupled(torch.optim.Optimizer):
 
     def refresh(self) -> None:
         """Write the coming update's lr and weight_decay into the groups."""
-        for group, weight_decay in zip(self.param_groups, self._weight_decays, strict=True):
-            if weight_decay is not None:
-                updates = group["updates"]
-                group["weight_decay"] = weight_decay_at(weight_decay, updates, self.schedule)
-            if self.schedule is not None:
-                show_rate(group, self.schedule(group["updates"]))
+        self.groups.refresh(self.param_groups)
 
     # Checkpoints
 
@@ -349,9 +327,7 @@ class Decoupled(torch.optim.Optimizer):
 
 
 _OWN = (
-    "schedule",
-    "_decays",
-    "_weight_decays",
+    "groups",
     "_anchors",
     "_default_decay",
     "_warnings",

@@ -1,0 +1,162 @@
+"""What an optimizer knows of its parameter groups, in one object for everybody who asks.
+
+A group holds what a checkpoint can: numbers and names. A schedule, a weight decay that is a
+function of t and somebody's own direction or decay are objects, and are kept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+
+from unyoke import decays
+from unyoke._step.hyperparameters import (
+    Group,
+    WeightDecay,
+    check_lr,
+    check_weight_decay,
+    depends_on_t,
+    own_copy,
+    rate,
+    show_rate,
+    warning_if_large,
+    weight_decay_at,
+)
+from unyoke.equation import Decay, Direction, Rule, combine
+from unyoke.schedules import Schedule
+
+
+class Groups:
+    """The parts that parameter groups name, and the functions that their numbers follow.
+
+    Args:
+        schedule: t → η_t; None if ``lr`` is moved by somebody else, or not at all.
+        direction: of all groups; None where another library's optimizer makes the step.
+
+    Attributes:
+        schedule: as given; may be replaced.
+        direction: as given; may be replaced.
+    """
+
+    def __init__(self, schedule: Schedule | None, direction: Direction | None = None) -> None:
+        if schedule is not None and not callable(schedule):
+            raise ValueError(f"schedule must be a function of t, not {schedule!r}")
+        self.schedule = schedule
+        self.direction = direction
+        self._decays: dict[str, Decay] = {}
+        self._functions: list[WeightDecay | None] = []
+        self._warned = False
+
+    # The parts
+
+    def named(self, decay: str | Decay) -> str:
+        """The name by which a group holds a decay; an own one is kept here for it."""
+        part = decays.get(decay)
+        if decays.ALL.get(part.name) is not part:
+            self._decays[part.name] = part
+        return part.name
+
+    def decay(self, group: Group) -> Decay:
+        """This group's decay."""
+        name = group["decay"]
+        return self._decays.get(name) or decays.get(name)
+
+    def rule(self, group: Group) -> Rule:
+        """The direction with this group's decay."""
+        assert self.direction is not None, "the step is another library's"
+        return combine(self.direction, self.decay(group))
+
+    # Groups that come
+
+    def opened(self, lr: Any, weight_decay: WeightDecay, groups: Sequence[Group]) -> Group:
+        """What a new group holds of the rates: λ, α and the number of updates made.
+
+        Args:
+            lr: of the new group.
+            weight_decay: of the new group.
+            groups: those that there are, which all have made the same number of updates.
+
+        Raises:
+            ValueError: a rate out of its range.
+        """
+        check_lr(lr)
+        updates = groups[0]["updates"] if groups else 0
+        shown = weight_decay_at(weight_decay, updates, self.schedule)
+        check_weight_decay(shown)
+        return {"weight_decay": shown, "base_lr": own_copy(lr), "updates": updates}
+
+    def add(self, group: Group, weight_decay: WeightDecay) -> None:
+        """Take a group in, after those that there are, and show its rate."""
+        self._functions.append(weight_decay if depends_on_t(weight_decay) else None)
+        if self.schedule is not None:
+            show_rate(group, self.schedule(group["updates"]))
+
+    def warning(self, group: Group) -> str | None:
+        """What to say once to somebody whose λ looks like a number from torch."""
+        found = None if self._warned else warning_if_large(group, self.decay(group))
+        self._warned = self._warned or found is not None
+        return found
+
+    # The rates
+
+    @property
+    def follow_t(self) -> bool:
+        """Whether some group's weight decay is a function of the number of updates."""
+        return any(self._functions)
+
+    def function(self, index: int) -> WeightDecay | None:
+        """The weight decay of group number ``index`` if it is a function of t; else None."""
+        return self._functions[index]
+
+    def rate(self, index: int, group: Group) -> tuple[Any, Any]:
+        """(α·η_t, η_t) of the coming update; see :func:`unyoke._step.hyperparameters.rate`."""
+        return rate(self.schedule, index, group)
+
+    def refresh(self, groups: Sequence[Group]) -> None:
+        """Write the coming update's lr and weight_decay into the groups."""
+        if any(self._functions):
+            for group, given in zip(groups, self._functions, strict=True):
+                if given is not None:
+                    group["weight_decay"] = weight_decay_at(given, group["updates"], self.schedule)
+        if self.schedule is not None:
+            for group in groups:
+                if not self._is_shown_by_device(group):
+                    show_rate(group, self.schedule(group["updates"]))
+
+    def _is_shown_by_device(self, group: Group) -> bool:
+        """Whether our step on the device writes the group's ``lr``."""
+        ours = self.direction is not None
+        return ours and group["capturable"] and isinstance(group["lr"], torch.Tensor)
+
+    def check(self, groups: Sequence[Group]) -> None:
+        """Refuse groups of which it is not known which weight decay is whose.
+
+        Raises:
+            RuntimeError: some were put in by hand; or taken out, and a weight decay is a function
+                of t.
+        """
+        known = len(self._functions)
+        if len(groups) > known:
+            raise RuntimeError(
+                f"there are {len(groups)} parameter groups, and only {known} were added by "
+                "add_param_group(), which checks them: take the others out and add them so"
+            )
+        if any(self._functions) and len(groups) != known:
+            raise RuntimeError(
+                f"there are {len(groups)} parameter groups and there were {known}, of which some "
+                "have a weight_decay that is a function of t: leave the groups, and freeze their "
+                "parameters (requires_grad_(False) and grad = None); or construct another optimizer"
+            )
+
+
+class Owner(Protocol):
+    """An optimizer, as those see it that its class is built on."""
+
+    @property
+    def param_groups(self) -> list[Group]: ...
+    @property
+    def state(self) -> Any: ...
+    @property
+    def groups(self) -> Groups: ...
