@@ -1,9 +1,9 @@
 """How much faster the study trains a landscape than torch's default AdamW, training by training.
 
 The landscape: 4 optimizers × 7 learning rates × 7 weight decays × 3 seeds = 588 trainings of the
-default task (scikit-learn's digits, a network 64–128–10, 150 updates of 50 samples, cosine
-schedule), each with its learning curve: as many looks at training, validation and test data as the
-study takes, after the same updates.
+default task, or of another (`--task digits-plain`), 150 updates of 50 samples, cosine schedule,
+each with its learning curve: as many looks at training, validation and test data as the study
+takes, after the same updates.
 
 Three ways, measured in turn in every round, on the same cores:
 
@@ -17,7 +17,7 @@ of all four optimizers. One such training takes as long as another, so a random 
 timed and scaled to 588; `--sample 588` times all. Starting torch's processes, imports included, is
 timed apart and added. Medians over the rounds.
 
-    python benchmarks/landscape.py [--rounds 3] [--sample 48] [--workers 2]
+    python benchmarks/landscape.py [--task digits] [--rounds 3] [--sample 48] [--workers 2]
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -41,18 +42,30 @@ from torch.nn import functional
 
 import unyoke
 from unyoke import schedules
-from unyoke.study.landscape.landscape import Cell
+from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import Count, Ledger
-from unyoke.study.planning import request
+from unyoke.study.planning import request, words
 from unyoke.study.running import driver
-from unyoke.study.tasks.digits import digits
+from unyoke.study.tasks.registry import load, refer
+from unyoke.study.tasks.task import Task
 from unyoke.study.training.training import HUGE, look_updates
 
 Samples = tuple[Tensor, Tensor]
 
-LANDSCAPE = request.landscape(lr=["2^-8:2^-2"], weight_decay=["0,2^-9:2^-4"])
-CELLS = list(LANDSCAPE.cells())
+
+def landscape(task: str) -> Landscape:
+    return request.landscape(
+        task=task,
+        lr=[words.axis("2^-8:2^-2", "learning rate")],
+        weight_decay=[words.axis("0,2^-9:2^-4", "weight decay")],
+        seeds=3,
+    )
+
+
+@cache
+def builder(task: str) -> Callable[[int], Task]:
+    return load(refer(task))
 
 
 class Quiet:
@@ -74,7 +87,7 @@ class Quiet:
 
 def torch_training(cell: Cell) -> list[tuple[float, float, float]]:
     """The loop that anybody would write; its learning curve."""
-    task = digits(cell.seed)
+    task = builder(cell.task)(cell.seed)
     model = task.model
     optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, weight_decay=cell.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, schedules.cosine(cell.updates))
@@ -119,20 +132,23 @@ def torch_trainings(cells: Sequence[Cell]) -> int:
     return sum(len(torch_training(cell)) for cell in cells)
 
 
-def begin(threads: int) -> None:
+def begin(threads: int, cell: Cell) -> None:
     """In a worker: imports, data, and one training, so that every lazy thing is there."""
     torch.set_num_threads(threads)
-    torch_training(CELLS[0])
+    torch_training(cell)
 
 
 class Processes:
     """Torch's processes, up and warm, and how long that took."""
 
-    def __init__(self, count: int, threads: int) -> None:
+    def __init__(self, count: int, threads: int, cells: Sequence[Cell]) -> None:
         started = time.perf_counter()
         context = multiprocessing.get_context("spawn")
         self.count = count
-        self.pool = ProcessPoolExecutor(count, context, initializer=begin, initargs=(threads,))
+        self.cells = len(cells)
+        self.pool = ProcessPoolExecutor(
+            count, context, initializer=begin, initargs=(threads, cells[0])
+        )
         list(self.pool.map(time.sleep, [0.2] * count))
         self.start = time.perf_counter() - started
 
@@ -141,23 +157,23 @@ class Processes:
         shares = [sample[part :: self.count] for part in range(self.count)]
         started = time.perf_counter()
         list(self.pool.map(torch_trainings, shares))
-        return self.start + (time.perf_counter() - started) * len(CELLS) / len(sample)
+        return self.start + (time.perf_counter() - started) * self.cells / len(sample)
 
 
-def in_a_new_process(workers: int) -> tuple[float, float, str]:
+def in_a_new_process(task: str, workers: int) -> tuple[float, float, str]:
     """`study` where nothing of it has begun yet."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(study, workers).result()
+        return pool.submit(study, task, workers).result()
 
 
-def study(workers: int) -> tuple[float, float, str]:
+def study(task: str, workers: int) -> tuple[float, float, str]:
     """Seconds to the end, seconds to the first outcome, and which engine trained how many."""
-    watcher = Quiet()
+    watcher, asked = Quiet(), landscape(task)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        count = driver.run(LANDSCAPE, Path(folder), watcher, workers=workers)
+        count = driver.run(asked, Path(folder), watcher, workers=workers)
         seconds = time.perf_counter() - started
-        assert count.done == len(CELLS)
+        assert count.done == count.total
         with Ledger.open_to_read(Path(folder)) as ledger:
             engines = [record.outcome.engine for record in ledger.records()]
     stacked = engines.count("stacked")
@@ -166,26 +182,29 @@ def study(workers: int) -> tuple[float, float, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--task", default="digits")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sample", type=int, default=48, help="torch's trainings of each way")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
+    asked = landscape(arguments.task)
+    cells = list(asked.cells())
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
         f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"unyoke {unyoke.__version__}; {LANDSCAPE.summary()}; torch's times from "
+        f"unyoke {unyoke.__version__}; {asked.summary()}; torch's times from "
         f"{arguments.sample} of them"
     )
     ways = {
-        "torch, one thread": Processes(1, 1),
-        "torch, all threads": Processes(1, arguments.workers),
-        "torch, processes": Processes(arguments.workers, 1),
+        "torch, one thread": Processes(1, 1, cells),
+        "torch, all threads": Processes(1, arguments.workers, cells),
+        "torch, processes": Processes(arguments.workers, 1, cells),
     }
     rounds = []
     for number in range(arguments.rounds):
-        sample = random.Random(number).sample(CELLS, min(arguments.sample, len(CELLS)))
+        sample = random.Random(number).sample(cells, min(arguments.sample, len(cells)))
         found = {name: processes.seconds(sample) for name, processes in ways.items()}
-        found["study"], first, engines = in_a_new_process(arguments.workers)
+        found["study"], first, engines = in_a_new_process(arguments.task, arguments.workers)
         rounds.append(found)
         print(
             f"round {number + 1}: "

@@ -1,13 +1,13 @@
 """How many updates `--refine` saves, and what it costs in the error of the cell that is found.
 
-The default landscape of one optimizer (9 × 9 cells of scikit-learn's digits, 150 updates) is
-trained with many seeds. They are divided into groups of three: each group is a map of its own, as
-`unyoke map` makes it, once whole and once refined. A refined map trains only the cells that
+The usual landscape of one optimizer on `digits-plain` (9 × 9 cells, 150 updates), or on another
+task, is trained with many seeds. They are divided into groups of three: each group is a map of its
+own, as `unyoke map` makes it, once whole and once refined. A refined map trains only the cells that
 `unyoke.study.running.refine` asks for, with the same outcomes. The best cell of each is chosen by
 its mean validation error over the group's seeds, and judged by its mean test error over all the
 seeds, those of the other groups too, so that luck in choosing does not count.
 
-    python benchmarks/refine.py [--groups 8] [--optimizers AdamW,SGD]
+    python benchmarks/refine.py [--task digits-plain] [--groups 8] [--optimizers AdamW,SGD]
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def refined(landscape: Landscape, outcomes: Outcomes) -> Outcomes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--task", default="digits-plain")
     parser.add_argument("--groups", type=int, default=8)
     parser.add_argument("--optimizers", default="AdamW,SGD")
     arguments = parser.parse_args()
@@ -74,7 +75,9 @@ def main() -> None:
         f"unyoke {unyoke.__version__}"
     )
     for optimizer in arguments.optimizers.split(","):
-        whole = request.landscape(optimizers=optimizer, seeds=str(SEEDS * arguments.groups))
+        whole = request.landscape(
+            task=arguments.task, optimizers=(optimizer,), seeds=SEEDS * arguments.groups
+        )
         outcomes = trained(whole)
         test: dict[Place, list[float]] = {}
         for cell, outcome in outcomes.items():

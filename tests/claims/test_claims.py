@@ -73,11 +73,11 @@ def basin(cell: Cell, best: float, gain: float = 0.03) -> float:
 @pytest.fixture
 def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     """Three learning rates and decays of the four optimizers, six seeds, nothing trained."""
-    studies = plan.SCALES["smoke"].tasks["digits"]
+    studies = plan.SCALES["smoke"].tasks["digits-plain"]
     small = {name: replace(size, seeds=6) for name, size in studies.items()}
-    smoke = plan.Scale({"digits": small})
+    smoke = plan.Scale({"digits-plain": small})
     monkeypatch.setattr(plan, "SCALES", {**plan.SCALES, "smoke": smoke})
-    return Request(tmp_path, "smoke", ("digits",), ASKED)
+    return Request(tmp_path, "smoke", ("digits-plain",), ASKED)
 
 
 def answers(request: Request) -> dict[str, Row]:
@@ -108,7 +108,7 @@ def test_noise_alone_is_undecided(request_: Request) -> None:
     assert row.verdict == "undecided at this scale"
 
 
-@pytest.mark.parametrize("task", ["digits", "shakespeare"])
+@pytest.mark.parametrize("task", ["digits-plain", "shakespeare"])
 def test_rows_from_the_exported_tables_alone(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
@@ -163,11 +163,11 @@ def test_of_maps_with_more_seeds_the_first_are_paired(
     request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four seeds of the other schedule beside six of the cosine."""
-    sizes = dict(request_.size.tasks["digits"])
+    sizes = dict(request_.size.tasks["digits-plain"])
     sizes["schedules"] = replace(sizes["schedules"], seeds=4)
-    monkeypatch.setattr(plan, "SCALES", {"smoke": plan.Scale({"digits": sizes})})
+    monkeypatch.setattr(plan, "SCALES", {"smoke": plan.Scale({"digits-plain": sizes})})
     request = replace(request_, names=("schedules", "gain"))
-    assert len(request.landscapes()["digits", "main"].seeds) == 6
+    assert len(request.landscapes()["digits-plain", "main"].seeds) == 6
     fill(request, lambda cell: basin(cell, 0.06) + (0.5 if cell.seed > 3 else 0.0))
     measurement = answers(request)["schedules/adamw-cosine-constant"].measurement
     assert measurement is not None
@@ -202,10 +202,19 @@ def test_partial_ledgers_say_what_is_missing(request_: Request) -> None:
 
 
 def test_damaged_ledgers_are_left_and_said(request_: Request) -> None:
-    path = request_.folder("digits", "main") / FILE_NAME
+    path = request_.folder("digits-plain", "main") / FILE_NAME
     path.parent.mkdir(parents=True)
     path.write_bytes(b"not a ledger")
-    words = ["claims", *ASKED, "--scale", "smoke", "--tasks", "digits", "--out", str(request_.out)]
+    words = [
+        "claims",
+        *ASKED,
+        "--scale",
+        "smoke",
+        "--tasks",
+        "digits-plain",
+        "--out",
+        str(request_.out),
+    ]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert "incomplete" in result.output
@@ -244,10 +253,12 @@ def test_only_studies_with_curves_need_the_looks_that_are_planned(request_: Requ
     assert set(found.values()) == {True, False}
 
 
-@pytest.mark.parametrize("name", [row.name for row in catalogue.questions("digits") if row.studies])
+@pytest.mark.parametrize(
+    "name", [row.name for row in catalogue.questions("digits-plain") if row.studies]
+)
 def test_a_row_alone_trains_the_optimizers_that_it_asks_about(request_: Request, name: str) -> None:
     request = replace(request_, names=(name,))
-    (row,) = request.asked()["digits"]
+    (row,) = request.asked()["digits-plain"]
     trained = {each for planned in request.landscapes().values() for each in planned.axes}
     assert trained == set(row.optimizers)
     fill(request, lambda cell: basin(cell, 0.06))
@@ -413,9 +424,9 @@ def test_figures_are_drawn_with_their_data(request_: Request) -> None:
         words = ["figure", number, "--draw", "--scale", "smoke", "--out", str(request_.out)]
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, result.output
-        with (request_.out / "digits" / f"figure-{number}.csv").open() as file:
+        with (request_.out / "digits-plain" / f"figure-{number}.csv").open() as file:
             assert len(list(csv.DictReader(file))) == lines
-        assert (request_.out / "digits" / f"figure-{number}.svg").exists()
+        assert (request_.out / "digits-plain" / f"figure-{number}.svg").exists()
 
 
 @pytest.fixture(autouse=True)
@@ -432,7 +443,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_results_are_published_with_their_pictures(request_: Request, tmp_path: Path) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
     results = tmp_path / "docs" / "results.md"
-    words = ["claims", *ASKED, "--draw", "--scale", "smoke", "--tasks", "digits"]
+    words = ["claims", *ASKED, "--draw", "--scale", "smoke", "--tasks", "digits-plain"]
     words += ["--out", str(request_.out), "--results", str(results)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output

@@ -18,7 +18,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.tasks import built_in, registry
 
 FASHION = built_in.BUILT_IN["fashion-mnist"]
-LAPTOP = ("digits", "fashion-mnist", "shakespeare", "breast-cancer", "diabetes")
+LAPTOP = ("digits-plain", "fashion-mnist", "shakespeare", "breast-cancer", "diabetes")
 
 
 @pytest.fixture
@@ -75,22 +75,26 @@ def test_named_rows_take_no_more_seeds_than_they_compare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], seeds: dict[str, int]
 ) -> None:
     monkeypatch.setattr(
-        plan, "SCALES", {"laptop": Scale({"digits": plan.SCALES["laptop"].tasks["fashion-mnist"]})}
+        plan,
+        "SCALES",
+        {"laptop": Scale({"digits-plain": plan.SCALES["laptop"].tasks["fashion-mnist"]})},
     )
-    landscapes = Request(tmp_path, "laptop", ("digits",), names).landscapes()
+    landscapes = Request(tmp_path, "laptop", ("digits-plain",), names).landscapes()
     assert {study: len(each.seeds) for (_, study), each in landscapes.items()} == seeds
 
 
 def test_every_figure_has_its_studies_at_laptop_scale() -> None:
-    studies = plan.SCALES["laptop"].tasks["digits"]
+    studies = plan.SCALES["laptop"].tasks["digits-plain"]
     for figure in paper_figures.FIGURES.values():
         assert set(figure.studies) <= set(studies), figure.number
 
 
 def test_the_first_task_has_what_only_a_figure_shows(tmp_path: Path) -> None:
-    request = Request(tmp_path, "smoke", ("digits",))
-    assert ("digits", "long-fixed") in request.landscapes()
-    assert ("digits", "long-fixed") not in Request(tmp_path, "smoke", (), ("p1",)).landscapes()
+    request = Request(tmp_path, "smoke", ("digits-plain",))
+    assert ("digits-plain", "long-fixed") in request.landscapes()
+    assert ("digits-plain", "long-fixed") not in Request(
+        tmp_path, "smoke", (), ("p1",)
+    ).landscapes()
 
 
 def test_what_is_named_for_a_named_task_is_asked(tmp_path: Path) -> None:
@@ -122,9 +126,9 @@ def test_the_papers_networks_by_study(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_task_without_data_is_incomplete_and_others_are_planned(
     text: Path, tmp_path: Path
 ) -> None:
-    request = Request(tmp_path / "out", "laptop", ("digits", "fashion-mnist"), ("gain",))
+    request = Request(tmp_path / "out", "laptop", ("digits-plain", "fashion-mnist"), ("gain",))
     needed = request.needed()
-    assert set(needed.landscapes) == {("digits", "main")}
+    assert set(needed.landscapes) == {("digits-plain", "main")}
     assert "UNYOKE_FASHION_MNIST" in needed.missing["fashion-mnist"]
     rows = run.answer(request, run.read(request, needed))
     lacking = {row.missing for row in rows if row.task == "fashion-mnist"}
@@ -134,7 +138,7 @@ def test_a_task_without_data_is_incomplete_and_others_are_planned(
 
 def test_missing_data_are_said_and_the_command_goes_on(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["claims", "gain", "--tasks", "digits,fashion-mnist", "--draw", "--out", str(out)]
+    words = ["claims", "gain", "--tasks", "digits-plain,fashion-mnist", "--draw", "--out", str(out)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert "fashion-mnist: left out" in result.output
@@ -145,10 +149,10 @@ def test_missing_data_are_said_and_the_command_goes_on(text: Path, tmp_path: Pat
 
 
 def test_a_folder_is_given_to_the_task_that_reads_it(text: Path, tmp_path: Path) -> None:
-    asked = ("digits", "shakespeare", "fashion-mnist")
+    asked = ("digits-plain", "shakespeare", "fashion-mnist")
     folders = data_folders([f"shakespeare={text}"], asked)
     assert folders == {"shakespeare": str(text)}
-    assert data_folders([str(text)], ("digits", "shakespeare")) == folders
+    assert data_folders([str(text)], ("digits-plain", "shakespeare")) == folders
     request = Request(tmp_path / "out", "laptop", asked, ("gain",), folders)
     assert request.needed().landscapes["shakespeare", "main"].task.data == str(text)
 
@@ -157,19 +161,19 @@ def test_a_folder_is_given_to_the_task_that_reads_it(text: Path, tmp_path: Path)
     ("data", "message"),
     [
         (["folder"], "read by shakespeare, fashion-mnist; write --data TASK=FOLDER"),
-        (["digits=folder"], "digits is not asked or reads no data"),
+        (["digits-plain=folder"], "digits-plain is not asked or reads no data"),
         (["cifar10=folder"], "cifar10 is not asked"),
         (["shakespeare=a", "shakespeare=b"], "already has a"),
     ],
 )
 def test_folders_that_are_nobodys(data: list[str], message: str) -> None:
     with pytest.raises(StudyError, match=message):
-        data_folders(data, ("digits", "shakespeare", "fashion-mnist"))
+        data_folders(data, ("digits-plain", "shakespeare", "fashion-mnist"))
 
 
 def test_a_wrong_folder_is_refused_before_anything_starts(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["claims", "gain", "--tasks", "digits,shakespeare", "--out", str(out)]
+    words = ["claims", "gain", "--tasks", "digits-plain,shakespeare", "--out", str(out)]
     result = CliRunner().invoke(main, [*words, "--data", f"shakespeare={tmp_path}"])
     assert result.exit_code == 2
     assert "has no input.txt" in result.output

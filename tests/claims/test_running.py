@@ -15,7 +15,7 @@ from unyoke.study.claims.request import Request
 from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.ledger.merge import merge
 
-GAIN = ("claims", "gain", "--scale", "smoke", "--tasks", "digits", "--workers", "2")
+GAIN = ("claims", "gain", "--scale", "smoke", "--tasks", "digits-plain", "--workers", "2")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -34,7 +34,7 @@ def ran(*words: str) -> str:
 
 def figures(out: Path) -> list[tuple[str, float | None]]:
     """The test error of every training, by its key."""
-    with Ledger.open_to_read(out / "digits" / "main") as ledger:
+    with Ledger.open_to_read(out / "digits-plain" / "main") as ledger:
         return sorted((r.cell.key, r.outcome.test_error) for r in ledger.records())
 
 
@@ -43,7 +43,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run by this machine's processes."""
     out = tmp_path_factory.mktemp("alone")
     text = ran(*GAIN, "--out", str(out))
-    assert "digits gain/adamw" in text
+    assert "digits-plain gain/adamw" in text
     return out
 
 
@@ -76,7 +76,7 @@ def test_a_figure_by_a_cluster(dask: str, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("unyoke.study.running.executors.Processes", None)
     words = ("figure", "2", "--scale", "smoke", "--executor", f"dask:{dask}")
     ran(*words, "--out", str(tmp_path))
-    assert (tmp_path / "digits" / "figure-2.svg").exists()
+    assert (tmp_path / "digits-plain" / "figure-2.svg").exists()
 
 
 def test_shards_are_merged_into_the_whole(alone: Path, tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_shards_are_merged_into_the_whole(alone: Path, tmp_path: Path) -> None:
         out = tmp_path / str(index)
         text = ran(*GAIN, "--shard", f"{index}/2", "--out", str(out))
         assert "incomplete" in text
-        parts.append(out / "digits" / "main")
-    merged = merge(parts, tmp_path / "whole" / "digits" / "main")
+        parts.append(out / "digits-plain" / "main")
+    merged = merge(parts, tmp_path / "whole" / "digits-plain" / "main")
     assert merged.done == merged.total
     text = ran(*GAIN, "--draw", "--out", str(tmp_path / "whole"))
     assert "incomplete" not in text
@@ -96,21 +96,21 @@ def test_shards_are_merged_into_the_whole(alone: Path, tmp_path: Path) -> None:
 def test_a_dry_run_trains_nothing_and_names_its_samples(tmp_path: Path) -> None:
     out = tmp_path / "out"
     text = ran("figure", "2", "--scale", "smoke", "--dry-run", "--out", str(out))
-    assert "digits, main: 72 trainings, 1080 updates, about" in text
-    assert "timed here: digits, " in text
+    assert "digits-plain, main: 72 trainings, 1080 updates, about" in text
+    assert "timed here: digits-plain, " in text
     assert not out.exists()
 
 
 def test_an_estimate_is_of_what_is_left(alone: Path) -> None:
-    request = Request(alone, "smoke", ("digits",), ("gain",))
+    request = Request(alone, "smoke", ("digits-plain",), ("gain",))
     (left,) = estimate.estimates(request, request.landscapes(), workers=1)
     assert (left.trainings, left.updates, left.seconds) == (0, 0, 0.0)
 
 
 def test_looks_do_not_grow_with_updates() -> None:
     """A budget twice as long costs its updates twice, and no more looks where these are fewest."""
-    request = Request(Path("nowhere"), "smoke", ("digits",))
-    ((_, landscape),) = request.studies({"digits": ["main"]}).landscapes.items()
+    request = Request(Path("nowhere"), "smoke", ("digits-plain",))
+    ((_, landscape),) = request.studies({"digits-plain": ["main"]}).landscapes.items()
     cells = [replace(cell, updates=20) for cell in list(landscape.cells())[:10]]
     known = estimate.cost(landscape.task, cells)
     made_up = replace(known, begin=0.0, update=0.001, look=0.5)
@@ -123,8 +123,8 @@ def test_looks_do_not_grow_with_updates() -> None:
 def test_large_networks_are_timed_on_some_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     from unyoke.study.tasks import registry
 
-    request = Request(Path("nowhere"), "smoke", ("digits",))
-    ((_, landscape),) = request.studies({"digits": ["main"]}).landscapes.items()
+    request = Request(Path("nowhere"), "smoke", ("digits-plain",))
+    ((_, landscape),) = request.studies({"digits-plain": ["main"]}).landscapes.items()
     monkeypatch.setattr(estimate, "SLOW", 0.0)
     # A gradient takes ten seconds for each sample.
     monkeypatch.setattr(estimate, "_backward", lambda task, samples: 10.0 * samples)
@@ -153,4 +153,4 @@ def test_mistakes_are_one_line(words: tuple[str, ...], message: str, tmp_path: P
 
 
 def test_every_study_begins_at_smoke_scale() -> None:
-    assert set(plan.SCALES["smoke"].tasks["digits"]) == set(plan.STUDIES)
+    assert set(plan.SCALES["smoke"].tasks["digits-plain"]) == set(plan.STUDIES)

@@ -16,7 +16,7 @@ from unyoke.study.running import workers
 from unyoke.study.tasks import registry
 from unyoke.study.tasks.devices import Mover
 
-DIGITS = registry.refer("digits")
+DIGITS = registry.refer("digits-plain")
 
 
 def cells(reference: TaskReference) -> list[Cell]:

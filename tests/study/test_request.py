@@ -22,7 +22,8 @@ def test_the_default_is_the_must_reach() -> None:
         assert len(axes.lr) >= 7
         assert len(axes.weight_decay) >= 7
         assert axes.weight_decay[0] == 0
-    assert landscape.seeds == (0, 1, 2)
+    assert len({axes.weight_decay for axes in landscape.axes.values()}) == 1  # one range for all
+    assert landscape.seeds == tuple(range(10))
     assert landscape.schedules == ("cosine",)
 
 
@@ -55,9 +56,15 @@ def test_an_axis_is_for_all_optimizers_or_for_one() -> None:
         optimizers="SGDW, AdamW", lr=["0.1,0.2", "SGDW=0.5"], weight_decay=["AdamW=0,1e-3"]
     )
     assert landscape.axes == {
-        "SGDW": Axes((0.5,), defaults.FULL.axes("SGDW").weight_decay),
+        "SGDW": Axes((0.5,), defaults.full("digits").axes("SGDW").weight_decay),
         "AdamW": Axes((0.1, 0.2), (0.0, 1e-3)),
     }
+
+
+def test_a_task_of_ones_own_begins_small(line_file: Path) -> None:
+    own = asked(task=f"{line_file}:line")
+    assert len(own.seeds) == 3
+    assert sum(1 for _ in own.cells()) < sum(1 for _ in asked().cells()) / 4
 
 
 def test_schedules_budgets_and_seeds() -> None:
@@ -79,7 +86,7 @@ def test_looks_are_asked_for_and_kept() -> None:
 
 def test_any_optimizer_with_any_decay_rule() -> None:
     axes = asked(optimizers="Adam+l2, AMSGradW, Adam+l2_second_moment, NDAdam").axes
-    full = defaults.FULL
+    full = defaults.full("digits")
     assert axes == {
         "Adam": full.axes("Adam"),
         "AMSGradW": full.axes("AdamW"),

@@ -11,6 +11,7 @@ from unyoke.study import Task
 from unyoke.study.errors import StudyError
 from unyoke.study.running import workers
 from unyoke.study.tasks.digits import digits
+from unyoke.study.tasks.digits_plain import digits_plain
 from unyoke.study.tasks.registry import load, refer
 
 
@@ -88,12 +89,42 @@ def test_parts_without_samples_are_refused(tmp_path: Path) -> None:
         load(refer(f"{file}:task"))(0)
 
 
-def test_digits_are_split_alike_for_every_seed_and_begin_differently() -> None:
-    first, again, other = digits(0), digits(0), digits(1)
-    assert [len(part[1]) for part in (first.train, first.validation, first.test)] == [200, 698, 899]
-    for part in ("train", "validation", "test"):
-        for mine, theirs in zip(getattr(first, part), getattr(other, part), strict=True):
-            assert torch.equal(mine, theirs)
+def parts_of(task: Task) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [task.train, task.validation, task.test]
+
+
+def test_plain_digits_are_split_alike_for_every_seed_and_begin_differently() -> None:
+    first, again, other = digits_plain(0), digits_plain(0), digits_plain(1)
+    assert [len(part[1]) for part in parts_of(first)] == [200, 698, 899]
+    for mine, theirs in zip(parts_of(first), parts_of(other), strict=True):
+        assert torch.equal(mine[0], theirs[0])
+        assert torch.equal(mine[1], theirs[1])
     weights, same, differ = (next(task.model.parameters()) for task in (first, again, other))
     assert torch.equal(weights, same)
     assert not torch.equal(weights, differ)
+
+
+def test_the_seed_of_digits_draws_the_split_and_the_weights() -> None:
+    first, again, other = digits(0), digits(0), digits(1)
+    for task in (first, other):
+        assert [len(part[1]) for part in parts_of(task)] == [200, 698, 899]
+        images = torch.cat([inputs for inputs, _ in parts_of(task)])
+        assert len(images.unique(dim=0)) == len(images) == 1797  # each once, in one part
+    assert torch.equal(first.train[0], again.train[0])
+    assert not torch.equal(first.train[0], other.train[0])
+    weights, same, differ = (next(task.model.parameters()) for task in (first, again, other))
+    assert torch.equal(weights, same)
+    assert not torch.equal(weights, differ)
+
+
+def test_no_weight_of_digits_has_a_size_that_matters() -> None:
+    """Each trained matrix can be scaled by itself without any change of the outputs."""
+    task = digits(0)
+    trained = [weight for weight in task.model.parameters() if weight.requires_grad]
+    assert sum(weight.numel() for weight in trained) == 9_472
+    before = task.model(task.test[0]).detach()
+    assert float(before.std()) == pytest.approx(3.0, abs=0.05)
+    for weight in trained:
+        with torch.no_grad():
+            weight.mul_(5.0)
+        torch.testing.assert_close(task.model(task.test[0]).detach(), before, rtol=1e-3, atol=1e-3)

@@ -17,7 +17,7 @@ from unyoke.population import Population, UnstackableError, choice
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.outcome import Outcome
-from unyoke.study.tasks.digits import digits
+from unyoke.study.tasks.digits_plain import digits_plain
 from unyoke.study.tasks.task import Task, misclassified
 from unyoke.study.training import stacks
 from unyoke.study.training.training import train, train_together
@@ -89,8 +89,8 @@ def test_the_digits_best_cell_is_the_same() -> None:
         for lr in (2**-6, 2**-4, 2**-2)
         for decay in (0.0, 2**-6, 2**-4)
     ]
-    mine = together(cells, digits)
-    alone = [train(cell, digits, lambda: 0.0) for cell in cells]
+    mine = together(cells, digits_plain)
+    alone = [train(cell, digits_plain, lambda: 0.0) for cell in cells]
     errors = [[outcome.validation_error or math.inf for outcome in part] for part in (mine, alone)]
     assert errors[0].index(min(errors[0])) == errors[1].index(min(errors[1]))
     for one, other in zip(mine, alone, strict=True):

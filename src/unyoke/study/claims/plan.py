@@ -116,7 +116,7 @@ _64D, _96D = "cifar10-26-2x64d", "cifar10-26-2x96d"
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         {
-            "digits": {
+            "digits-plain": {
                 **dict.fromkeys(STUDIES, _SMOKE),
                 **dict.fromkeys(("long", "restarts", "long-fixed"), replace(_SMOKE, times=0.4)),
                 "budgets": replace(_SMOKE, rates=8),
@@ -125,7 +125,7 @@ SCALES: Mapping[str, Scale] = {
     ),
     "laptop": Scale(
         {
-            "digits": {
+            "digits-plain": {
                 "main": Size(20),
                 "schedules": Size(20),
                 "ablation": Size(20),

@@ -62,7 +62,12 @@ SHAKESPEARE = Source(
 _SAMPLES_TOO = "initial weights, the order of the batches and the training samples"
 
 BUILT_IN: Mapping[str, BuiltIn] = {
-    "digits": BuiltIn("unyoke.study.tasks.digits", "digits"),
+    "digits": BuiltIn(
+        "unyoke.study.tasks.digits",
+        "digits",
+        draws="the split, the initial weights and the order of the batches",
+    ),
+    "digits-plain": BuiltIn("unyoke.study.tasks.digits_plain", "digits_plain"),
     "breast-cancer": BuiltIn("unyoke.study.tasks.tabular", "breast_cancer"),
     "diabetes": BuiltIn("unyoke.study.tasks.tabular", "diabetes"),
     "fashion-mnist": BuiltIn(
