@@ -5,7 +5,7 @@ the learning rate α·η_t (``lr_coupled``), or nothing before the direction sca
 
 >>> from unyoke import decays
 >>> decays.names()[:4]
-('none', 'l2', 'l2_first_moment', 'l2_second_moment')
+('none', 'decoupled', 'lr_coupled', 'l2')
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import torch
 
@@ -27,17 +26,17 @@ from unyoke.equation import (
     per_learning_rate,
     per_squared_rate,
 )
-from unyoke.primitives import Element, where
+from unyoke.primitives import where
 from unyoke.schedules import Schedule
 
 
 @decay(kind="none")
-def none() -> Any:
+def none():
     """No decay; weight_decay is ignored."""
 
 
-@decay()
-def decoupled(weight: Element) -> Any:
+@decay
+def decoupled(weight):
     """The paper's decay: θ shrinks by η_t·λ, whatever the gradient and the learning rate.
 
     pull = θ_{t−1}, multiplied by η_t·λ
@@ -48,7 +47,7 @@ def decoupled(weight: Element) -> Any:
 
 
 @decay(strength=per_learning_rate)
-def lr_coupled(weight: Element) -> Any:
+def lr_coupled(weight):
     """What torch, optax, Keras and timm call AdamW: θ shrinks by α·η_t·λ.
 
     pull = θ_{t−1}, multiplied by the learning rate α·η_t times λ
@@ -59,7 +58,7 @@ def lr_coupled(weight: Element) -> Any:
 
 
 @decay(kind="penalty", strength=in_gradient)
-def l2(grad: Element, weight: Element, strength: Element) -> Any:
+def l2(grad, weight, strength):
     """L2 regularization: λ′θ joins the gradient, and the direction scales it as it scales g.
 
     g_t = ∇f_t(θ_{t−1}) + λ′·θ_{t−1}
@@ -70,7 +69,7 @@ def l2(grad: Element, weight: Element, strength: Element) -> Any:
 
 
 @decay(kind="moment_penalty", strength=in_gradient)
-def l2_first_moment(grad: Element, weight: Element, strength: Element) -> Any:
+def l2_first_moment(grad, weight, strength):
     """L2 regularization that the first moment sees and the second does not.
 
     g_t = ∇f_t(θ_{t−1}) + λ′·θ_{t−1} in m_t (or in what is divided) ;  ∇f_t(θ_{t−1}) in v_t
@@ -81,7 +80,7 @@ def l2_first_moment(grad: Element, weight: Element, strength: Element) -> Any:
 
 
 @decay(kind="moment_penalty", strength=in_gradient)
-def l2_second_moment(grad: Element, weight: Element, strength: Element) -> Any:
+def l2_second_moment(grad, weight, strength):
     """L2 regularization that the second moment sees and the first does not.
 
     ∇f_t(θ_{t−1}) in m_t ;  g_t = ∇f_t(θ_{t−1}) + λ′·θ_{t−1} in v_t
@@ -93,8 +92,8 @@ def l2_second_moment(grad: Element, weight: Element, strength: Element) -> Any:
     return grad, grad + strength * weight
 
 
-@decay()
-def cautious(weight: Element, step: Element) -> Any:
+@decay
+def cautious(weight, step):
     """Decoupled decay only where the step already moves the weight towards 0.
 
     pull = θ_{t−1} where step·θ_{t−1} ≥ 0, else 0; multiplied by η_t·λ
@@ -108,7 +107,7 @@ def cautious(weight: Element, step: Element) -> Any:
 
 
 @decay(strength=per_squared_rate)
-def corrected(weight: Element) -> Any:
+def corrected(weight):
     """AdamC's decay, for weights that a normalization follows.
 
     pull = θ_{t−1}, multiplied by lr_t²/lr_max·λ = α·η_t²·λ; lr_max is α, so give the peak as lr
@@ -129,7 +128,7 @@ def _copy_of_weight(
 
 
 @decay(state=("initial_weight",), initial=_copy_of_weight)
-def toward_initial(weight: Element, initial_weight: Element) -> Any:
+def toward_initial(weight, initial_weight):
     """Decoupled decay towards the weights that the optimizer was made with.
 
     pull = θ_{t−1} − θ_0, multiplied by η_t·λ
@@ -141,13 +140,6 @@ def toward_initial(weight: Element, initial_weight: Element) -> Any:
     return weight - initial_weight, initial_weight
 
 
-def _check_average_beta(hyperparameters: Hyperparameters) -> None:
-    if not 0.0 <= hyperparameters["average_beta"] < 1.0:
-        raise ValueError(
-            f"Invalid average_beta value: {hyperparameters['average_beta']}: it must lie in [0, 1)"
-        )
-
-
 @decay(
     state=("average_weight",),
     initial=_copy_of_weight,
@@ -156,11 +148,8 @@ def _check_average_beta(hyperparameters: Hyperparameters) -> None:
         "average_new": 1.0 - average_beta,
     },
     defaults={"average_beta": 0.999},
-    check=_check_average_beta,
 )
-def toward_average(
-    weight: Element, average_weight: Element, average_beta: Element, average_new: Element
-) -> Any:
+def toward_average(weight, average_weight, average_beta, average_new):
     """Decoupled decay towards a running average of the weights.
 
     a_t = β·a_{t−1} + (1 − β)·θ_{t−1}, a_0 = θ_0, β = average_beta
@@ -168,14 +157,6 @@ def toward_average(
     """
     average_weight = average_beta * average_weight + average_new * weight  # a_t
     return weight - average_weight, average_weight
-
-
-def _check_bound_factor(hyperparameters: Hyperparameters) -> None:
-    if not 0.0 <= hyperparameters["bound_factor"] < math.inf:
-        raise ValueError(
-            f"Invalid bound_factor value: {hyperparameters['bound_factor']}: it must be finite "
-            "and ≥ 0"
-        )
 
 
 def _mean_square(tensor: torch.Tensor) -> torch.Tensor:
@@ -198,16 +179,8 @@ def _multiplier_and_bound(
     initial=_multiplier_and_bound,
     coefficients=lambda lr: {"shrinking": where(lr == 0, 0.0, 2.0)},
     defaults={"bound_factor": 1.0},
-    check=_check_bound_factor,
 )
-def constrained(
-    weight: torch.Tensor,
-    step: torch.Tensor,
-    strength: Any,
-    multiplier: torch.Tensor,
-    bound: torch.Tensor,
-    shrinking: Any,
-) -> Any:
+def constrained(weight, step, strength, multiplier, bound, shrinking):
     """AdamCPR: a bound on the norm of each tensor, kept by a multiplier that learns its size.
 
     W = θ_{t−1} − step ;  L_t = max(0, L_{t−1} + μ·(‖W‖² − κ)) ;  θ_t = W − 2·L_t·W
@@ -229,22 +202,7 @@ def constrained(
 
 
 ALL: Mapping[str, Decay] = MappingProxyType(
-    {
-        part.name: part
-        for part in (
-            none,
-            l2,
-            l2_first_moment,
-            l2_second_moment,
-            decoupled,
-            lr_coupled,
-            cautious,
-            corrected,
-            toward_initial,
-            toward_average,
-            constrained,
-        )
-    }
+    {part.name: part for part in list(globals().values()) if isinstance(part, Decay)}
 )
 """Every decay rule by its name."""
 

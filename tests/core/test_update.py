@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,56 @@ class TestOwnParts:
         assert optimizer.param_groups[0]["average"] == 0.25
         follow(optimizer, noisy_quadratic, 1)
         np.testing.assert_allclose(optimizer.state[p]["anchor"], 0.75 * weights(), rtol=1e-14)
+
+
+class TestDecorators:
+    def test_with_and_without_parentheses(self) -> None:
+        def still(grad: Any) -> Any:
+            """step = 0"""
+            return 0.0 * grad
+
+        def halves(weight: Any) -> Any:
+            """pull = θ/2"""
+            return 0.5 * weight
+
+        for part in (direction(still), direction()(still)):
+            assert (type(part), part.name, part.summary) == (Direction, "still", "step = 0")
+        for rule in (decay(halves), decay()(halves)):
+            assert (type(rule), rule.name, rule.kind) == (Decay, "halves", "pull")
+
+
+class TestCheckedDefaults:
+    """Every number that a part has is checked, without being asked for."""
+
+    @pytest.mark.parametrize(
+        ("name", "default", "wrong"),
+        [
+            ("eps", 1e-8, [-1.0, math.nan, math.inf, "0.1", None, True, [1.0]]),
+            ("betas", (0.9, 0.99), [(0.9, 1.0), (0.9,), 0.9, (math.nan, 0.9), (-0.1, 0.9)]),
+            ("beta", 0.9, [1.0, -0.1]),
+            ("coefficients", (1.0, -1.0), [(1.0, math.nan), (1.0, 1.0, 1.0)]),
+            ("lower", -1.0, [math.nan, -math.inf]),
+            ("warmup", 0, [-1, math.inf]),
+            ("flag", False, [1, None]),
+        ],
+    )
+    def test_of_somebody_s_own_direction(self, name: str, default: Any, wrong: list[Any]) -> None:
+        own = Direction("own", lambda grad: grad, defaults={name: default})
+        for value in wrong:
+            with pytest.raises(
+                ValueError, match=f"Invalid {'epsilon' if name == 'eps' else name[:4]}"
+            ):
+                unyoke.Optimizer([parameter()], direction=own, **{name: value})
+        unyoke.Optimizer([parameter()], direction=own, **{name: default})
+
+    def test_a_word_that_begins_with_beta_is_no_memory(self) -> None:
+        own = Direction("own", lambda grad: grad, defaults={"beta_warmup": 0, "beta": 2.0})
+        unyoke.Optimizer([parameter()], direction=own, beta_warmup=100, beta=3.0)
+
+    def test_of_somebody_s_own_decay(self) -> None:
+        own = Decay("own", lambda weight: weight, defaults={"temperature": 1.0})
+        with pytest.raises(ValueError, match="Invalid temperature value: -1"):
+            unyoke.AdamW([parameter()], decay=own, temperature=-1)
 
 
 class TestRefusals:

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from unyoke.directions.checks import both, check_betas, check_eps, fraction, positive
 from unyoke.directions.moments import averages
 from unyoke.equation import Hyperparameters, direction
-from unyoke.primitives import Element, sqrt, where
+from unyoke.primitives import sqrt, where
+from unyoke.ranges import both, positive
 
 Coefficients = dict[str, Any]
 
@@ -66,21 +66,10 @@ def _initial_belief(
     nonnegative=("variance",),
     coefficients=_adabayes_coefficients,
     defaults={"lr_sgd": 0.1, "batch_size": 1, "beta1": 0.9},
-    check=both(check_scale, fraction("beta1")),
+    check=check_scale,
     initial=_initial_belief,
 )
-def adabayes(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    variance: Element,
-    samples: Element,
-    beta1: Element,
-    new1: Element,
-    keep: Element,
-    gain: Element,
-    size: Element,
-) -> Any:
+def adabayes(grad, grad_v, exp_avg, variance, samples, beta1, new1, keep, gain, size):
     """AdaBayes: a Bayesian filter over the weights, between SGD and Adam.
 
     g = B·∇f ;  m_t = β1·m_{t−1} + (1 − β1)·g ;  σ² = η_t·lr_sgd/B ;  d = exp(−(α·η_t)²/σ²)
@@ -121,24 +110,24 @@ def _adabayes_fp_coefficients(
     nonnegative=("exp_avg_sq",),
     coefficients=_adabayes_fp_coefficients,
     defaults={"lr_sgd": 0.1, "batch_size": 1, "betas": (0.9, 0.999), "eps": 1e-8},
-    check=both(check_scale, check_betas, check_eps),
+    check=check_scale,
 )
 def adabayes_fp(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_avg_sq: Element,
-    samples: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    size: Element,
-    correction: Element,
-    floor: Element,
-    floor_sq: Element,
-    eps: Element,
-) -> Any:
+    grad,
+    grad_v,
+    exp_avg,
+    exp_avg_sq,
+    samples,
+    beta1,
+    new1,
+    beta2,
+    new2,
+    size,
+    correction,
+    floor,
+    floor_sq,
+    eps,
+):
     """AdaBayes with the filter's variance at its fixed point.
 
     g = B·∇f ;  m_t, v_t as in Adam ;  v̂_t = v_t/(1 − β2^t) + ε ;  σ² = η_t·lr_sgd/B

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from unyoke.directions.checks import check_momentum
-from unyoke.equation import Hyperparameters, direction
-from unyoke.primitives import Element, where
+from unyoke.equation import direction
+from unyoke.primitives import where
+from unyoke.ranges import both, unit_interval
 
 Coefficients = dict[str, Any]
+check_momentum = unit_interval("momentum")
 
 
 @direction(coefficients=lambda lr: {"lr": lr}, skips_zeros=True)
-def gradient(grad: Element, lr: Element) -> Any:
+def gradient(grad, lr):
     """Plain gradient descent, without state.
 
     step = α·η_t·g_t
@@ -32,9 +33,7 @@ def _heavy_ball_coefficients(lr: Any, momentum: Any) -> Coefficients:
     defaults={"momentum": 0.9},
     check=check_momentum,
 )
-def heavy_ball(
-    grad: Element, momentum_buffer: Element, momentum: Element, lr: Element, moving: Element
-) -> Any:
+def heavy_ball(grad, momentum_buffer, momentum, lr, moving):
     """SGD with momentum as in the paper: the learning rate is inside the buffer.
 
     m_t = β1·m_{t−1} + η_t·α·g_t ;  step = m_t
@@ -57,23 +56,13 @@ def _momentum_coefficients(t: Any, lr: Any, momentum: Any, dampening: Any) -> Co
     }
 
 
-def _check_dampening(hyperparameters: Hyperparameters) -> None:
-    check_momentum(hyperparameters)
-    if not 0.0 <= hyperparameters["dampening"] <= 1.0:
-        raise ValueError(
-            f"Invalid dampening value: {hyperparameters['dampening']}: it must lie in [0, 1]"
-        )
-
-
 @direction(
     state=("momentum_buffer",),
     coefficients=_momentum_coefficients,
     defaults={"momentum": 0.9, "dampening": 0.0},
-    check=_check_dampening,
+    check=both(check_momentum, unit_interval("dampening")),
 )
-def momentum(
-    grad: Element, momentum_buffer: Element, momentum: Element, intake: Element, lr: Element
-) -> Any:
+def momentum(grad, momentum_buffer, momentum, intake, lr):
     """SGD with momentum as in torch: the learning rate is outside the buffer.
 
     b_t = μ·b_{t−1} + (1 − dampening)·g_t ;  step = α·η_t·b_t ;  b_1 = g_1
@@ -90,7 +79,7 @@ def momentum(
     defaults={"momentum": 0.9},
     check=check_momentum,
 )
-def nesterov(grad: Element, momentum_buffer: Element, momentum: Element, lr: Element) -> Any:
+def nesterov(grad, momentum_buffer, momentum, lr):
     """SGD with Nesterov momentum as in torch.
 
     b_t = μ·b_{t−1} + g_t ;  step = α·η_t·(g_t + μ·b_t)

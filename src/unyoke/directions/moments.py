@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from unyoke.directions.checks import both, check_adam, not_negative
 from unyoke.equation import direction
-from unyoke.primitives import Element, absolute, maximum, sqrt, where
+from unyoke.primitives import absolute, maximum, sqrt, where
 
 Coefficients = dict[str, Any]
 DEFAULTS = {"betas": (0.9, 0.999), "eps": 1e-8}
@@ -33,21 +32,8 @@ def adam_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:
     nonnegative=("exp_avg_sq",),
     coefficients=adam_coefficients,
     defaults=DEFAULTS,
-    check=check_adam,
 )
-def adam(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_avg_sq: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    size: Element,
-    correction: Element,
-    eps: Element,
-) -> Any:
+def adam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps):
     """Adam's step, bias-corrected.
 
     m_t = β1·m_{t−1} + (1 − β1)·g_t ;  v_t = β2·v_{t−1} + (1 − β2)·g_t²
@@ -68,22 +54,21 @@ def adam(
     nonnegative=("exp_avg_sq", "max_exp_avg_sq"),
     coefficients=adam_coefficients,
     defaults=DEFAULTS,
-    check=check_adam,
 )
 def amsgrad(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_avg_sq: Element,
-    max_exp_avg_sq: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    size: Element,
-    correction: Element,
-    eps: Element,
-) -> Any:
+    grad,
+    grad_v,
+    exp_avg,
+    exp_avg_sq,
+    max_exp_avg_sq,
+    beta1,
+    new1,
+    beta2,
+    new2,
+    size,
+    correction,
+    eps,
+):
     """Adam whose denominator never falls.
 
     m_t, v_t as in Adam ;  v_max = max(v_max, v_t)
@@ -106,21 +91,8 @@ def amsgrad(
     nonnegative=("exp_avg_sq",),
     coefficients=adam_coefficients,
     defaults=DEFAULTS,
-    check=check_adam,
 )
-def nadamw(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_avg_sq: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    size: Element,
-    correction: Element,
-    eps: Element,
-) -> Any:
+def nadamw(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps):
     """Adam with Nesterov momentum in the form of timm's NAdamW.
 
     m_t, v_t as in Adam ;  m̄_t = β1·m_t + (1 − β1)·g_t
@@ -159,22 +131,10 @@ def _nadam_coefficients(
     scalars=("mu_product",),
     coefficients=_nadam_coefficients,
     defaults={**DEFAULTS, "momentum_decay": 4e-3},
-    check=both(check_adam, not_negative("momentum_decay")),
 )
 def nadam(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_avg_sq: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    size: Element,
-    size_new: Element,
-    correction: Element,
-    eps: Element,
-) -> Any:
+    grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, size_new, correction, eps
+):
     """Adam with Nesterov momentum as in torch: the weight of the momentum follows a schedule.
 
     m_t, v_t as in Adam ;  μ_t = β1·(1 − ½·0.96^(t·ψ)), ψ = momentum_decay
@@ -213,22 +173,8 @@ def _radam_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:
     nonnegative=("exp_avg_sq",),
     coefficients=_radam_coefficients,
     defaults=DEFAULTS,
-    check=check_adam,
 )
-def radam(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_avg_sq: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    size: Element,
-    rectified: Element,
-    plain: Element,
-    eps: Element,
-) -> Any:
+def radam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, rectified, plain, eps):
     """Rectified Adam: plain momentum until the variance of the denominator is known.
 
     m_t, v_t as in Adam ;  ρ_∞ = 2/(1 − β2) − 1 ;  ρ_t = ρ_∞ − 2t·β2^t/(1 − β2^t)
@@ -262,19 +208,8 @@ def _adamax_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:
     nonnegative=("exp_inf",),
     coefficients=_adamax_coefficients,
     defaults=DEFAULTS,
-    check=check_adam,
 )
-def adamax(
-    grad: Element,
-    grad_v: Element,
-    exp_avg: Element,
-    exp_inf: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    size: Element,
-    eps: Element,
-) -> Any:
+def adamax(grad, grad_v, exp_avg, exp_inf, beta1, new1, beta2, size, eps):
     """Adam with the largest recent gradient in the place of the root mean square.
 
     m_t as in Adam ;  u_t = max(β2·u_{t−1}, |g_t| + ε) ;  step = α·η_t·m̂_t / u_t

@@ -7,16 +7,11 @@ from typing import Any
 
 import torch
 
-from unyoke.directions.checks import (
-    both,
-    check_adam,
-    check_eps,
-    check_momentum,
-    positive,
-)
+from unyoke.directions.descent import check_momentum
 from unyoke.directions.moments import DEFAULTS, adam, adam_coefficients
 from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import where
+from unyoke.ranges import both, positive
 
 Coefficients = dict[str, Any]
 
@@ -56,26 +51,14 @@ def _nd_adam_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients
     nonnegative=("exp_avg_sq",),
     coefficients=_nd_adam_coefficients,
     defaults=DEFAULTS,
-    check=check_adam,
     scope="tensor",
     initial=_nd_adam_state,
     objection=_nd_adam_objection,
     no_decay="it keeps every unit's weight vector at length 1, so there is nothing to decay",
 )
 def nd_adam(
-    weight: torch.Tensor,
-    grad: torch.Tensor,
-    exp_avg: torch.Tensor,
-    exp_avg_sq: torch.Tensor,
-    beta1: Any,
-    new1: Any,
-    beta2: Any,
-    new2: Any,
-    size: Any,
-    correction: Any,
-    eps: Any,
-    moving: Any,
-) -> Any:
+    weight, grad, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps, moving
+):
     """Normalized direction-preserving Adam: unit vectors that turn, one rate for each.
 
     For the weight vector w of each unit (a row: all dimensions but the first), ‖w‖ = 1:
@@ -118,11 +101,9 @@ def _check_muon(hyperparameters: Hyperparameters) -> None:
             f"Invalid adjust_lr_fn: {hyperparameters['adjust_lr_fn']!r}: there are "
             f"{', '.join(RATE_OF_SHAPE)}"
         )
-    steps, coefficients = hyperparameters["ns_steps"], hyperparameters["ns_coefficients"]
+    steps = hyperparameters["ns_steps"]
     if not isinstance(steps, int) or not 0 <= steps < 100:
         raise ValueError(f"Invalid ns_steps: {steps!r}: it must be an integer from 0 to 99")
-    if len(coefficients) != 3:
-        raise ValueError(f"Invalid ns_coefficients: {coefficients!r}: give three numbers")
 
 
 def orthogonalized(
@@ -157,21 +138,11 @@ def orthogonalized(
         "ns_steps": 5,
         "adjust_lr_fn": "original",
     },
-    check=both(check_momentum, check_eps, _check_muon),
+    check=both(check_momentum, _check_muon),
     scope="tensor",
     objection=_muon_objection,
 )
-def muon(
-    grad: torch.Tensor,
-    momentum_buffer: torch.Tensor,
-    lr: Any,
-    momentum: Any,
-    new: Any,
-    ns_coefficients: Any,
-    eps: Any,
-    ns_steps: Any,
-    rate_of_shape: Any,
-) -> Any:
+def muon(grad, momentum_buffer, lr, momentum, new, ns_coefficients, eps, ns_steps, rate_of_shape):
     """Muon: Nesterov momentum made orthogonal, so that every direction is learned at one rate.
 
     b_t = μ·b_{t−1} + (1 − μ)·g_t ;  b̃_t = μ·b_t + (1 − μ)·g_t
@@ -203,24 +174,11 @@ def _trust(weight: torch.Tensor, step: torch.Tensor, coefficient: Any) -> torch.
     nonnegative=("exp_avg_sq",),
     coefficients=lambda t, lr, betas, eps: {**adam_coefficients(t, 1.0, betas, eps), "lr": lr},
     defaults={"betas": (0.9, 0.999), "eps": 1e-6},
-    check=check_adam,
     scope="tensor",
 )
 def lamb(
-    weight: torch.Tensor,
-    grad: torch.Tensor,
-    grad_v: torch.Tensor,
-    exp_avg: torch.Tensor,
-    exp_avg_sq: torch.Tensor,
-    beta1: Any,
-    new1: Any,
-    beta2: Any,
-    new2: Any,
-    size: Any,
-    correction: Any,
-    eps: Any,
-    lr: Any,
-) -> Any:
+    weight, grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps, lr
+):
     """LAMB: Adam's step, given the length of the tensor that it moves.
 
     r_t = m̂_t/(√v̂_t + ε) as in Adam ;  step = α·η_t·(‖θ_{t−1}‖/‖r_t‖)·r_t, norms per tensor
@@ -248,14 +206,7 @@ def lamb(
     check=both(check_momentum, positive("trust_coeff")),
     scope="tensor",
 )
-def lars(
-    weight: torch.Tensor,
-    grad: torch.Tensor,
-    momentum_buffer: torch.Tensor,
-    lr: Any,
-    momentum: Any,
-    trust_coeff: Any,
-) -> Any:
+def lars(weight, grad, momentum_buffer, lr, momentum, trust_coeff):
     """LARS: SGD with momentum on gradients that are given the length of the tensor they move.
 
     b_t = μ·b_{t−1} + c·(‖θ_{t−1}‖/‖g_t‖)·g_t, c = trust_coeff, norms per tensor ;  step = α·η_t·b_t

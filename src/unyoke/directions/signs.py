@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from unyoke.directions.checks import check_betas
 from unyoke.directions.moments import averages
 from unyoke.equation import direction
-from unyoke.primitives import Element, sign
+from unyoke.primitives import sign
 
 
 @direction(
     state=("exp_avg",),
     coefficients=lambda lr, betas: averages(betas) | {"lr": lr},
     defaults={"betas": (0.9, 0.99)},
-    check=check_betas,
 )
-def lion(
-    grad: Element,
-    exp_avg: Element,
-    beta1: Element,
-    new1: Element,
-    beta2: Element,
-    new2: Element,
-    lr: Element,
-) -> Any:
+def lion(grad, exp_avg, beta1, new1, beta2, new2, lr):
     """Lion: every weight moves by the learning rate, in the direction of an average of gradients.
 
     step = α·η_t·sign(β1·m_{t−1} + (1 − β1)·g_t) ;  m_t = β2·m_{t−1} + (1 − β2)·g_t

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
-from unyoke.directions.checks import both, check_eps, check_momentum, fraction, not_negative
+from unyoke.directions.descent import check_momentum
 from unyoke.equation import Hyperparameters, direction
-from unyoke.primitives import Element, absolute, sqrt
+from unyoke.primitives import absolute, sqrt
+from unyoke.ranges import both, unit_interval
 
 Coefficients = dict[str, Any]
 
@@ -28,11 +29,10 @@ def _adagrad_coefficients(t: Any, lr: Any, lr_decay: Any, eps: Any) -> Coefficie
     nonnegative=("sum",),
     coefficients=_adagrad_coefficients,
     defaults={"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
-    check=both(not_negative("lr_decay"), not_negative("initial_accumulator_value"), check_eps),
     initial=_initial_sum,
     skips_zeros=True,
 )
-def adagrad(grad: Element, grad_v: Element, sum: Element, lr: Element, eps: Element) -> Any:
+def adagrad(grad, grad_v, sum, lr, eps):
     """Adagrad: each weight's steps shrink with the sum of its squared gradients.
 
     s_t = s_{t−1} + g_t², s_0 = initial_accumulator_value
@@ -49,18 +49,9 @@ def adagrad(grad: Element, grad_v: Element, sum: Element, lr: Element, eps: Elem
     nonnegative=("square_avg", "acc_delta"),
     coefficients=lambda lr, rho, eps: {"lr": lr, "rho": rho, "new": 1.0 - rho, "eps": eps},
     defaults={"rho": 0.9, "eps": 1e-6},
-    check=both(fraction("rho"), check_eps),
+    check=unit_interval("rho"),
 )
-def adadelta(
-    grad: Element,
-    grad_v: Element,
-    square_avg: Element,
-    acc_delta: Element,
-    lr: Element,
-    rho: Element,
-    new: Element,
-    eps: Element,
-) -> Any:
+def adadelta(grad, grad_v, square_avg, acc_delta, lr, rho, new, eps):
     """Adadelta: steps in the units of the weights, from the sizes of earlier steps.
 
     v_t = ρ·v_{t−1} + (1 − ρ)·g_t² ;  Δ_t = √(u_{t−1} + ε)/√(v_t + ε) · g_t
@@ -83,7 +74,7 @@ def _rmsprop_momentum_coefficients(lr: Any, alpha: Any, eps: Any, momentum: Any)
 
 
 RMSPROP = {"alpha": 0.99, "eps": 1e-8}
-_check_rmsprop = both(fraction("alpha"), check_eps)
+_check_rmsprop = unit_interval("alpha")
 _check_rmsprop_momentum = both(_check_rmsprop, check_momentum)
 
 
@@ -94,15 +85,7 @@ _check_rmsprop_momentum = both(_check_rmsprop, check_momentum)
     defaults=RMSPROP,
     check=_check_rmsprop,
 )
-def rmsprop(
-    grad: Element,
-    grad_v: Element,
-    square_avg: Element,
-    lr: Element,
-    keep: Element,
-    new: Element,
-    eps: Element,
-) -> Any:
+def rmsprop(grad, grad_v, square_avg, lr, keep, new, eps):
     """RMSprop: the gradient over its root mean square.
 
     v_t = a·v_{t−1} + (1 − a)·g_t², a = alpha ;  step = α·η_t·g_t/(√v_t + ε)
@@ -120,17 +103,7 @@ def rmsprop(
     defaults={**RMSPROP, "momentum": 0.9},
     check=_check_rmsprop_momentum,
 )
-def rmsprop_momentum(
-    grad: Element,
-    grad_v: Element,
-    square_avg: Element,
-    momentum_buffer: Element,
-    lr: Element,
-    keep: Element,
-    new: Element,
-    eps: Element,
-    momentum: Element,
-) -> Any:
+def rmsprop_momentum(grad, grad_v, square_avg, momentum_buffer, lr, keep, new, eps, momentum):
     """RMSprop with momentum; the learning rate is outside the buffer.
 
     v_t as in RMSprop ;  b_t = μ·b_{t−1} + g_t/(√v_t + ε) ;  step = α·η_t·b_t
@@ -149,16 +122,7 @@ def rmsprop_momentum(
     defaults=RMSPROP,
     check=_check_rmsprop,
 )
-def rmsprop_centered(
-    grad: Element,
-    grad_v: Element,
-    square_avg: Element,
-    grad_avg: Element,
-    lr: Element,
-    keep: Element,
-    new: Element,
-    eps: Element,
-) -> Any:
+def rmsprop_centered(grad, grad_v, square_avg, grad_avg, lr, keep, new, eps):
     """RMSprop with the gradient's standard deviation in the place of its root mean square.
 
     v_t as in RMSprop ;  ḡ_t = a·ḡ_{t−1} + (1 − a)·g_t ;  step = α·η_t·g_t/(√|v_t − ḡ_t²| + ε)
@@ -182,17 +146,8 @@ def rmsprop_centered(
     check=_check_rmsprop_momentum,
 )
 def rmsprop_centered_momentum(
-    grad: Element,
-    grad_v: Element,
-    square_avg: Element,
-    grad_avg: Element,
-    momentum_buffer: Element,
-    lr: Element,
-    keep: Element,
-    new: Element,
-    eps: Element,
-    momentum: Element,
-) -> Any:
+    grad, grad_v, square_avg, grad_avg, momentum_buffer, lr, keep, new, eps, momentum
+):
     """Centered RMSprop with momentum; the learning rate is outside the buffer.
 
     v_t, ḡ_t as in centered RMSprop

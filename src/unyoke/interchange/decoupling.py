@@ -183,7 +183,7 @@ class Decoupled(torch.optim.Optimizer):
         lr = group.get("lr", self.defaults.get("lr"))
         part = self.groups.decay(group)
         group = {**part.defaults, **group}
-        part.check(group)
+        part.check_values(group)
         group |= self.groups.opened(lr, weight_decay, self.param_groups)
         super().add_param_group(group)
         group = self.param_groups[-1]
