@@ -53,6 +53,8 @@ class Groups:
 
     def named(self, decay: str | Decay) -> str:
         """The name by which a group holds a decay; an own one is kept here for it."""
+        if isinstance(decay, str) and decay in self._decays:
+            return decay
         part = decays.get(decay)
         if decays.ALL.get(part.name) is not part:
             self._decays[part.name] = part
