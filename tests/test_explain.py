@@ -10,6 +10,8 @@ import torch
 
 import unyoke
 from unyoke import schedules
+from unyoke.equation import decay
+from unyoke.primitives import sign
 
 
 def weights(dtype: torch.dtype = torch.float64, numel: int = 6) -> torch.nn.Parameter:
@@ -24,6 +26,15 @@ def taken(optimizer: torch.optim.Optimizer, updates: int) -> float:
     for _ in range(updates):
         optimizer.step()
     return float((1 - p.detach().double() / start).mean())
+
+
+def taken_from(optimizer: torch.optim.Optimizer) -> float:
+    return float(optimizer.param_groups[0]["params"][0].detach()[0])
+
+
+def _lasso(weight: Any) -> Any:
+    """Decoupled L1: pull = sign(θ)."""
+    return sign(weight)
 
 
 RULES: list[tuple[str, float]] = [("decoupled", 3e-3), ("lr_coupled", 0.15), ("corrected", 0.15)]
@@ -134,7 +145,34 @@ class TestRounding:
         assert found.updates_lost == sum(eta(t) * 1e-6 <= bound for t in range(1000))
         assert found.updates_lost > 50
         assert found.lost == "none"
-        assert f"in {found.updates_lost} of the coming updates" in found.note
+        decay = [eta(t) * 1e-6 for t in range(1000)]
+        assert found.lost_share is not None
+        least = sum(part for part in decay if part <= bound) / sum(decay)
+        most = sum(part for part in decay if part <= 2 * bound) / sum(decay)
+        assert least < found.lost_share < most < 0.01
+        assert found.note == ""
+
+    @pytest.mark.parametrize("updates", [180, 3_000])
+    def test_a_cosine_s_end_is_no_alarm(self, updates: int) -> None:
+        optimizer = unyoke.AdamW(
+            [weights(torch.float32)],
+            lr=3e-4,
+            weight_decay=1.5e-5,
+            schedule=schedules.cosine(updates),
+        )
+        assert "rounding" not in str(optimizer.explain())
+
+    @pytest.mark.parametrize(("part", "words"), [(1e-3, "all of"), (3e-3, "38 % of")])
+    def test_what_matters_is_an_alarm(self, part: float, words: str) -> None:
+        """In bfloat16; the share is that of weights spread over many sizes."""
+        p = torch.nn.Parameter(torch.logspace(-4, 4, 4001, base=2).bfloat16())
+        before = p.detach().clone()
+        optimizer = unyoke.SGDW([p], weight_decay=part, backend="eager")
+        found = optimizer.explain(updates=10).groups[0]
+        assert words in found.note
+        taken(optimizer, 1)
+        ignored = float((p.detach() == before).float().mean())
+        assert found.lost_share == pytest.approx(ignored, abs=0.02)
 
     def test_float64_loses_nothing_that_matters(self) -> None:
         assert unyoke.AdamW([weights()], weight_decay=1e-12).explain().groups[0].lost == "none"
@@ -155,6 +193,52 @@ class TestRules:
         assert notes["none"] == "no decay"
         assert "at most" in notes["cautious"]
         assert "anchor" in notes["toward_initial"]
+
+    def test_torch_has_no_number_for_anchors_masks_and_l1(self) -> None:
+        lasso = decay()(_lasso)
+        for rule in ("toward_initial", "toward_average", "cautious", lasso, "l2", "none"):
+            optimizer = unyoke.SGDW([weights()], weight_decay=1e-3, decay=rule)
+            assert optimizer.explain(updates=5).groups[0].torch_weight_decay is None, rule
+            assert "torch's" not in str(optimizer.explain(updates=5))
+
+    def test_a_rule_that_takes_no_part_says_so(self) -> None:
+        optimizer = unyoke.SGDW([weights()], weight_decay=1e-3, decay=decay()(_lasso))
+        found = optimizer.explain(updates=693).groups[0]
+        assert found.per_update is found.cumulative is found.half_life is found.window is None
+        assert "something else than the weight" in found.note
+
+    @pytest.mark.parametrize(
+        ("direction", "more"),
+        [
+            ("gradient", {}),
+            ("momentum", {"momentum": 0.8}),
+            ("momentum", {"momentum": 0.8, "dampening": 0.5}),
+            ("nesterov", {"momentum": 0.8}),
+            ("heavy_ball", {"momentum": 0.8}),
+        ],
+    )
+    def test_the_steady_state_of_sgd_with_l2(self, direction: str, more: dict[str, Any]) -> None:
+        optimizer = unyoke.Optimizer(
+            [weights()],
+            lr=1e-3,
+            weight_decay=0.2,
+            decay="l2",
+            direction=direction,
+            backend="eager",
+            **more,
+        )
+        found = optimizer.explain(updates=300).groups[0]
+        assert found.steady_state is not None
+        assert found.per_update is None
+        taken(optimizer, 100)  # until the buffer has filled
+        before = taken_from(optimizer)
+        taken(optimizer, 300)
+        shrunk = 1 - taken_from(optimizer) / before
+        assert shrunk == pytest.approx(found.cumulative, rel=0.01)  # to first order in lr·λ′
+        assert "steady state" in str(optimizer.explain())
+
+    def test_adam_with_l2_has_no_steady_state_that_is_known(self) -> None:
+        assert unyoke.Adam([weights()], weight_decay=0.1).explain().groups[0].steady_state is None
 
     def test_zero(self) -> None:
         found = unyoke.AdamW([weights()], weight_decay=0.0).explain(updates=5).groups[0]

@@ -371,6 +371,20 @@ def bench(out: Path, quick: bool, threads: tuple[int, ...], rounds: int, peers: 
         click.echo(file)
 
 
+@main.command("explain")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--updates", type=click.IntRange(1), help="The budget from here on.")
+@click.option("--updates-per-epoch", type=click.FloatRange(0, min_open=True))
+def explain_command(file: Path, updates: int | None, updates_per_epoch: float | None) -> None:
+    """Tell what weight decay amounts to in a checkpoint of unyoke, torch, timm or Hugging Face."""
+    from unyoke.explain_file import UnknownCheckpoint, explain_file
+
+    try:
+        click.echo(explain_file(file, updates, updates_per_epoch))
+    except UnknownCheckpoint as error:
+        raise Refusal(str(error)) from error
+
+
 @main.command()
 def optimizers() -> None:
     """List the optimizers, each with its direction and decay."""

@@ -7,6 +7,7 @@ over the next 100,000 updates
 group 0: 10 weights, adam with decoupled, lr=0.001, η=1, weight_decay=1e-05
   taken per update      1e-05
   taken over the budget 0.6321 (63.2 %)
+  total decay Σηλ       1
   half-life             69,314 updates, 69.31 epochs
   averaging window τ    100,000 updates, 100 epochs
   torch's weight_decay  0.01
@@ -23,7 +24,7 @@ import torch
 
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, largest, weight_decay_at
-from unyoke.equation import Decay
+from unyoke.equation import Decay, Rule, in_gradient, per_learning_rate, per_update
 
 Rounding = Literal["none", "partly", "all"]
 
@@ -47,12 +48,17 @@ class GroupDecay:
         half_life_epochs: the same in epochs; None without ``updates_per_epoch``.
         window: τ = 1/(η·λ), the length in updates of the average that decay makes the weights.
         window_epochs: the same in epochs.
-        torch_weight_decay: the number that torch's AdamW would call this at this learning rate.
+        torch_weight_decay: the number that torch's AdamW would call this at this learning rate;
+            None where torch has no such decay (an anchor, L1, L2, a mask).
         dtype: the shortest dtype among the weights.
         lost: whether the coming update's decay survives rounding where the step itself is 0:
             ``"none"`` of it is lost, ``"partly"``, or ``"all"``.
         updates_lost: in how many of ``updates`` all of it is lost.
         note: what a reader should know about the rule or the rounding; may be empty.
+        steady_state: for L2 in the gradient of SGD, the part that an update takes once the
+            momentum's buffer has filled; ``cumulative`` and the times are then its. None elsewhere.
+        total: Σηλ, the decay of all ``updates`` added up.
+        lost_share: the share of the budget's decay that rounding takes where the step is 0.
     """
 
     index: int
@@ -73,6 +79,9 @@ class GroupDecay:
     lost: Rounding
     updates_lost: int | None
     note: str
+    steady_state: float | None = None
+    total: float | None = None
+    lost_share: float | None = None
 
     def __str__(self) -> str:
         heading = (
@@ -85,7 +94,9 @@ class GroupDecay:
     def _rows(self) -> list[tuple[str, str]]:
         return [
             ("taken per update", _number(self.per_update)),
+            ("in the steady state", _number(self.steady_state)),
             ("taken over the budget", _share(self.cumulative)),
+            ("total decay Σηλ", _number(self.total)),
             ("half-life", _updates(self.half_life, self.half_life_epochs)),
             ("averaging window τ", _updates(self.window, self.window_epochs)),
             ("torch's weight_decay", _number(self.torch_weight_decay)),
@@ -140,17 +151,23 @@ def _explain_group(
 ) -> GroupDecay:
     group = optimizer.param_groups[index]
     rule = optimizer.groups.rule(group)
-    rates = _Rates(optimizer, index)
+    rates = Rates(optimizer, index)
     lr, eta, weight_decay = rates.now()
-    pulls = rule.decay.kind == "pull"
-    per_update = rates.taken(lr, eta, weight_decay) if pulls else None
-    half_life = None if per_update is None else _half_life(per_update)
-    window = 1.0 / per_update if per_update else None
-    dtype = min((weight.dtype for weight in group["params"]), key=_digits)
+    dtype = min((weight.dtype for weight in group["params"]), key=_digits, default=torch.float32)
     exact = group.get("rounding", "nearest") != "nearest"
-    bound = 0.0 if exact else torch.finfo(dtype).eps
-    coming = None if updates is None or not pulls else rates.following(updates)
+    eps = 0.0 if exact else torch.finfo(dtype).eps
+    takes_part = takes_a_part(rule.decay)
+    settled = steady_state(rule.direction.name, rule.decay.name, group)
+    part = coming = None
+    if takes_part or settled is not None:
+        factor = 1.0 if settled is None else settled
+        part = factor * rates.taken(lr, eta, weight_decay)
+        coming = None if updates is None else [factor * each for each in rates.following(updates)]
+    half_life = None if part is None else half_life_of(part)
+    window = 1.0 / part if part else None
     epochs = updates_per_epoch or math.nan
+    rounds = coming if takes_part else None
+    lost_share = None if rounds is None else _lost_share(rounds, eps)
     return GroupDecay(
         index=index,
         parameters=sum(weight.numel() for weight in group["params"]),
@@ -159,21 +176,66 @@ def _explain_group(
         weight_decay=weight_decay,
         lr=lr,
         eta=eta,
-        per_update=per_update,
-        cumulative=None if coming is None else _cumulative(coming),
+        per_update=part if takes_part else None,
+        cumulative=None if coming is None else taken_together(coming),
         half_life=half_life,
-        half_life_epochs=_in_epochs(half_life, epochs),
+        half_life_epochs=in_epochs(half_life, epochs),
         window=window,
-        window_epochs=_in_epochs(window, epochs),
-        torch_weight_decay=per_update / lr if per_update is not None and lr > 0 else None,
+        window_epochs=in_epochs(window, epochs),
+        torch_weight_decay=part / lr if part is not None and lr > 0 and torch_has(rule) else None,
         dtype=dtype,
-        lost=_lost(per_update, bound),
-        updates_lost=None if coming is None else sum(0 < part <= bound / 4 for part in coming),
-        note="; ".join([*_notes(rule.decay), *_losses(per_update, bound, dtype, coming)]),
+        lost=_lost(part if takes_part else None, eps),
+        updates_lost=None if rounds is None else sum(0 < each <= eps / 4 for each in rounds),
+        note="; ".join(
+            [*_notes(rule.decay, settled), *_losses(part, eps, dtype, lost_share, takes_part)]
+        ),
+        steady_state=None if settled is None else part,
+        total=None if coming is None else math.fsum(coming),
+        lost_share=lost_share,
     )
 
 
-class _Rates:
+def takes_a_part(decay: Decay) -> bool:
+    """Whether an update takes a part of the weight, or of its distance to an anchor.
+
+    A rule with one argument is tried: decoupled L1, say, pulls by the same amount whatever the
+    weight is.
+    """
+    if decay.kind != "pull":
+        return False
+    if decay.arguments != ("weight",):
+        return bool(decay.state) or "step" in decay.arguments
+    weight = torch.tensor([0.5, -3.0], dtype=torch.float64)
+    return bool((torch.as_tensor(decay.formula(weight=weight)) == weight).all())
+
+
+def torch_has(rule: Rule) -> bool:
+    """Whether torch's AdamW has this decay under some number: θ itself, by η or by lr."""
+    return rule.decay.arguments == ("weight",) and rule.decay.strength in (
+        per_update,
+        per_learning_rate,
+    )
+
+
+def steady_state(direction: str, decay: str, group: Group) -> float | None:
+    """What multiplies lr·λ′ in the steady state of SGD with L2; None for other pairs.
+
+    The buffer adds up a constant λ′θ to λ′θ·(1 − dampening)/(1 − momentum).
+    """
+    if decay != "l2":
+        return None
+    momentum = largest(group.get("momentum", 0.0))
+    if direction == "gradient" or momentum == 0.0:
+        return 1.0 if direction in SGD else None
+    kept = 1.0 - largest(group.get("dampening", 0.0))
+    return kept / (1.0 - momentum) if direction in SGD else None
+
+
+SGD = ("gradient", "heavy_ball", "momentum", "nesterov")
+"""Directions whose step is a sum of gradients."""
+
+
+class Rates:
     """The learning rate and decay of a group, now and in the updates to come."""
 
     def __init__(self, optimizer: Owner, index: int) -> None:
@@ -182,7 +244,11 @@ class _Rates:
         self.base = largest(self.group["base_lr"])
         own = optimizer.groups.function(index)
         self.weight_decay = self.group["weight_decay"] if own is None else own
-        self.strength: Callable[[Any, Any, Any], Any] = optimizer.groups.decay(self.group).strength
+        strength = optimizer.groups.decay(self.group).strength
+        # An L2 penalty is scaled by the learning rate as the gradient is
+        self.strength: Callable[[Any, Any, Any], Any] = (
+            per_learning_rate if strength is in_gradient else strength
+        )
 
     def now(self) -> tuple[float, float, float]:
         """(α·η_t, η_t, λ) of the coming update."""
@@ -209,20 +275,22 @@ class _Rates:
         return [self.taken(*self.at(t)) for t in range(first, first + updates)]
 
 
-def _cumulative(parts: list[float]) -> float:
+def taken_together(parts: list[float]) -> float:
     """1 − Π(1 − part), precise for small parts."""
     if any(part >= 1.0 for part in parts):
         return 1.0
     return 0.0 - math.expm1(math.fsum(math.log1p(-part) for part in parts))
 
 
-def _half_life(part: float) -> float:
+def half_life_of(part: float) -> float:
+    """Updates that together take half, if each takes ``part``."""
     if part == 0.0:
         return math.inf
     return 1.0 if part >= 0.5 else -math.log(2.0) / math.log1p(-part)
 
 
-def _in_epochs(updates: float | None, updates_per_epoch: float) -> float | None:
+def in_epochs(updates: float | None, updates_per_epoch: float) -> float | None:
+    """Updates in epochs; None if either is unknown (NaN)."""
     if updates is None or math.isnan(updates_per_epoch):
         return None
     return updates / updates_per_epoch
@@ -239,30 +307,54 @@ def _lost(part: float | None, eps: float) -> Rounding:
     return "all" if part <= eps / 4 else "partly"
 
 
-def _notes(decay: Decay) -> list[str]:
+def _lost_share(parts: list[float], eps: float) -> float:
+    """The share of the decay that rounding takes where the step is 0, over binades of weights.
+
+    A weight m·2^e, 1 ≤ m < 2, loses a part p where m·p ≤ eps/2: of weights that are spread evenly
+    on a logarithmic scale, log2(eps/(2·p)) of them.
+    """
+    total = math.fsum(parts)
+    if total == 0.0 or eps == 0.0:
+        return 0.0
+    lost = (
+        part * min(1.0, math.log2(eps / (2.0 * part))) for part in parts if 0.0 < part < eps / 2.0
+    )
+    return math.fsum(lost) / total
+
+
+def _notes(decay: Decay, settled: float | None) -> list[str]:
     """What is particular about a rule."""
     if decay.kind == "none":
         return ["no decay"]
+    if settled is not None:
+        return ["L2 in the gradient: the numbers are those of its steady state"]
     if decay.kind != "pull":
         return ["the strength of this decay depends on gradients or norms: no fixed part is taken"]
+    if not takes_a_part(decay):
+        return [f"{decay.name!r} pulls by something else than the weight: no fixed part is taken"]
     if "step" in decay.arguments:
         return ["at most: a weight that the step moves away from 0 keeps its size"]
     return ["what is taken is a part of the distance to the anchor"] if decay.state else []
 
 
+MATTERS = 0.01
+"""The share of a budget's decay that rounding may take without a word."""
+
+
 def _losses(
-    part: float | None, eps: float, dtype: torch.dtype, coming: list[float] | None
+    part: float | None, eps: float, dtype: torch.dtype, share: float | None, takes_part: bool
 ) -> list[str]:
-    """What rounding takes."""
-    lost = _lost(part, eps)
-    later = sum(0 < each <= eps / 4 for each in coming or ())
-    if lost == "none" and not later:
+    """What rounding takes, if it matters."""
+    if not takes_part or not part:
         return []
-    what = {"all": "lost", "partly": "partly lost", "none": "lost"}[lost]
-    when = f" in {later:,} of the coming updates" if later else ""
+    if share is None:  # no budget is known: the coming update stands for it
+        share = _lost_share([part], eps)
+    if share <= MATTERS:
+        return []
+    what = "all" if share > 1.0 - MATTERS else f"{100 * share:.2g} %"
     return [
-        f"{what} to rounding in {str(dtype).removeprefix('torch.')}{when} wherever the step is 0: "
-        "rounding='kahan' or 'stochastic' keeps it"
+        f"{what} of the decay is lost to rounding in {str(dtype).removeprefix('torch.')} wherever "
+        "the step is 0: rounding='kahan' or 'stochastic' keeps it"
     ]
 
 

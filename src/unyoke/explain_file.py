@@ -1,0 +1,224 @@
+"""explain() of a checkpoint: what decay amounts to in a run of which only a file is left.
+
+Reads optimizers' checkpoints of unyoke, torch, timm and Hugging Face, alone or inside a training
+checkpoint. Nothing in the file is executed: it is loaded with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unyoke import decays
+from unyoke.equation import per_update
+from unyoke.explain import (
+    Explanation,
+    GroupDecay,
+    half_life_of,
+    in_epochs,
+    steady_state,
+    taken_together,
+    takes_a_part,
+)
+
+Group = Mapping[str, Any]
+
+PLACES = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states", "optimizers", "opt")
+"""Where training checkpoints keep the optimizer's: timm, torch's tutorials, Lightning."""
+
+
+class UnknownCheckpoint(ValueError):
+    """A file in which no optimizer's state was found; the message is one line."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a saved group says of its rule."""
+
+    direction: str
+    decay: str
+    note: str = ""
+
+
+def explain_file(
+    path: Path, updates: int | None = None, updates_per_epoch: float | None = None
+) -> Explanation:
+    """What the decay of a saved optimizer amounts to.
+
+    Args:
+        path: a file, or a folder of Hugging Face's Trainer (its ``optimizer.pt``; the number of
+            updates to come is read from ``trainer_state.json``).
+        updates: the budget from here on; learning rates are taken to stay what they are.
+        updates_per_epoch: to have times in epochs as well.
+
+    Raises:
+        UnknownCheckpoint: there is no such file, it cannot be read without executing it, or it
+            holds no optimizer.
+    """
+    file = path / "optimizer.pt" if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        what = (
+            "a distributed checkpoint: give its optimizer's state_dict, saved with torch.save"
+            if (path / ".metadata").exists()
+            else "a folder without optimizer.pt: give the checkpoint's file"
+        )
+        raise UnknownCheckpoint(f"{path}: this is {what}")
+    saved = _optimizer_in(_load(file), file)
+    if updates is None and path.is_dir():
+        updates = _updates_to_come(path / "trainer_state.json")
+    numel = {
+        key: max((v.numel() for v in entry.values() if isinstance(v, torch.Tensor)), default=0)
+        for key, entry in saved["state"].items()
+    }
+    per_epoch = updates_per_epoch or math.nan
+    groups = []
+    for index, group in enumerate(saved["param_groups"]):
+        weights = sum(numel.get(key, 0) for key in group["params"])
+        groups.append(_explained(index, group, weights, updates, per_epoch))
+    return Explanation(tuple(groups), updates, updates_per_epoch)
+
+
+def _load(file: Path) -> Any:
+    import argparse  # seldom needed, and `import unyoke` should be quick
+
+    try:
+        # timm keeps its command line beside the optimizer
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UnknownCheckpoint(f"{file}: there is no such file") from None
+    except Exception as error:  # torch.load raises whatever the bytes provoke
+        first = str(error).strip().split("\n")[0][:120]
+        raise UnknownCheckpoint(
+            f"{file} cannot be read as a checkpoint without executing it ({type(error).__name__}: "
+            f"{first}): save optimizer.state_dict() with torch.save and give that file"
+        ) from error
+
+
+def _optimizer_in(document: Any, file: Path) -> Mapping[str, Any]:
+    for candidate in _candidates(document):
+        groups = candidate.get("param_groups")
+        if (
+            isinstance(groups, list)
+            and groups
+            and isinstance(candidate.get("state"), Mapping)
+            and all(isinstance(group, Mapping) and "params" in group for group in groups)
+        ):
+            return candidate
+    keys = list(document)[:6] if isinstance(document, Mapping) else [type(document).__name__]
+    raise UnknownCheckpoint(
+        f"{file} holds no optimizer ('state' and 'param_groups'), but {', '.join(map(str, keys))}: "
+        "give a file that was saved with the optimizer's state_dict()"
+    )
+
+
+def _candidates(document: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(document, Mapping):
+        yield document
+        for place in PLACES:
+            if place in document:
+                yield from _candidates(document[place])
+    elif isinstance(document, list | tuple):
+        for each in document:
+            yield from _candidates(each)
+
+
+def _updates_to_come(file: Path) -> int | None:
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        left = int(state["max_steps"]) - int(state["global_step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return left if left > 0 else None
+
+
+def _explained(
+    index: int, group: Group, numel: int, updates: int | None, per_epoch: float
+) -> GroupDecay:
+    kind = _kind(group)
+    lr, weight_decay = (_number(group.get(name, 0.0)) for name in ("lr", "weight_decay"))
+    base = _number(group.get("base_lr", group.get("initial_lr", lr))) or lr
+    eta = lr / base if base else 0.0
+    rule = decays.get(kind.decay)
+    settled = steady_state(kind.direction, kind.decay, dict(group))
+    part = None
+    if takes_a_part(rule):
+        part = float(rule.strength(weight_decay, eta, lr))
+    elif settled is not None:
+        part = settled * lr * weight_decay
+    half_life = None if part is None else half_life_of(part)
+    window = 1.0 / part if part else None
+    plain = kind.decay in ("decoupled", "lr_coupled")
+    return GroupDecay(
+        index=index,
+        parameters=numel,
+        direction=kind.direction,
+        decay=kind.decay,
+        weight_decay=weight_decay,
+        lr=lr,
+        eta=eta,
+        per_update=None if settled is not None else part,
+        cumulative=None if part is None or updates is None else taken_together([part] * updates),
+        half_life=half_life,
+        half_life_epochs=in_epochs(half_life, per_epoch),
+        window=window,
+        window_epochs=in_epochs(window, per_epoch),
+        torch_weight_decay=part / lr if plain and part is not None and lr > 0 else None,
+        dtype=torch.float32,
+        lost="none",
+        updates_lost=None,
+        note="; ".join(filter(None, (kind.note, _advice(kind, base, weight_decay)))),
+        steady_state=None if settled is None else part,
+        total=None if part is None or updates is None else part * updates,
+    )
+
+
+def _number(value: Any) -> float:
+    return float(value.max()) if isinstance(value, torch.Tensor) else float(value)
+
+
+def _kind(group: Group) -> _Kind:
+    """Which optimizer wrote a group: its class is not in the file, its names are."""
+    if "base_lr" in group and "direction" in group:
+        name = str(group["decay"])
+        if name not in decays.ALL:
+            return _Kind(str(group["direction"]), "none", f"decay {name!r} is not of this library")
+        return _Kind(str(group["direction"]), name)
+    if "ns_steps" in group or "ns_coefficients" in group:
+        return _Kind("muon", "lr_coupled", "torch's Muon")
+    if "betas" in group:
+        return _adam(group)
+    if "nesterov" in group or "dampening" in group:
+        name = "nesterov" if group.get("nesterov") else "momentum"
+        return _Kind(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
+    return _Kind("an optimizer", "l2", "L2 in the gradient, as most of torch's optimizers have it")
+
+
+def _adam(group: Group) -> _Kind:
+    if "eps" not in group:
+        return _Kind("lion", "lr_coupled", "Lion")
+    if "corrected_weight_decay" in group:
+        decay = "corrected" if group["corrected_weight_decay"] else "lr_coupled"
+        return _Kind("adam", decay, "timm's AdamW")
+    if "correct_bias" in group:
+        return _Kind("adam", "lr_coupled", "Hugging Face's AdamW")
+    flag = group.get("decoupled_weight_decay")
+    if flag is None:
+        return _Kind("adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW")
+    if flag:
+        return _Kind("adam", "lr_coupled", "torch's AdamW")
+    return _Kind("adam", "l2", "torch's Adam, with L2 in the gradient")
+
+
+def _advice(kind: _Kind, base: float, weight_decay: float) -> str:
+    """The number for unyoke, where another library wrote the file."""
+    if kind.note and decays.get(kind.decay).kind == "pull" and weight_decay > 0:
+        ours = f"here weight_decay={base * weight_decay:.4g} at lr={base:g}"
+        return ours if decays.get(kind.decay).strength is not per_update else ""
+    return ""

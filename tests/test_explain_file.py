@@ -1,0 +1,122 @@
+"""unyoke explain FILE: checkpoints of unyoke, torch, timm and Hugging Face."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+import unyoke
+from unyoke.cli import main
+from unyoke.explain_file import UnknownCheckpoint, explain_file
+
+
+def trained(make: Any, updates: int = 3) -> torch.optim.Optimizer:
+    model = torch.nn.Linear(4, 3)
+    optimizer: torch.optim.Optimizer = make(model.parameters())
+    for _ in range(updates):
+        optimizer.zero_grad()
+        model(torch.ones(2, 4)).sum().backward()
+        optimizer.step()
+    return optimizer
+
+
+def saved(document: Any, folder: Path, name: str = "file.pt") -> Path:
+    torch.save(document, folder / name)
+    return folder / name
+
+
+def test_ours_is_explained_as_the_optimizer_itself_is(tmp_path: Path) -> None:
+    optimizer = trained(
+        lambda params: unyoke.AdamW(
+            params, lr=1e-3, weight_decay=1e-5, schedule=unyoke.schedules.cosine(10)
+        )
+    )
+    (found,) = explain_file(saved(optimizer.state_dict(), tmp_path)).groups
+    expected = optimizer.explain().groups[0]
+    for name in ("parameters", "direction", "decay", "weight_decay", "lr", "per_update", "window"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+    assert found.eta == pytest.approx(expected.eta)
+
+
+@pytest.mark.parametrize("place", ["optimizer", "optimizer_state_dict", "optimizer_states"])
+def test_torch_s_adamw_inside_a_training_checkpoint(tmp_path: Path, place: str) -> None:
+    state = trained(lambda params: torch.optim.AdamW(params, lr=1e-3, weight_decay=0.1))
+    inside: Any = state.state_dict()
+    document = {"model": {}, "epoch": 3, place: [inside] if place.endswith("states") else inside}
+    (found,) = explain_file(saved(document, tmp_path), updates=1000).groups
+    assert found.parameters == 15
+    assert found.per_update == pytest.approx(1e-4)
+    assert found.total == pytest.approx(0.1)
+    assert found.torch_weight_decay == pytest.approx(0.1)
+    assert "torch's AdamW; here weight_decay=0.0001 at lr=0.001" in found.note
+
+
+def test_torch_s_adam_and_sgd(tmp_path: Path) -> None:
+    adam = trained(lambda params: torch.optim.Adam(params, weight_decay=0.1))
+    (found,) = explain_file(saved(adam.state_dict(), tmp_path)).groups
+    assert found.per_update is None
+    assert "L2 in the gradient" in found.note
+    sgd = trained(lambda params: torch.optim.SGD(params, 0.1, momentum=0.9, weight_decay=5e-4))
+    (found,) = explain_file(saved(sgd.state_dict(), tmp_path)).groups
+    assert found.steady_state == pytest.approx(5e-4)
+    assert found.torch_weight_decay is None
+
+
+def test_timm_s_with_its_command_line(tmp_path: Path) -> None:
+    state = trained(lambda params: torch.optim.AdamW(params, lr=1e-3, weight_decay=0.1))
+    document = state.state_dict()
+    for group in document["param_groups"]:  # the names that timm 1.0.31 has in its groups
+        del group["decoupled_weight_decay"]
+        group |= {"caution": False, "corrected_weight_decay": False, "initial_lr": 2e-3}
+    whole = {"epoch": 1, "optimizer": document, "args": argparse.Namespace(lr=1e-3)}
+    (found,) = explain_file(saved(whole, tmp_path)).groups
+    assert "timm's AdamW; here weight_decay=0.0002 at lr=0.002" in found.note
+    assert found.per_update == pytest.approx(1e-4)
+
+
+def test_hugging_face_s_folder(tmp_path: Path) -> None:
+    state = trained(lambda params: torch.optim.AdamW(params, lr=5e-5, weight_decay=0.01))
+    saved(state.state_dict(), tmp_path, "optimizer.pt")
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"global_step": 3, "max_steps": 1003}))
+    found = explain_file(tmp_path, updates_per_epoch=100)
+    assert found.updates == 1000
+    assert found.groups[0].total == pytest.approx(1000 * 5e-7)
+
+
+class TestWhatItCannotRead:
+    def test_no_file_and_no_optimizer(self, tmp_path: Path) -> None:
+        with pytest.raises(UnknownCheckpoint, match="no such file"):
+            explain_file(tmp_path / "nowhere.pt")
+        with pytest.raises(UnknownCheckpoint, match=r"holds no optimizer .* weight, bias: give"):
+            explain_file(saved(torch.nn.Linear(1, 1).state_dict(), tmp_path))
+        with pytest.raises(UnknownCheckpoint, match=r"folder without optimizer\.pt"):
+            explain_file(tmp_path)
+        (tmp_path / ".metadata").touch()
+        with pytest.raises(UnknownCheckpoint, match="a distributed checkpoint"):
+            explain_file(tmp_path)
+
+    def test_bytes_and_code(self, tmp_path: Path) -> None:
+        (tmp_path / "text.pt").write_text("not a checkpoint")
+        with pytest.raises(UnknownCheckpoint, match="without executing it"):
+            explain_file(tmp_path / "text.pt")
+        with pytest.raises(UnknownCheckpoint, match=r"save optimizer\.state_dict"):
+            explain_file(saved(trained(torch.optim.Adam), tmp_path))
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["explain", *words])
+
+
+def test_the_command(tmp_path: Path) -> None:
+    state = trained(lambda params: torch.optim.AdamW(params, lr=1e-3, weight_decay=0.1))
+    answer = run(str(saved(state.state_dict(), tmp_path)), "--updates", "1000")
+    assert "over the next 1,000 updates" in answer.stdout
+    assert "total decay Σηλ       0.1" in answer.stdout
+    refused = run(str(tmp_path / "nowhere.pt"))
+    assert (refused.exit_code, len(refused.stderr.strip().splitlines())) == (2, 1)
