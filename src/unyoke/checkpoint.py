@@ -2,8 +2,9 @@
 
 torch's own ``load_state_dict`` casts state to the parameter's dtype, keeps references to the
 checkpoint's tensors and mixes up parameters that come in another order. Here state keeps the dtype
-it was saved in (or is converted, where this optimizer keeps another format), is copied into the
-tensors that exist, and parameters are matched by name where both sides have names.
+it was saved in (or is converted, where this optimizer keeps another format or its weights have
+another dtype), and parameters are matched by name where both sides have names. Whatever can fail is
+done first, on new tensors; then all of it takes the old one's place at once.
 
 A checkpoint of torch's optimizer of the same algorithm loads as it is, but for weight decay and α,
 whose numbers mean something else there: these stay the constructor's. So ``lr`` shows where torch's
@@ -12,14 +13,17 @@ schedule stood, and η_t is lr/α from there on.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
 import torch
 
+from unyoke._step import counters, group_checks
 from unyoke._step.groups import Owner
-from unyoke._step.hyperparameters import Group
+from unyoke._step.hyperparameters import Group, check_saved, plain
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
 from unyoke.storage import fit, formats
 
@@ -30,17 +34,20 @@ OWN = ("state_dtype", "rounding")
 def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
     """What ``optimizer`` will be after loading ``saved``; see ``Optimizer.load_state_dict``."""
     pairs = _paired_groups(optimizer, saved)
-    groups = [_new_group(optimizer, *pair) for pair in pairs]
+    groups = [_new_group(optimizer, index, *pair) for index, pair in enumerate(pairs)]
     state: dict[torch.Tensor, dict[str, Any]] = {}
     for index, (group, (_, saved_group)) in enumerate(zip(groups, pairs, strict=True)):
         form = _form(group, saved_group)
-        for weight, key in _paired_weights(index, group, saved_group):
-            entry = saved["state"].get(key) or {}
+        names = group.get("param_names")
+        for number, (weight, key) in enumerate(_paired_weights(index, group, saved_group)):
+            label = f"parameter {key if names is None else repr(names[number])}"
+            entry = _present(label, saved["state"].get(key) or {})
             if form is not None:
                 entry = _translated(form, group, entry)
-            state[weight] = _checked_entry(optimizer, weight, group, entry, key)
+            state[weight] = _checked_entry(optimizer, weight, group, entry, label)
     if any(map(is_foreign, saved["param_groups"])):
         _count_updates(optimizer, groups, state)
+    optimizer.groups.refresh(groups)  # calls the user's functions of t, which may raise
     return {"state": _restored_states(optimizer, state), "param_groups": groups}
 
 
@@ -55,6 +62,7 @@ def _paired_groups(optimizer: Owner, saved: Mapping[str, Any]) -> list[tuple[Gro
             "a checkpoint of an optimizer has 'state' and 'param_groups'; this dictionary has "
             + (", ".join(map(repr, list(saved)[:6])) or "nothing")
         )
+    _check_structure(saved)
     ours, theirs = optimizer.param_groups, saved["param_groups"]
     listed = {key for group in theirs for key in group["params"]}
     surplus = [key for key in saved["state"] if key not in listed]
@@ -78,23 +86,46 @@ def _paired_groups(optimizer: Owner, saved: Mapping[str, Any]) -> list[tuple[Gro
     return list(zip(ours, theirs, strict=True))
 
 
-def _new_group(optimizer: Owner, group: Group, saved_group: Group) -> Group:
+def _check_structure(saved: Mapping[str, Any]) -> None:
+    if not isinstance(saved["state"], Mapping):
+        raise ValueError(
+            f"'state' of the checkpoint is a {type(saved['state']).__name__}, and a dictionary of "
+            "the parameters' states is needed"
+        )
+    groups = saved["param_groups"]
+    for index, group in enumerate(groups if isinstance(groups, (list, tuple)) else [None]):
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
+            raise ValueError(
+                f"'param_groups' of the checkpoint must be a list of dictionaries with 'params', "
+                f"and number {index} is none"
+            )
+
+
+def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -> Group:
     """The group as it will be: the checkpoint's numbers, this optimizer's parameters."""
     theirs = deepcopy({name: value for name, value in saved_group.items() if name != "params"})
     names = group.get("param_names")
     form = _form(group, saved_group)
     if form is not None:
         theirs = _numbers_here(form, group, theirs)
-    elif theirs["direction"] != group["direction"]:
+    elif theirs.get("direction") != group["direction"]:
         raise ValueError(
-            f"the checkpoint is of direction {theirs['direction']!r}, this optimizer's is "
+            f"the checkpoint is of direction {theirs.get('direction')!r}, this optimizer's is "
             f"{group['direction']!r}"
         )
     own = {name: group[name] for name in OWN}
     result = {**group, **theirs, **own, "params": group["params"]}
     result = result if names is None else {**result, "param_names": names}
-    optimizer.groups.rule(result).check(result)
-    return result
+    check_saved(index, result, group)
+    try:
+        rule = optimizer.groups.rule(result)
+        rule.check(result)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameter group {index} of the checkpoint: {error}") from None
+    objection = group_checks.objection(rule, result)
+    if objection is not None:
+        raise ValueError(f"parameter group {index} of the checkpoint{objection}")
+    return {name: plain(value) for name, value in result.items()} | {"params": group["params"]}
 
 
 # Checkpoints of torch's own optimizers
@@ -188,55 +219,79 @@ def _paired_weights(index: int, group: Group, saved_group: Group) -> list[tuple[
     ]
 
 
+def _present(label: str, entry: Any) -> dict[str, Any]:
+    """A saved state without what is None."""
+    if not isinstance(entry, Mapping):
+        raise ValueError(
+            f"state of {label} in the checkpoint is a {type(entry).__name__}, and a dictionary of "
+            "tensors is needed"
+        )
+    return {name: value for name, value in entry.items() if value is not None}
+
+
 def _checked_entry(
     optimizer: Owner,
     weight: torch.Tensor,
     group: Group,
     entry: Mapping[str, Any],
-    key: Any,
+    label: str,
 ) -> dict[str, Any]:
     """The state of one parameter out of the checkpoint, or an error that names both sides."""
     rule = optimizer.groups.rule(group)
-    entry = {name: value for name, value in entry.items() if value is not None}
-    known = {"step", *rule.state, *rule.scalars}
+    counts = ("step", *rule.scalars)
+    known = {*counts, *rule.state}
     kept = {name for name in formats.extra_names(rule) if name in entry}
     surplus, lacking = sorted(set(entry) - known - kept), sorted(set(rule.state) - set(entry))
     if surplus or (entry and lacking):
         raise ValueError(
-            f"the checkpoint holds another optimizer's state: parameter {key} has "
-            f"{sorted(entry)}, and {rule.name} has {sorted(known)}"
+            f"the checkpoint holds another optimizer's state: {label} has {sorted(entry)}, and "
+            f"{rule.name} has {sorted(known)}"
         )
-    expected = rule.initial(weight.detach().to("meta"), group) if entry else {}
-    for name, like in expected.items():
-        if entry[name].shape != like.shape:
-            raise ValueError(
-                f"shape mismatch in the checkpoint: {name} of parameter {key} is "
-                f"{tuple(entry[name].shape)}, and this optimizer needs {tuple(like.shape)}"
-            )
+    if not entry:
+        return {}
+    expected = rule.initial(weight.detach().to("meta"), group)
     try:
+        for name, value in entry.items():
+            if name in counts:
+                _check_count(name, value)
+            elif name not in expected:
+                fit.check_tensor(name, value, None, weight.device)
+        for name, like in expected.items():
+            fit.check_tensor(name, entry[name], like.shape, weight.device)
         entry = formats.converted(rule, entry, expected, group)
-        return {**entry, **(fit.followed(rule, weight, entry, group) if entry else {})}
-    except ValueError as error:
-        raise ValueError(f"state of parameter {key} in the checkpoint: {error}") from None
+        return {**entry, **fit.followed(rule, weight, entry, group)}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"state of {label} in the checkpoint: {error}") from None
+
+
+def _check_count(name: str, value: Any) -> None:
+    """Refuse what no update has left as ``step`` or as another number of a parameter."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = math.nan
+    if not math.isfinite(number) or (name == "step" and (number < 0 or number % 1)):
+        wanted = "an integer ≥ 0" if name == "step" else "a finite number"
+        raise ValueError(f"{name} is {value!r}, and must be {wanted}")
 
 
 def _restored_states(optimizer: Owner, state: dict[torch.Tensor, dict[str, Any]]) -> Any:
-    """The optimizer's state with the checkpoint's in it."""
+    """The optimizer's state with the checkpoint's in it, as another object."""
+    others = {key: entry for key, entry in optimizer.state.items() if key not in state}
+    new: defaultdict[Any, Any] = defaultdict(dict, others)
     for weight, entry in state.items():
-        old = optimizer.state.pop(weight, {})
         if entry:
-            optimizer.state[weight] = {
-                name: _restored(old.get(name), value, name, weight) for name, value in entry.items()
-            }
-    return optimizer.state
+            new[weight] = {name: _own(value, name, weight) for name, value in entry.items()}
+    return new
 
 
-def _restored(old: Any, value: Any, name: str, weight: torch.Tensor) -> Any:
-    """The checkpoint's value in a tensor of our own; in the old one where it fits."""
+def _own(value: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
+    """The checkpoint's value in a tensor of our own, laid out as the weight if it has its shape."""
     if not isinstance(value, torch.Tensor):
-        return torch.tensor(float(value)) if name == "step" else value
-    if isinstance(old, torch.Tensor) and old.shape == value.shape and old.dtype == value.dtype:
-        with torch.no_grad():
-            return old.detach().copy_(value)
-    device = value.device if name == "step" else weight.device
-    return value.detach().clone().to(device)
+        return torch.tensor(float(value), dtype=counters.DTYPES.get(name, torch.float64))
+    if value.dim() == 0:
+        return value.detach().clone().to(value.device if name == "step" else weight.device)
+    if value.shape != weight.shape:
+        return value.detach().clone().to(weight.device)
+    with torch.no_grad():
+        return torch.empty_like(weight.detach(), dtype=value.dtype).copy_(value)

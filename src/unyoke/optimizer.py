@@ -18,7 +18,7 @@ from unyoke import backends, decays, directions
 from unyoke._step import group_checks, state
 from unyoke._step.device import amp_on_device, verdict
 from unyoke._step.groups import Groups
-from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t
+from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, plain
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, combine
 from unyoke.schedules import Schedule
@@ -104,8 +104,8 @@ class Optimizer(torch.optim.Optimizer):
         known = combine(self.direction, decays.get(decay)).defaults
         self._check_keywords(hyperparameters, known)
         defaults = {
-            "lr": lr,
-            "weight_decay": weight_decay,
+            "lr": plain(lr),
+            "weight_decay": plain(weight_decay),
             "decay": self.groups.named(decay),
             "state_dtype": formats.check_state_dtype(state_dtype),
             "rounding": rounding,
@@ -114,7 +114,7 @@ class Optimizer(torch.optim.Optimizer):
             "differentiable": differentiable,
             "capturable": capturable,
             **known,
-            **hyperparameters,
+            **{name: plain(value) for name, value in hyperparameters.items()},
         }
         super().__init__(params, defaults)
 
@@ -156,7 +156,8 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError: a value out of its range or a group without parameters; nothing is changed.
         """
-        group = dict(param_group)
+        group = {name: plain(value) for name, value in param_group.items() if name != "params"}
+        group["params"] = param_group["params"]
         group["decay"] = self.groups.named(group.get("decay", self.defaults["decay"]))
         if "state_dtype" in group:
             group["state_dtype"] = formats.check_state_dtype(group["state_dtype"])
@@ -280,7 +281,11 @@ class Optimizer(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """torch's form of checkpoint; after replays of a CUDA graph it waits for the device."""
         self._stepper.on_device.count(self.param_groups)
-        return super().state_dict()
+        saved = super().state_dict()
+        saved["param_groups"] = [
+            {name: plain(value) for name, value in group.items()} for group in saved["param_groups"]
+        ]
+        return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore a checkpoint, of this library or of torch's optimizer of the same direction.
@@ -288,10 +293,11 @@ class Optimizer(torch.optim.Optimizer):
         ``state_dtype`` and ``rounding`` are this optimizer's: state in the same format is restored
         bit for bit, state in another is converted. Numbers of the groups are the checkpoint's;
         functions (schedule, weight_decay of t) are the constructor's, at the checkpoint's t.
+        The state is in new tensors afterwards, in the layout of the weights.
 
         Raises:
-            ValueError: other groups, parameters or shapes, or another optimizer's state; nothing
-                is changed.
+            ValueError: other groups, parameters or shapes, another optimizer's state, or a number
+                that the constructor would not take; nothing is changed.
         """
         from unyoke import checkpoint  # seldom needed, and `import unyoke` should be quick
 
@@ -300,7 +306,6 @@ class Optimizer(torch.optim.Optimizer):
             replaced = before(self, saved)
             saved = saved if replaced is None else replaced
         self.__setstate__(checkpoint.read(self, saved))
-        self.refresh()
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, SupportsFloat, TypeAlias, TypeGuard
 
 import torch
 
@@ -112,6 +112,24 @@ def warning_if_large(group: Group, decay: Decay) -> str | None:
     )
 
 
+def plain(value: Any) -> Any:
+    """A group's value as a checkpoint can hold it: NumPy's numbers become Python's."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(plain, value))
+    if _is_number(value) and type(value) not in (int, float):
+        return float(value)
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one number, of whatever library; tensors are looked at elsewhere."""
+    return (
+        isinstance(value, SupportsFloat)
+        and not isinstance(value, (bool, torch.Tensor))
+        and getattr(value, "ndim", 0) == 0
+    )
+
+
 def check_lr(lr: Any) -> None:
     """A learning rate is finite and ≥ 0."""
     _check_number("learning rate", lr)
@@ -131,6 +149,60 @@ def _check_number(name: str, value: Any) -> None:
             )
         if value.is_cuda or bool(((value >= 0) & value.isfinite()).all()):
             return  # a value on a device is not waited for
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
+    elif _is_number(value) and 0 <= float(value) < math.inf:
         return
     raise ValueError(f"Invalid {name}: {value!r}: it must be a finite number ≥ 0")
+
+
+def _check_count(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"Invalid number of updates: {value!r}: it must be an integer ≥ 0")
+
+
+def _check_seed(value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+        raise ValueError(f"Invalid seed: {value!r}: it must be an integer ≥ 0 and below 2^31")
+
+
+def _check_switch(value: Any) -> None:
+    if value not in (False, True):
+        raise ValueError(f"Invalid switch: {value!r}: it must be True or False")
+
+
+_CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "lr": check_lr,
+    "base_lr": check_lr,
+    "weight_decay": check_weight_decay,
+    "updates": _check_count,
+    "seed": _check_seed,
+    **dict.fromkeys(("maximize", "differentiable", "capturable"), _check_switch),
+}
+
+
+def check_saved(index: int, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Check the numbers of a checkpoint's group as the constructor checks its arguments.
+
+    Args:
+        index: of the group.
+        saved: the group as it is about to be.
+        own: the group as it is.
+
+    Raises:
+        ValueError: one is out of its range, or lr and base_lr do not go together.
+    """
+    for name, check in _CHECKS.items():
+        if name in saved:
+            try:
+                check(saved[name])
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"parameter group {index} of the checkpoint has {name}={saved[name]!r}, and "
+                    f"this optimizer's has {own.get(name)!r}: {error}"
+                ) from None
+    lr, base = saved["lr"], saved["base_lr"]
+    if not isinstance(lr, torch.Tensor) and not isinstance(base, torch.Tensor) and lr > 0 == base:
+        raise ValueError(
+            f"parameter group {index} of the checkpoint has lr={lr:g} over base_lr={base:g}, of "
+            "which the schedule's multiplier lr/base_lr is undefined; this optimizer's has "
+            f"base_lr={own.get('base_lr')!r}: give the peak learning rate to the constructor"
+        )

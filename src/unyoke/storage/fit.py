@@ -47,7 +47,7 @@ def followed(
         if expected is None:
             expected = rule.initial(weight.detach().to("meta"), group)
         like = expected[name]
-        check_tensor(name, value, like.shape)
+        check_tensor(name, value, like.shape, weight.device)
         kind = formats.format_of(rule, state, name)
         if kind.block:
             formats.check_scales(state, name, kind)
@@ -56,7 +56,7 @@ def followed(
             changed[name] = cast(name, value, want)
     if group["rounding"] == "kahan" and formats.COMPENSATION in state:
         value = state[formats.COMPENSATION]
-        check_tensor(formats.COMPENSATION, value, weight.shape)
+        check_tensor(formats.COMPENSATION, value, weight.shape, weight.device)
         if value.dtype != weight.dtype:
             changed[formats.COMPENSATION] = cast(formats.COMPENSATION, value, weight.dtype)
     return changed
@@ -71,8 +71,14 @@ def _is_as_made(value: Any, shape: torch.Size, dtype: torch.dtype) -> bool:
     )
 
 
-def check_tensor(name: str, value: Any, shape: torch.Size) -> None:
-    """Refuse what is no dense tensor of this shape.
+def check_tensor(name: str, value: Any, shape: torch.Size | None, device: torch.device) -> None:
+    """Refuse what is no dense tensor of this shape, or has no numbers for this device.
+
+    Args:
+        name: of the state.
+        value: what stands there.
+        shape: what it must have; None if that is looked at elsewhere.
+        device: the weight's.
 
     Raises:
         ValueError: so it is.
@@ -81,7 +87,12 @@ def check_tensor(name: str, value: Any, shape: torch.Size) -> None:
         raise ValueError(f"{name} is a {type(value).__name__}, and a tensor is needed")
     if value.layout is not torch.strided:
         raise ValueError(f"{name} has layout {value.layout}, and a dense tensor is needed")
-    if value.shape != shape:
+    if value.is_meta and device.type != "meta":
+        raise ValueError(
+            f"{name} is on the meta device, where there are no numbers, and the weight is on "
+            f"{device}: read the checkpoint with another map_location"
+        )
+    if shape is not None and value.shape != shape:
         raise ValueError(
             f"shape mismatch: {name} has shape {tuple(value.shape)}, and the weight needs "
             f"{tuple(shape)}"
