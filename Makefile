@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: env map bench test lint types
+.PHONY: env map bench test test-all test-slow lint types
 
 env: $(INSTALLED)
 
@@ -21,8 +21,15 @@ map: $(INSTALLED)
 bench: $(INSTALLED)
 	$(VENV)/bin/unyoke bench --out bench
 
+# What a contributor waits for: a few minutes on two idle cores.
 test: $(INSTALLED)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -m "not slow"
+
+# The rest: kills, clusters, browsers, compilers.
+test-slow: $(INSTALLED)
+	$(VENV)/bin/pytest -m slow
+
+test-all: test test-slow
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

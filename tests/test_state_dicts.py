@@ -314,6 +314,7 @@ def sharded(rank: int, world: int, folder: str) -> None:
     os._exit(0)  # now and then gloo's threads abort the interpreter's own exit
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="gloo's file rendezvous")
 @pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::DeprecationWarning")
 def test_trap_19_fully_sharded(tmp_path: Any) -> None:

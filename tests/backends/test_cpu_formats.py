@@ -79,6 +79,7 @@ def test_a_gradient_may_be_the_weight_itself(state_dtype: str, rounding: str) ->
     assert_same_bits(found["cpu"], found["eager"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["kahan", "stochastic"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_nothing_moves_where_the_step_is_zero(dtype: torch.dtype, rounding: str) -> None:
@@ -92,6 +93,7 @@ def test_nothing_moves_where_the_step_is_zero(dtype: torch.dtype, rounding: str)
     assert torch.equal(weight.detach(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "state_dtype", "rounding"),
     [
@@ -105,6 +107,7 @@ def test_weights_of_other_dtypes(dtype: torch.dtype, state_dtype: str, rounding:
     assert_same_path(dtype, state_dtype=state_dtype, rounding=rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("direction", "state_dtype"), [("amsgrad", "bfloat16"), ("amsgrad", "int8"), ("lion", "int8")]
 )

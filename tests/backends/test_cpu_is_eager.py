@@ -61,6 +61,7 @@ def test_every_rule(direction: str, decay: str) -> None:
     assert_same_bits(ours, expected)
 
 
+@pytest.mark.slow
 def test_a_rule_of_your_own() -> None:
     """With a constant and a helper that it closes over, whole numbers, and every primitive."""
     steepness = 3
@@ -81,6 +82,7 @@ def test_a_rule_of_your_own() -> None:
     assert_same_bits(ours, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("direction", "decay"), KINDS)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_dtype(direction: str, decay: str, dtype: torch.dtype) -> None:

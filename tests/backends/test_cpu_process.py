@@ -123,6 +123,7 @@ class TestThreads:
         team.run(lent, told_by, 7, [0, 3, 4, 9, 20], threads=2)
         assert sorted(told) == [(7, 0, 3), (7, 3, 4), (7, 4, 9), (7, 9, 20)]
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("lent")
     def test_of_python_step_different_optimizers_at_once(self, threads: Any) -> None:
         """Each of them shares out its work among the same helpers."""
@@ -150,6 +151,7 @@ class TestThreads:
             failing._run_on_own_threads(threads=2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_steps_go_on_in_a_forked_process() -> None:
     """With the helpers of the parent gone, in parent and child alike."""
@@ -171,6 +173,7 @@ def test_steps_go_on_in_a_forked_process() -> None:
     python(script)
 
 
+@pytest.mark.slow
 def test_steps_at_the_interpreters_exit() -> None:
     """When no more threads can be started."""
     script = f"""
@@ -188,6 +191,7 @@ def test_steps_at_the_interpreters_exit() -> None:
 
 
 class TestCache:
+    @pytest.mark.slow
     def test_a_second_process_needs_no_numba_unless_files_are_damaged(self, tmp_path: Path) -> None:
         folder = {"UNYOKE_CACHE_DIR": str(tmp_path)}
         tell = STEP + "import sys; print('numba' in sys.modules)"
@@ -200,9 +204,11 @@ class TestCache:
         assert python(tell, **folder).split() == ["['cpu']", "True"]
         assert python(tell, **folder).split() == ["['cpu']", "False"]
 
+    @pytest.mark.slow
     def test_a_folder_that_cannot_be_written_costs_time_only(self) -> None:
         assert python(STEP, UNYOKE_CACHE_DIR="/dev/null/nowhere").strip() == "['cpu']"
 
+    @pytest.mark.slow
     def test_processes_that_write_at_once(self, tmp_path: Path) -> None:
         environment = {**os.environ, "UNYOKE_CACHE_DIR": str(tmp_path)}
         command = [sys.executable, "-c", STEP]
@@ -226,6 +232,7 @@ class TestCache:
         assert fingerprint(scaled(2.0)) == fingerprint(scaled(2.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["numba", "llvmlite"])
 def test_without_numba_eager_serves_and_the_reason_is_named(package: str) -> None:
     hide = f"""
@@ -248,6 +255,7 @@ except RuntimeError as error:
     assert f"{package} is not installed" in second
 
 
+@pytest.mark.slow
 def test_a_numba_that_fails_to_load_is_named(tmp_path: Path) -> None:
     """As where it does not support this Python: it is there, and says so when imported."""
     broken = tmp_path / "numba"

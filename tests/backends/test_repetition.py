@@ -586,6 +586,7 @@ print(len(optimizers))
 """
 
 
+@pytest.mark.slow
 def test_threads_that_begin_together() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", THREADS], capture_output=True, text=True, check=False

@@ -88,6 +88,7 @@ def read(request: Request) -> dict[str, Maps]:
     return run.read(request, request.needed())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("better", "verdict"), [(True, "held"), (False, "did not hold")])
 def test_a_verdict_comes_out_either_way(request_: Request, better: bool, verdict: str) -> None:
     def error(cell: Cell) -> float:
@@ -108,6 +109,7 @@ def test_noise_alone_is_undecided(request_: Request) -> None:
     assert row.verdict == "undecided at this scale"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["digits-plain", "shakespeare"])
 def test_rows_from_the_exported_tables_alone(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
@@ -223,6 +225,7 @@ def test_damaged_ledgers_are_left_and_said(request_: Request) -> None:
     assert "incomplete" in (request_.out / "claims.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", ["digest", "trainer", "name", "data_digest"])
 def test_ledgers_by_other_code_are_drawn_and_said_but_not_gone_on_with(
     request_: Request, monkeypatch: pytest.MonkeyPatch, changed: str
@@ -253,6 +256,7 @@ def test_only_studies_with_curves_need_the_looks_that_are_planned(request_: Requ
     assert set(found.values()) == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [row.name for row in catalogue.questions("digits-plain") if row.studies]
 )
@@ -440,6 +444,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unyoke.study.claims.command.estimates", lambda *_: [])
 
 
+@pytest.mark.slow
 def test_results_are_published_with_their_pictures(request_: Request, tmp_path: Path) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
     results = tmp_path / "docs" / "results.md"

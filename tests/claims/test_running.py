@@ -57,6 +57,7 @@ def dask() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_answers_the_same(
     dask: str, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -71,6 +72,7 @@ def test_a_cluster_answers_the_same(
     assert sum(a != b for a, b in known) <= len(known) // 10
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_figure_by_a_cluster(dask: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unyoke.study.running.executors.Processes", None)

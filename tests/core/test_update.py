@@ -232,7 +232,13 @@ class TestBackends:
         with pytest.raises(ValueError, match="eager"):
             backends.check_name("gpuu")
 
-    @pytest.mark.parametrize("backend", ["auto", *backends.ALL])
+    @pytest.mark.parametrize(
+        "backend",
+        [
+            pytest.param(name, marks=pytest.mark.slow if name == "compile" else ())
+            for name in ("auto", *backends.ALL)
+        ],
+    )
     def test_any_backend_is_eager(self, backend: str) -> None:
         """The contract: every backend that takes the work does the same work."""
         optimizer = unyoke.AdamW([parameter()], lr=0.02, weight_decay=0.004, backend=backend)

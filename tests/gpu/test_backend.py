@@ -240,6 +240,7 @@ def test_every_primitive_is_known_to_triton() -> None:
         assert primitive in language.WORDS or not inside, primitive.__name__
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure for minutes")
 def test_the_benchmark_says_that_there_is_no_gpu() -> None:
     run = subprocess.run(
@@ -248,6 +249,7 @@ def test_the_benchmark_says_that_there_is_no_gpu() -> None:
     assert run.stdout.startswith("Nothing was measured: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -263,6 +265,7 @@ def test_the_benchmark_refuses_before_it_measures(arguments: list[str], said: st
     assert not run.stdout
 
 
+@pytest.mark.slow
 def test_the_benchmark_can_be_rehearsed() -> None:
     command = [sys.executable, ROOT / "benchmarks" / "gpu.py", "--rehearse"]
     run = subprocess.run(

@@ -79,6 +79,7 @@ class Arithmetic(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     "options",
@@ -206,6 +207,7 @@ def test_an_lr_that_nothing_explains_is_refused_here_too() -> None:
         optimizer.step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounding", ["kahan", "stochastic"])
 @pytest.mark.parametrize("backend", ["eager", "gpu"])
 @pytest.mark.usefixtures("interpreted")

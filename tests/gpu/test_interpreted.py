@@ -92,6 +92,7 @@ def test_maximize() -> None:
 LARGE = ((4160,), (41, 101))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state_dtype", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("rounding", ["nearest", "kahan", "stochastic"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

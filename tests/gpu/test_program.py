@@ -14,6 +14,7 @@ pytest.importorskip("triton", reason=NEEDS_TRITON)
 CAPABILITIES = (80, 90)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_numbers_are_formed_in_double_precision(capability: int) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:

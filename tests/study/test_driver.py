@@ -123,6 +123,7 @@ def cells_of(folder: Path) -> list[Cell]:
         return [record.cell for record in ledger.records()]
 
 
+@pytest.mark.slow
 def test_a_run_records_every_cell_once_and_a_second_run_nothing(
     tmp_path: Path, small: Landscape
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_worker_gives_what_this_process_gives(tmp_path: Path, small: Landscape
                 assert one == pytest.approx(other, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_no_cell_is_lost_or_doubled(
     tmp_path: Path, small: Landscape, line_file: Path
 ) -> None:
@@ -174,6 +176,7 @@ def test_killed_and_run_again_no_cell_is_lost_or_doubled(
     assert cells_of(folder) == list(small.cells())
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
     tmp_path: Path, small: Landscape, line_file: Path
 ) -> None:
@@ -217,6 +220,7 @@ def test_nothing_is_created_for_a_task_that_cannot_be_used(tmp_path: Path, line_
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_an_error_that_keeps_what_is_done(tmp_path: Path) -> None:
     file = tmp_path / "deadly.py"
     file.write_text(
@@ -267,6 +271,7 @@ def test_workers_look_as_often_as_asked(tmp_path: Path, small: Landscape) -> Non
         assert {len(ledger.curve(cell)) for cell in few.cells()} == {2}
 
 
+@pytest.mark.slow
 def test_the_engine_is_the_one_asked_for(tmp_path: Path, small: Landscape) -> None:
     for engine in ("stacked", "one_by_one"):
         driver.run(small, tmp_path / engine, Seen(), workers=1, engine=engine)
@@ -274,6 +279,7 @@ def test_the_engine_is_the_one_asked_for(tmp_path: Path, small: Landscape) -> No
             assert {record.outcome.engine for record in ledger.records()} == {engine}
 
 
+@pytest.mark.slow
 def test_a_refined_map_leaves_cells_open_and_goes_on(tmp_path: Path, line_file: Path) -> None:
     landscape = request.landscape(
         task=f"{line_file}:line",

@@ -86,6 +86,7 @@ def dask() -> Iterator[str]:
 
 
 class TestDask:
+    @pytest.mark.slow
     def test_gives_the_same_and_survives_a_killed_worker(
         self, dask: str, small: Landscape, tmp_path: Path, expected: object
     ) -> None:
@@ -116,6 +117,7 @@ class TestDask:
             driver.run(small, tmp_path, Watcher(), workers=1, executor="dask:nowhere:1")
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_and_survives_a_killed_worker(
     small: Landscape, tmp_path: Path, expected: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +164,7 @@ def busy_worker_of_rays() -> int:
     return next(int(path.name) for path, name in names.items() if name.startswith(b"ray::on_one"))
 
 
+@pytest.mark.slow
 def test_slurms_jobs_as_processes_here_give_the_same(
     line_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +187,7 @@ def test_slurms_jobs_as_processes_here_give_the_same(
     assert not list(tmp_path.glob("unyoke-slurm-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["processes", "slurm:cluster=local"])
 def test_workers_with_another_file_than_the_driver_end_the_run_with_one_line(
     small: Landscape, executor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -311,6 +315,7 @@ def test_workers_that_keep_dying_end_the_run(small: Landscape, tmp_path: Path) -
         assert len(ledger.open_cells()) == 36
 
 
+@pytest.mark.slow
 def test_ten_kills_of_workers_and_drivers_lose_and_double_nothing(
     tmp_path: Path, line_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

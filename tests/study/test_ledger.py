@@ -253,6 +253,7 @@ with Ledger.open_to_write(Path(sys.argv[1]), landscape) as ledger:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_recorded_twice(
     tmp_path: Path, landscape: Landscape
 ) -> None:

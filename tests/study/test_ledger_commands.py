@@ -171,6 +171,7 @@ class TestExport:
         table = parquet.read_table(self.exported(folder, "cells.parquet")).to_pylist()
         assert table == json.loads(self.exported(folder, "cells.json").read_text())
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore")
     def test_optuna(self, folder: Path) -> None:
         optuna = pytest.importorskip("optuna")

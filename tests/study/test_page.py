@@ -135,6 +135,7 @@ def test_hover_and_touch_tell_a_cells_figures(page: Path) -> None:
     assert (seen["left"], seen["moved"], seen["elsewhere"]) == (True, True, True)
 
 
+@pytest.mark.slow
 def test_the_maps_are_used_by_keyboard(page: Path) -> None:
     seen = use(
         page,
@@ -177,6 +178,7 @@ def test_the_maps_are_used_by_keyboard(page: Path) -> None:
     assert seen["after"] == []
 
 
+@pytest.mark.slow
 def test_curves_of_chosen_cells_are_drawn_side_by_side(page: Path) -> None:
     seen = use(
         page,
@@ -206,6 +208,7 @@ def test_curves_of_chosen_cells_are_drawn_side_by_side(page: Path) -> None:
     assert (seen["less"], seen["none"]) == (2, [[], 0])
 
 
+@pytest.mark.slow
 def test_a_curve_of_one_look_is_a_point(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:
     fill(tmp_path, landscape, bowl, looks=1)
     seen = use(
@@ -218,6 +221,7 @@ def test_a_curve_of_one_look_is_a_point(tmp_path: Path, landscape: Landscape, fi
     assert seen == [2, 2, 0]
 
 
+@pytest.mark.slow
 def test_tabs_choose_the_setting(large: Path) -> None:
     seen = use(
         large,
@@ -255,6 +259,7 @@ def test_tabs_choose_the_setting(large: Path) -> None:
     assert seen["rows"] == 1
 
 
+@pytest.mark.slow
 def test_figures_are_saved_as_files_of_their_own(page: Path) -> None:
     saved = use(
         page,
@@ -280,6 +285,7 @@ def test_figures_are_saved_as_files_of_their_own(page: Path) -> None:
     assert ">11.0 %</text>" in saved["map"]  # the low end of its scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_is_never_wider_than_its_window(large: Path, width: int) -> None:
     """In a frame, because a window of Chromium is at least 500 pixels wide."""
@@ -297,6 +303,7 @@ def test_the_page_is_never_wider_than_its_window(large: Path, width: int) -> Non
     assert f"<output>[{width},{width}]</output>" in document
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "darker"), [(0, True), (1, False)])
 def test_the_page_follows_light_and_dark(page: Path, scheme: int, darker: bool) -> None:
     paper, ink = use(

@@ -162,6 +162,7 @@ def test_the_colour_scale_is_common_and_keeps_the_basins_contrast(folder: Path) 
     assert np.nanmedian(errors) < high <= np.nanmax(errors)
 
 
+@pytest.mark.slow
 def test_tables(folder: Path) -> None:
     write_report(folder)
     with (folder / "cells.csv").open(newline="") as file:
@@ -217,6 +218,7 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
         ElementTree.parse(picture)
 
 
+@pytest.mark.slow
 def test_nothing_in_the_pictures_is_cut_off_or_covered(
     tmp_path: Path, landscape: Landscape, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ def test_nothing_in_the_pictures_is_cut_off_or_covered(
         assert not any(one.overlaps(other) for one, other in pairs)
 
 
+@pytest.mark.slow
 def test_a_task_name_cannot_break_out_of_the_page(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
@@ -278,6 +281,7 @@ def test_a_ledger_without_results_has_no_report(tmp_path: Path, landscape: Lands
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "text"), [((0,), "give more with --seeds"), ((0, 1), "of 3 comparisons are decided")]
 )
@@ -489,6 +493,7 @@ def sweep_of(landscape: Landscape, weight_decay: float) -> Landscape:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight_decay", [0.0, 0.25])
 def test_a_map_of_one_weight_decay_is_a_curve_over_the_learning_rate(
     tmp_path: Path, landscape: Landscape, fill: Fill, weight_decay: float
@@ -524,6 +529,7 @@ def test_a_map_of_one_weight_decay_is_a_curve_over_the_learning_rate(
     assert not any("edge" in line for line in report.lines)
 
 
+@pytest.mark.slow
 def test_a_sweep_beside_a_map_has_its_own_picture(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
