@@ -1,7 +1,7 @@
 """The house of the package: arrows point down only, and heavy things wait until they are used.
 
-Reads the imports of every file under src/unyoke. A new file needs no edit here: what `RUNGS` does
-not name stands wherever its own imports put it, and must not be a way around the order.
+Reads every import of every file under src/unyoke, those inside functions and those for types only
+included. Each module stands on a rung of `RUNGS`; a new one that stands nowhere fails.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -24,20 +24,30 @@ import unyoke
 ROOT = Path(__file__).parents[1] / "src" / "unyoke"
 FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
-    frozenset({"primitives"}),
+    frozenset({"compat", "primitives"}),
     frozenset({"equation"}),
     frozenset({"directions", "schedules"}),
-    frozenset({"decays"}),  # above schedules: normalized decay follows the length of a run
-    frozenset({"storage"}),
+    frozenset({"decays", "timescales"}),  # normalized decay follows the length of a run
+    frozenset({"storage", "transfer"}),
+    frozenset({"backends.base", "backends.guards", "backends.layout"}),
+    frozenset({"backends._native", "backends.sparse"}),
+    frozenset({"backends.cpu", "backends.gpu", "backends.eager"}),
+    frozenset({"backends.compiled"}),
     frozenset({"backends"}),
+    frozenset({"_step", "interchange.counterparts"}),
+    frozenset({"checkpoint", "explain"}),
     frozenset({"optimizer"}),
-    frozenset({"optimizers"}),
-    frozenset({"groups", "interchange"}),
+    frozenset({"groups", "interchange", "optimizers", "releasing"}),
     frozenset({"population"}),
     frozenset({FACADE}),
-    frozenset({"study", "integrations"}),
-    frozenset({"cli", "__main__"}),
+    frozenset({"bench", "study"}),
+    frozenset({"cli"}),
 )
+"""From the bottom up. A module belongs to the longest name here that it begins with. Those of one
+name may import each other, in no circle; those of two names on one rung do not."""
+
+USERS = {"bench", "study", "cli"}
+"""Who use the rest as anybody would: by public names."""
 
 HEAVY = {"matplotlib", "triton", "numba", "llvmlite", "sklearn", "scipy", "click", "argparse"}
 # Modules that are themselves imported only when they are used.
@@ -58,12 +68,16 @@ class Import:
     target: str  # dotted path of the imported module, from the top: "unyoke.equation", "torch"
     name: str  # the name taken from it; "" where the module itself is imported
     at_module_level: bool
-    for_types: bool  # under TYPE_CHECKING: not there when the program runs, so no arrow
     line: int
 
     def __str__(self) -> str:
         name = f".{self.name}" if self.name else ""
         return f"unyoke.{self.importer} line {self.line} imports {self.target}{name}"
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
 
 
 def module_path(file: Path) -> str:
@@ -76,21 +90,17 @@ def modules() -> dict[str, Path]:
     return {module_path(file): file for file in sorted(ROOT.rglob("*.py"))}
 
 
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
 def import_nodes(
-    node: ast.AST, at_module_level: bool = True, for_types: bool = False
-) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool, bool]]:
+    node: ast.AST, at_module_level: bool = True
+) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
-            yield child, at_module_level and not for_types, for_types
+            yield child, at_module_level
         else:
-            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from import_nodes(
-                child, at_module_level and not function, for_types or is_type_checking(child)
+            later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+                isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             )
+            yield from import_nodes(child, at_module_level and not later)
 
 
 def absolute(module: str, file: Path, node: ast.ImportFrom) -> str:
@@ -105,61 +115,44 @@ def absolute(module: str, file: Path, node: ast.ImportFrom) -> str:
 def imports() -> tuple[Import, ...]:
     found: list[Import] = []
     for module, file in modules().items():
-        for node, *when in import_nodes(ast.parse(file.read_text(encoding="utf-8"))):
+        for node, at_module_level in import_nodes(tree(module)):
             if isinstance(node, ast.Import):
-                found += [Import(module, a.name, "", *when, node.lineno) for a in node.names]
+                found += [
+                    Import(module, each.name, "", at_module_level, node.lineno)
+                    for each in node.names
+                ]
                 continue
             source = absolute(module, file, node)
             for alias in node.names:
                 full = f"{source}.{alias.name}"
                 is_module = full.removeprefix("unyoke.") in modules() and source != full
                 target, name = (full, "") if is_module else (source, alias.name)
-                found.append(Import(module, target, name, *when, node.lineno))
+                found.append(Import(module, target, name, at_module_level, node.lineno))
     return tuple(found)
 
 
 def internal() -> list[Import]:
-    """Imports of unyoke's own; of the package's, those too that it makes when it is asked."""
-    own = [i for i in imports() if i.target.split(".")[0] == "unyoke"]
-    return [i for i in own if not i.for_types or not i.importer]
+    """Imports of unyoke's own."""
+    return [i for i in imports() if i.target.split(".")[0] == "unyoke"]
 
 
 def below_unyoke(target: str) -> str:
     return target.removeprefix("unyoke").removeprefix(".")
 
 
-def room(module: str) -> str:
-    """The file or folder directly below unyoke in which a module lives."""
-    if module == "interchange.counterparts":  # plain facts, which checkpoints need too
-        return module
-    return module.split(".")[0] or FACADE
-
-
 RUNG = {name: level for level, names in enumerate(RUNGS) for name in names}
 
 
-@cache
-def arrows() -> dict[str, dict[str, Import]]:
-    """Between rooms: who imports whom, with one import as the evidence."""
-    graph: dict[str, dict[str, Import]] = {room(module): {} for module in modules()}
-    for arrow in internal():
-        source, target = room(arrow.importer), room(below_unyoke(arrow.target))
-        if source != target:
-            graph[source].setdefault(target, arrow)
-    return graph
+def place(module: str) -> str | None:
+    """The name of `RUNGS` that a module belongs to."""
+    names = [n for n in RUNG if f"{module}.".startswith(f"{n}.")]
+    return max(names, key=len, default=None) if module else FACADE
 
 
-def ways_from(start: str) -> dict[str, list[Import]]:
-    """Every room that one can reach, with a shortest way there."""
-    ways: dict[str, list[Import]] = {start: []}
-    waiting = [start]
-    for here in waiting:
-        for there, arrow in arrows().get(here, {}).items():
-            if there not in ways:
-                ways[there] = [*ways[here], arrow]
-                waiting.append(there)
-    del ways[start]
-    return ways
+def room(module: str) -> str:
+    """Its place, and within the study the folder."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "study" else str(place(module))
 
 
 def listing(faults: list[Import]) -> str:
@@ -179,35 +172,65 @@ def test_something_is_read() -> None:
     assert any(i.target == "torch" for i in imports())
 
 
-@pytest.mark.parametrize("upper", [name for name in RUNG if name in arrows()])
-def test_arrows_point_down(upper: str) -> None:
-    """No room leads to one on its own rung or above, by whatever way."""
+def test_every_module_stands_somewhere() -> None:
+    assert not [module for module in modules() if place(module) is None]
+    assert set(RUNG) <= set(map(place, modules()))
+
+
+def test_arrows_point_down() -> None:
     faults = [
-        f"from {upper} to {lower}:\n{listing(way)}"
-        for lower, way in ways_from(upper).items()
-        if RUNG.get(lower, -1) >= RUNG[upper]
+        arrow
+        for arrow in internal()
+        if (upper := place(arrow.importer)) != (lower := place(below_unyoke(arrow.target)))
+        and RUNG[str(lower)] >= RUNG[str(upper)]
     ]
-    assert not faults, "\n".join(faults)
+    assert not faults, listing(faults)
 
 
-def test_no_circles_between_rooms() -> None:
-    fail_on_circles({source: set(targets) for source, targets in arrows().items()})
-
-
-def test_no_circles_between_modules() -> None:
+@pytest.mark.parametrize("part", [lambda module: module, room], ids=["modules", "rooms"])
+def test_no_circles(part: Callable[[str], str]) -> None:
     graph: dict[str, set[str]] = {}
     for arrow in internal():
-        if arrow.at_module_level and below_unyoke(arrow.target) != arrow.importer:
-            graph.setdefault(arrow.importer, set()).add(below_unyoke(arrow.target))
+        source, target = part(arrow.importer), part(below_unyoke(arrow.target))
+        if source != target:
+            graph.setdefault(source, set()).add(target)
     fail_on_circles(graph)
 
 
-def test_study_and_command_line_use_public_names_only() -> None:
-    """The study uses unyoke as any user would."""
-    above = [i for i in internal() if RUNG.get(room(i.importer), -1) > RUNG[FACADE]]
-    outside = [i for i in above if room(below_unyoke(i.target)) != room(i.importer)]
+def test_study_benchmark_and_command_line_use_public_names_only() -> None:
+    outside = [i for i in internal() if place(i.importer) in USERS]
+    outside = [i for i in outside if place(below_unyoke(i.target)) != place(i.importer)]
     faults = [i for i in outside if not is_public(i)]
     assert not faults, listing(faults)
+
+
+def test_no_module_takes_private_names_of_another() -> None:
+    """Neither by import nor from an object whose class is another module's."""
+    imported = [str(i) for i in internal() if i.name.startswith("_") and i.name != "__version__"]
+    own = {module: set(private_names(module)) for module in modules()}
+    read = [
+        f"unyoke.{module} line {node.lineno} reads {ast.unparse(node)}"
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute)
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+        and node.attr not in own[module]
+        and any(node.attr in names for names in own.values())
+    ]
+    assert not imported + read, "\n".join(imported + read)
+
+
+def private_names(module: str) -> Iterator[str]:
+    """What a module defines with an underscore: functions, and attributes of its own objects."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef):
+            name = node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = node.attr
+        else:
+            continue
+        if name.startswith("_") and not name.startswith("__"):
+            yield name
 
 
 def is_public(taken: Import) -> bool:
@@ -235,7 +258,7 @@ def test_heavy_imports_wait_until_they_are_used() -> None:
 
 def test_no_module_has_the_name_of_a_public_function() -> None:
     """Importing it would put it in the function's place."""
-    clashing = set(unyoke.__all__) & {room(module) for module in modules()}
+    clashing = set(unyoke.__all__) & {module.split(".")[0] for module in modules()}
     assert clashing == {"decays", "directions", "groups", "optimizers", "schedules", "transfer"}
 
 

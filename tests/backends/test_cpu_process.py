@@ -21,9 +21,9 @@ import torch
 from following_backends import everything, normal
 
 import unyoke
+from unyoke.backends._native.functions import fingerprint
 from unyoke.backends.cpu import threads as team
 from unyoke.backends.cpu import workers
-from unyoke.backends.cpu.kernels import fingerprint
 from unyoke.primitives import exp, sqrt
 
 LARGE = 3 * workers.WORTH_WAKING + 12_345

@@ -3,49 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from unyoke.population.choice import ENGINES, Choice
+from unyoke.population.choice import Choice
+from unyoke.population.engine import Blueprint
 from unyoke.population.models import Models
+from unyoke.population.progress import Progress
 from unyoke.population.settings import Rates
-
-if TYPE_CHECKING:
-    from unyoke.population.trainer import Population
 
 FORMAT = 1
 
 
-def write(population: Population) -> dict[str, Any]:
-    """Plain values and copies of all tensors."""
-    models = population._current().map(Tensor.clone)
-    choice = population._choice
+@dataclass(frozen=True)
+class Training:
+    """How the models are trained, which must be the same where they go on.
+
+    Attributes:
+        blueprint: model, settings, loss and optimizer.
+        loss_limit: above which a model counts as diverged.
+    """
+
+    blueprint: Blueprint
+    loss_limit: float
+
+    def described(self) -> dict[str, list[Any]]:
+        """As plain lists; of the settings one entry for each model."""
+        plan, settings = self.blueprint, self.blueprint.settings
+        options = [f"{name}={_name(value)}" for name, value in sorted(plan.options.items())]
+        return {
+            "lr": list(settings.lr),
+            "weight_decay": Rates(settings, range(len(settings))).weight_decay.tolist(),
+            "seeds": list(settings.seeds),
+            "schedule": [repr(schedule) for schedule in settings.schedules],
+            "updates": list(settings.budgets),
+            "optimizer": [_name(plan.optimizer)],
+            "optimizer's options": options,
+            "clip_norm": [plan.clip_norm],
+            "loss_limit": [self.loss_limit],
+        }
+
+
+def write(
+    training: Training, choice: Choice | None, models: Models, progress: Progress
+) -> dict[str, Any]:
+    """Plain values and tensors; those of the models are not copied."""
     return {
         "format": FORMAT,
-        "settings": _settings(population),
+        "settings": training.described(),
         "engine": choice.engine if choice else None,
         "reason": choice.reason if choice else None,
-        "updates": population._updates,
-        "made": population._made.clone(),
-        "active": list(population._rows),
-        "diverged": dict(population._diverged),
-        "losses": population._losses.clone(),
-        "limits": population._limits.clone(),
+        "updates": progress.updates,
+        "made": progress.made.clone(),
+        "active": list(progress.rows),
+        "diverged": dict(progress.diverged),
+        "losses": progress.losses.clone(),
+        "limits": progress.limits.clone(),
         "weights": models.weights,
         "fixed": models.fixed,
         "state": models.state,
     }
 
 
-def read(population: Population, saved: Mapping[str, Any]) -> None:
-    """Put ``saved`` into a population that was made with the same settings."""
+def read(
+    training: Training, one: Models, saved: Mapping[str, Any]
+) -> tuple[Choice | None, Models, Progress]:
+    """What a population that is trained in this way is after loading ``saved``.
+
+    Args:
+        training: of the population that will go on.
+        one: one of its models, of which the shapes are looked at.
+        saved: from :func:`write`.
+
+    Raises:
+        ValueError: it was trained otherwise, or is of other models.
+    """
     if saved.get("format") != FORMAT:
         raise ValueError(
             f"this is not a population's checkpoint of format {FORMAT}: its format is "
             f"{saved.get('format')!r}"
         )
-    for name, mine in _settings(population).items():
+    for name, mine in training.described().items():
         theirs = saved["settings"].get(name, [])
         if mine != theirs:
             raise ValueError(
@@ -53,41 +93,18 @@ def read(population: Population, saved: Mapping[str, Any]) -> None:
                 "make the population with the same settings"
             )
     models = Models(dict(saved["weights"]), dict(saved["fixed"]), dict(saved["state"]))
-    _check_shapes(population, models)
-    population._models = models.map(Tensor.clone)
-    population._engine = None  # made from these models at the next update
+    _check_shapes(one, models)
     engine = saved["engine"]
-    population._choice = Choice(engine, saved["reason"], random=False) if engine else None
-    population._updates = saved["updates"]
-    population._made = saved["made"].clone()
-    population._rows = list(saved["active"])
-    population._diverged = dict(saved["diverged"])
-    population._losses = saved["losses"].clone()
-    population._limits = saved["limits"].clone()
-
-
-def _settings(population: Population) -> dict[str, Any]:
-    """What makes two populations the same question, as plain lists of K."""
-    settings = population.settings
-    return {
-        "lr": list(settings.lr),
-        "weight_decay": Rates(settings, range(len(settings))).weight_decay.tolist(),
-        "seeds": list(settings.seeds),
-        "schedule": [repr(schedule) for schedule in settings.schedules],
-        "updates": list(settings.budgets),
-        **_training(population),
-    }
-
-
-def _training(population: Population) -> dict[str, list[Any]]:
-    """How all of the models are trained."""
-    plan = population._blueprint
-    return {
-        "optimizer": [_name(plan.optimizer)],
-        "optimizer's options": [f"{n}={_name(value)}" for n, value in sorted(plan.options.items())],
-        "clip_norm": [plan.clip_norm],
-        "loss_limit": [population._loss_limit],
-    }
+    progress = Progress(
+        updates=saved["updates"],
+        made=saved["made"].clone(),
+        rows=list(saved["active"]),
+        diverged=dict(saved["diverged"]),
+        losses=saved["losses"].clone(),
+        limits=saved["limits"].clone(),
+    )
+    choice = Choice(engine, saved["reason"], random=False) if engine else None
+    return choice, models.map(Tensor.clone), progress
 
 
 def _name(value: Any) -> str:
@@ -96,9 +113,8 @@ def _name(value: Any) -> str:
     return name
 
 
-def _check_shapes(population: Population, models: Models) -> None:
-    one = ENGINES["one_by_one"](population._blueprint, population._current().rows([0]), [])
-    expected, found = _shapes(one.models()), _shapes(models)
+def _check_shapes(one: Models, models: Models) -> None:
+    expected, found = _shapes(one), _shapes(models)
     if not models.state:
         expected = {name: shape for name, shape in expected.items() if name[0] != "state"}
     for name in sorted({*expected, *found}, key=lambda name: (name[0] != "weights", name)):

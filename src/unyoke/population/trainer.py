@@ -19,6 +19,7 @@ from unyoke.population.dropout import keys
 from unyoke.population.engine import Batch, Blueprint, Engine, Inputs, Loss, mapped
 from unyoke.population.models import Models, load_row, make
 from unyoke.population.order import BatchOrder
+from unyoke.population.progress import Progress
 from unyoke.population.settings import OneWeightDecay
 from unyoke.schedules import Schedule
 
@@ -104,12 +105,8 @@ class Population:
         self._choice: Choice | None = None
         self._engine: Engine | None = None
         self._loss_limit = loss_limit
-        self._limits = torch.full((count,), math.inf, dtype=torch.float64)
-        self._losses = torch.full((count,), math.nan, dtype=torch.float64)
-        self._updates = 0
-        self._made = torch.zeros(count, dtype=torch.int64)
-        self._rows = [row for row in range(count) if self.settings.begins(row)]
-        self._diverged: dict[int, int] = {}
+        rows = [row for row in range(count) if self.settings.begins(row)]
+        self._at = Progress.at_first(count, rows)
         self._order: tuple[tuple[int, int], BatchOrder] | None = None
 
     def _check_optimizer(self) -> None:
@@ -122,18 +119,18 @@ class Population:
     @property
     def updates(self) -> Tensor:
         """Updates made by each model, [K]."""
-        return self._made.clone()
+        return self._at.made.clone()
 
     @property
     def losses(self) -> Tensor:
         """Each model's loss at its last update, before that update, [K] float64; NaN without."""
-        return self._losses.clone()
+        return self._at.losses.clone()
 
     @property
     def active(self) -> Tensor:
         """Which models still train, [K] bool."""
         active = torch.zeros(len(self), dtype=torch.bool)
-        active[self._rows] = True
+        active[self._at.rows] = True
         return active
 
     @property
@@ -143,12 +140,12 @@ class Population:
         The loss of that update was not finite or above ``loss_limit``, and the update was not made;
         or the weights after it were not finite.
         """
-        return dict(self._diverged)
+        return dict(self._at.diverged)
 
     @property
     def done(self) -> bool:
         """Whether no model trains any more."""
-        return not self._rows
+        return not self._at.rows
 
     @property
     def engine(self) -> str:
@@ -186,28 +183,28 @@ class Population:
             RuntimeError: every model has stopped.
             UnstackableError: at the first update under ``engine="stacked"``, if it cannot be.
         """
-        if not self._rows:
+        if not self._at.rows:
             raise RuntimeError(
-                f"all {len(self)} models have stopped ({len(self._diverged)} diverged): ask "
+                f"all {len(self)} models have stopped ({len(self._at.diverged)} diverged): ask "
                 "population.done before population.step"
             )
         batch = self._batch(inputs, targets, indices)
         if self._engine is None:
             batch = self._start(batch)
         assert self._engine is not None
-        rows = self._rows
+        rows = self._at.rows
         found = self._engine.gradients(batch).double().cpu()
-        losses = torch.full_like(self._losses, math.nan)
+        losses = torch.full_like(self._at.losses, math.nan)
         losses[rows] = found
-        self._losses[rows] = found
-        self._stop_diverged(found.isfinite() & (found <= self._limits[rows]))
+        self._at.losses[rows] = found
+        self._stop_diverged(found.isfinite() & (found <= self._at.limits[rows]))
         if math.isfinite(self._loss_limit):
             bound = self._loss_limit * found.clamp(min=1.0)
-            self._limits[rows] = torch.fmin(self._limits[rows], bound)
-        if self._rows:
-            self._engine.apply(self._updates)
-            self._made[self._rows] += 1
-        self._updates += 1
+            self._at.limits[rows] = torch.fmin(self._at.limits[rows], bound)
+        if self._at.rows:
+            self._engine.apply(self._at.updates)
+            self._at.made[self._at.rows] += 1
+        self._at.updates += 1
         self._stop_finished()
         return losses
 
@@ -216,23 +213,23 @@ class Population:
         if indices is not None:
             if per_model and len(indices) != len(self):
                 raise ValueError(f"indices for {len(indices)} models, and there are {len(self)}")
-            chosen = indices[self._rows] if per_model else indices
+            chosen = indices[self._at.rows] if per_model else indices
             inputs = mapped(lambda x: x[chosen.to(x.device)], inputs)
             targets = targets[chosen.to(targets.device)]
-        seeds = torch.tensor([self.settings.seeds[row] for row in self._rows])
-        key = keys(seeds, self._updates).to(targets.device)
+        seeds = torch.tensor([self.settings.seeds[row] for row in self._at.rows])
+        key = keys(seeds, self._at.updates).to(targets.device)
         random = self._choice is not None and self._choice.random
-        return Batch(inputs, targets, per_model, self._updates, key, random)
+        return Batch(inputs, targets, per_model, self._at.updates, key, random)
 
     def _start(self, batch: Batch) -> Batch:
         """Choose the engine, and hand it the models."""
         asked = self._choice.engine if self._choice else self._asked
-        choice = choose(asked, self._blueprint, self._models, self._rows, batch)
+        choice = choose(asked, self._blueprint, self._models, self._at.rows, batch)
         if self._choice is None:
             self._choice = choice
         else:  # a checkpoint has chosen
             self._choice = Choice(self._choice.engine, self._choice.reason, choice.random)
-        self._engine = ENGINES[choice.engine](self._blueprint, self._models, self._rows)
+        self._engine = ENGINES[choice.engine](self._blueprint, self._models, self._at.rows)
         parts = (batch.inputs, batch.targets, batch.per_model, batch.update, batch.keys)
         return Batch(*parts, choice.random)
 
@@ -240,24 +237,26 @@ class Population:
         if bool(healthy.all()):
             return
         assert self._engine is not None
-        rows = [row for row, good in zip(self._rows, healthy.tolist(), strict=True) if good]
-        self._diverged |= {row: self._updates + 1 for row in self._rows if row not in set(rows)}
+        rows = [row for row, good in zip(self._at.rows, healthy.tolist(), strict=True) if good]
+        self._at.diverged |= {
+            row: self._at.updates + 1 for row in self._at.rows if row not in set(rows)
+        }
         self._engine.keep(rows)
-        self._rows = rows
+        self._at.rows = rows
 
     def _stop_finished(self) -> None:
         """Stop models whose weights are not finite or whose budget is used up."""
         assert self._engine is not None
         budgets = self.settings.budgets
-        rows = [row for row in self._rows if budgets[row] != self._updates]
-        if len(rows) < len(self._rows) or self._updates % LOOK == 0:
+        rows = [row for row in self._at.rows if budgets[row] != self._at.updates]
+        if len(rows) < len(self._at.rows) or self._at.updates % LOOK == 0:
             finite = self._engine.finite().tolist()
-            broken = {row for row, good in zip(self._rows, finite, strict=True) if not good}
-            self._diverged |= dict.fromkeys(sorted(broken), self._updates)
+            broken = {row for row, good in zip(self._at.rows, finite, strict=True) if not good}
+            self._at.diverged |= dict.fromkeys(sorted(broken), self._at.updates)
             rows = [row for row in rows if row not in broken]
-        if len(rows) < len(self._rows):
+        if len(rows) < len(self._at.rows):
             self._engine.keep(rows)
-            self._rows = rows
+            self._at.rows = rows
 
     def train(
         self, inputs: Inputs, targets: Tensor, *, batch_size: int, updates: int | None = None
@@ -273,16 +272,16 @@ class Population:
         Raises:
             ValueError: ``updates`` is left out and a model has no budget.
         """
-        budgets = [self.settings.budgets[row] for row in self._rows]
+        budgets = [self.settings.budgets[row] for row in self._at.rows]
         if updates is None and None in budgets:
             raise ValueError(
-                f"model {self._rows[budgets.index(None)]} has no budget: give updates= here or to "
-                "the population, or a schedule that has a length"
+                f"model {self._at.rows[budgets.index(None)]} has no budget: give updates= here or "
+                "to the population, or a schedule that has a length"
             )
-        end = math.inf if updates is None else self._updates + updates
+        end = math.inf if updates is None else self._at.updates + updates
         order = self._batch_order(len(targets), batch_size)
-        while self._rows and self._updates < end:
-            self.step(inputs, targets, order.at(self._updates))
+        while self._at.rows and self._at.updates < end:
+            self.step(inputs, targets, order.at(self._at.updates))
         return self.losses
 
     def _batch_order(self, samples: int, batch_size: int) -> BatchOrder:
@@ -308,9 +307,9 @@ class Population:
     def stop(self, models: Sequence[int]) -> None:
         """Leave these models as they are from now on, as if their budget were used up."""
         gone = set(models)
-        self._rows = [row for row in self._rows if row not in gone]
+        self._at.rows = [row for row in self._at.rows if row not in gone]
         if self._engine is not None:
-            self._engine.keep(self._rows)
+            self._engine.keep(self._at.rows)
 
     def model(self, number: int) -> nn.Module:
         """An ordinary module of its own with the weights and buffers of one model."""
@@ -319,6 +318,10 @@ class Population:
         module = copy.deepcopy(self._blueprint.pattern)
         return load_row(module, self._current(), number).train()
 
+    @property
+    def _training(self) -> checkpoints.Training:
+        return checkpoints.Training(self._blueprint, self._loss_limit)
+
     def _current(self) -> Models:
         return self._models if self._engine is None else self._engine.models()
 
@@ -326,7 +329,8 @@ class Population:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later process needs to go on bit for bit; plain, for weights_only."""
-        return checkpoints.write(self)
+        models = self._current().map(Tensor.clone)
+        return checkpoints.write(self._training, self._choice, models, self._at)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where the population that wrote ``state_dict`` was.
@@ -337,4 +341,7 @@ class Population:
         Raises:
             ValueError: another number of models, other settings or shapes; nothing is changed.
         """
-        checkpoints.read(self, state_dict)
+        one = ENGINES["one_by_one"](self._blueprint, self._current().rows([0]), [])
+        found = checkpoints.read(self._training, one.models(), state_dict)
+        self._choice, self._models, self._at = found
+        self._engine = None  # made from these models at the next update

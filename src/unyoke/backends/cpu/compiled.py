@@ -19,8 +19,8 @@ import torch
 
 from unyoke import primitives
 from unyoke.backends._native import intrinsics
+from unyoke.backends._native.functions import names_in
 from unyoke.backends._native.intrinsics import compiled
-from unyoke.backends.cpu.kernels import names_in
 from unyoke.backends.cpu.source import Recipe
 from unyoke.storage import encodings
 
