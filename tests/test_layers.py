@@ -24,7 +24,8 @@ import unyoke
 ROOT = Path(__file__).parents[1] / "src" / "unyoke"
 FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
-    frozenset({"compat", "primitives"}),
+    frozenset({"compat", "primitives", "ranges"}),
+    frozenset({"slots"}),
     frozenset({"equation"}),
     frozenset({"directions", "schedules"}),
     frozenset({"decays", "timescales"}),  # normalized decay follows the length of a run
@@ -37,7 +38,7 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"_step", "interchange.counterparts"}),
     frozenset({"checkpoint", "explain"}),
     frozenset({"optimizer"}),
-    frozenset({"groups", "interchange", "optimizers", "releasing"}),
+    frozenset({"explain_file", "groups", "interchange", "optimizers", "releasing"}),
     frozenset({"population"}),
     frozenset({FACADE}),
     frozenset({"bench", "study"}),
