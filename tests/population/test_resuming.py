@@ -106,3 +106,63 @@ def test_another_populations_checkpoint_is_refused(other: dict[str, Any], messag
     assert_equal(second.state_dict(), before)
     with pytest.raises(ValueError, match="not a population's checkpoint"):
         second.load_state_dict({})
+
+
+def deep(*path: Any) -> Callable[[Any, Any], None]:
+    """Puts a value where a path of keys leads."""
+
+    def put(saved: Any, value: Any) -> None:
+        for key in path[:-1]:
+            saved = saved[key]
+        saved[path[-1]] = value
+
+    return put
+
+
+WEIGHT = ("0.weight", "exp_avg")
+FAULTS = [
+    (("updates",), -1, "updates .*-1.*integer"),
+    (("updates",), "3", "updates .*'3'"),
+    (("engine",), "steam", "engine .*'steam'.*'stacked'"),
+    (("active",), [0, 7], "active .*below 2"),
+    (("active",), [1, 0], "active .*ascending"),
+    (("active",), 3, "active"),
+    (("diverged",), {5: 1}, "diverged"),
+    (("diverged",), [0], "diverged .*dictionary"),
+    (("settings",), None, "settings .*dictionary"),
+    (("made",), torch.tensor([1, 99]), "made .*between 0 and 2"),
+    (("made",), torch.tensor([1, 1, 1]), "made .*tensor of 2"),
+    (("losses",), [0.0, 0.0], "losses .*tensor of 2"),
+    (("limits",), torch.zeros(2, device="meta"), "limits .*tensor of 2"),
+    (("weights", "0.weight"), [1.0], "weights 0.weight has no stack"),
+    (("weights", "0.weight"), torch.zeros(2, 2, device="meta"), "weights 0.weight .*meta"),
+    (("state", "0.weight"), [1.0], "state 0.weight .*list"),
+    (("state", *WEIGHT), torch.zeros(1, 2), "exp_avg has 1 rows for 2 models"),
+    (("state", *WEIGHT), None, "exp_avg has nothing"),
+    (("state", "0.weight", "step"), torch.tensor([1.0, -3.0]), "step .*-3.*integers"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "says"), FAULTS, ids=str)
+def test_a_damaged_checkpoint_changes_nothing(path: Any, value: Any, says: str) -> None:
+    options = {"lr": [0.1, 0.2], "updates": 6, "engine": "stacked"}
+    first, second, twin = (Population(mlp, **options) for _ in range(3))
+    first.train(*data(), batch_size=BATCH, updates=2)
+    saved = first.state_dict()
+    deep(*path)(saved, value)
+    for population in (second, twin):
+        population.train(*data(), batch_size=BATCH, updates=1)
+    with pytest.raises(ValueError, match=says):
+        second.load_state_dict(saved)
+    assert_equal(second.state_dict(), twin.state_dict())
+    for population in (second, twin):
+        population.train(*data(), batch_size=BATCH)
+    assert_equal(second.state_dict(), twin.state_dict())
+
+
+def test_a_checkpoint_that_lacks_something_says_so() -> None:
+    population = Population(mlp, lr=[0.1, 0.2], updates=6)
+    saved = population.state_dict()
+    del saved["limits"]
+    with pytest.raises(ValueError, match="lacks 'limits'"):
+        population.load_state_dict(saved)
