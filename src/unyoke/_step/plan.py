@@ -11,7 +11,7 @@ from unyoke._step.counters import Counters
 from unyoke.backends import Division, Repeater, Share, Work, divide
 from unyoke.backends.guards import Contents, Entry, Scene
 from unyoke.equation import Rule
-from unyoke.storage import formats
+from unyoke.storage import fit, formats
 
 SWITCHES = ("decay", "rounding", "seed", "maximize", "differentiable", "capturable")
 """What a group says of a step beside numbers."""
@@ -50,6 +50,7 @@ class Plan:
             weights,
             states,
             numbers=numbers,
+            names=fit.parameter_names(weights, group),
             maximize=group["maximize"],
             differentiable=group["differentiable"],
             rounding=group["rounding"],

@@ -69,6 +69,7 @@ class Work:
         seed: of the random bits, with the two that follow.
         updates: for each set of coefficients, the number of this update, from 1.
         numbers: per parameter, a number of its own that stays the same.
+        names: per parameter, what messages call it.
         grad_scale: GradScaler's scale, which the gradients still carry; a 0-d tensor.
         found_inf: GradScaler's verdict; unless it is 0, nothing may change. Both are only set for
             a backend that reads them on the device.
@@ -89,6 +90,7 @@ class Work:
     seed: int = 0
     updates: Sequence[int] = ()
     numbers: Sequence[int] = ()
+    names: Sequence[str] = ()
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
     formed: Formed | None = None

@@ -29,6 +29,7 @@ class Part:
                 weights=[whole.weights[k] for k in indices],
                 states=[whole.states[k] for k in indices],
                 numbers=[whole.numbers[k] for k in indices],
+                names=[whole.names[k] for k in indices] if whole.names else (),
                 cache={},
             )
             self.renew(whole)

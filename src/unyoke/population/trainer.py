@@ -343,6 +343,5 @@ class Population:
         """
         one = ENGINES["one_by_one"](self._blueprint, self._current().rows([0]), [])
         found = checkpoints.read(self._training, one.models(), state_dict)
-        names = ("_choice", "_models", "_at")
-        # All at once, if somebody interrupts; the engine is made at the next update
-        vars(self).update(zip(names, found, strict=True), _engine=None)
+        self._choice, self._models, self._at = found
+        self._engine = None  # made from these models at the next update

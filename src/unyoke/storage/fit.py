@@ -9,7 +9,7 @@ through here when a plan is made and when a checkpoint is read, and the backends
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,15 @@ from unyoke.storage import encodings, formats
 
 def parameter_name(weight: torch.Tensor, group: Mapping[str, Any]) -> str:
     """A parameter as messages name it: by its name if the group has names."""
-    number = next(k for k, each in enumerate(group["params"]) if each is weight)
+    return parameter_names([weight], group)[0]
+
+
+def parameter_names(weights: Iterable[torch.Tensor], group: Mapping[str, Any]) -> list[str]:
+    """Several parameters of a group, each as messages name it."""
+    numbers = {id(weight): number for number, weight in enumerate(group["params"])}
     names = group.get("param_names")
-    return f"{number} of its group" if names is None else repr(names[number])
+    found = [numbers[id(weight)] for weight in weights]
+    return [f"{k} of its group" if names is None else repr(names[k]) for k in found]
 
 
 def followed(

@@ -8,30 +8,98 @@ import torch
 
 from unyoke.backends import sparse
 from unyoke.backends.base import Backend, Work
+from unyoke.backends.eager import flat
+from unyoke.backends.eager.in_place import apart
+from unyoke.backends.layout import lacks_memory
 from unyoke.equation import Rule
 from unyoke.storage import formats
 
 
 class Eager(Backend):
-    """Runs the formula as it stands, one parameter at a time."""
+    """Runs the formula as it stands, on whole tensors."""
 
     name = "eager"
 
     def why_not(self, work: Work) -> str | None:
-        for index, grad in enumerate(work.grads):
-            objection = None if grad.layout is torch.strided else sparse.why_not(work, index)
+        prepared: Prepared | None = work.cache.get(self.name)
+        if prepared is not None and prepared.holds(work):
+            return None
+        for index in range(len(work.weights)):
+            objection = _objection(work, index)
             if objection is not None:
                 return objection
+        work.cache[self.name] = Prepared(work)
         return None
 
     def step(self, work: Work) -> None:
-        for index, weight in enumerate(work.weights):
-            if work.grads[index].layout is torch.strided:
-                _update(work, index, weight, work.states[index])
-            else:
-                rows = sparse.rows(work, index)
-                _update(rows.work, 0, rows.work.weights[0], rows.work.states[0])
-                rows.put_back()
+        prepared: Prepared | None = work.cache.get(self.name)
+        (prepared or Prepared(work)).run(work)
+
+
+class Prepared:
+    """How a work's tensors are run through, as long as they are what they were."""
+
+    def __init__(self, work: Work) -> None:
+        self._facts = _facts(work)
+        self._runs, self._alone = flat.divide(work)
+
+    def holds(self, work: Work) -> bool:
+        """Whether everything is what it was, but for its place and the numbers in it."""
+        return self._facts is not None and _facts(work) == self._facts
+
+    def run(self, work: Work) -> None:
+        with torch.set_grad_enabled(work.differentiable and torch.is_grad_enabled()):
+            for run in self._runs:
+                run.run(work)
+            for index in self._alone:
+                if work.grads[index].layout is torch.strided:
+                    _update(work, index, work.weights[index], work.states[index])
+                else:
+                    rows = sparse.rows(work, index)
+                    _update(rows.work, 0, rows.work.weights[0], rows.work.states[0])
+                    rows.put_back()
+
+
+def _facts(work: Work) -> Any:
+    """What decides how the work is done, the size of its memory included; None if it changes."""
+    numbers = [
+        value.shape if isinstance(value, torch.Tensor) else None
+        for each in work.coefficients
+        for value in each.values()
+    ]
+    names = work.rule.state
+    tensors = [
+        *work.weights,
+        *work.grads,
+        *(state[name] for state in work.states for name in names),
+    ]
+    which = None if work.which is None else [*work.which]
+    try:
+        return (
+            which,
+            numbers,
+            [
+                (type(t), t.untyped_storage().nbytes(), t.shape, t.stride(), t.dtype, t.device)
+                for t in tensors
+            ],
+        )
+    except (RuntimeError, NotImplementedError):
+        return None  # sparse gradients: found out each time
+
+
+def _objection(work: Work, index: int) -> str | None:
+    """Why a parameter cannot be updated."""
+    kinds = ("weight", "gradient", *work.rule.state)
+    for kind, tensor in zip(kinds, flat.tensors_of(work, index), strict=True):
+        if type(tensor) in flat.PLAIN and tensor.layout is torch.strided:
+            reason = lacks_memory(tensor)
+            if reason is not None:
+                name = f" {work.names[index]}" if work.names else ""
+                shape = tuple(work.weights[index].shape)
+                return f"the {kind} of parameter{name}, of shape {shape}, {reason}"
+    if work.grads[index].layout is torch.strided:
+        return None
+    return sparse.why_not(work, index)
 
 
 def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
@@ -48,6 +116,7 @@ def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch
     for name, kind in zip(rule.state, kinds, strict=True):
         tensors.append(real(formats.read(state, name, kind)).to(dtype))
     delta, *new = _evaluate(rule, tensors, [coefficients[name] for name in rule.coefficient_names])
+    new = apart(new, [value, *tensors[2:]])
     noise = formats.Noise(work.seed, work.update_of(index), work.numbers[index])
     formats.subtract(
         target, value, delta, work.rounding, state, lambda: noise.of_weight(len(kinds), target)

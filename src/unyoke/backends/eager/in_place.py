@@ -1,0 +1,282 @@
+"""A formula as torch operations in place, written down once for each rule.
+
+As it stands, a formula leaves a new tensor at every operation; for tensors of some size most of the
+time goes into that memory. So the formula is run once on symbols, and what it does is written as
+the text of a function that puts each result where nobody needs the old one any more. The operations
+are the same in the same order, and so are the bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import linecache
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+
+from unyoke import primitives
+from unyoke.equation import Rule
+
+Update: TypeAlias = Callable[..., None]
+"""``(weight, grad, *state, *coefficients)``: writes the weight and the state, never the gradient;
+all are tensors of one shape in the dtype of the computation, but for the coefficients."""
+
+PLAIN = {
+    "add": "{0} + {1}",
+    "sub": "{0} - {1}",
+    "__rsub__": "{1} - {0}",
+    "mul": "{0} * {1}",
+    "div": "{0} / {1}",
+    "__rdiv__": "{1} / {0}",
+    "pow": "{0} ** {1}",
+    "neg": "-{0}",
+    "abs": "abs({0})",
+    "sqrt": "_primitives.sqrt({0})",
+    "exp": "_primitives.exp({0})",
+    "where": "_primitives.where({0}, {1}, {2})",
+    "gt": "{0} > {1}",
+    "ge": "{0} >= {1}",
+    "lt": "{0} < {1}",
+    "le": "{0} <= {1}",
+    "__eq__": "{0} == {1}",
+    "ne": "{0} != {1}",
+    "__and__": "{0} & {1}",
+    "__or__": "{0} | {1}",
+    "__invert__": "~{0}",
+    "clone": "{0}.clone()",
+}
+"""torch's names of what formulas do, and how to write it."""
+
+IN_PLACE = {
+    "add": "_torch.add({0}, {1}, out={out})",
+    "sub": "_torch.sub({0}, {1}, out={out})",
+    "mul": "_torch.mul({0}, {1}, out={out})",
+    "div": "_torch.div({0}, {1}, out={out})",
+    "neg": "_torch.neg({0}, out={out})",
+    "abs": "_torch.abs({0}, out={out})",
+}
+"""The same with a place for the result; the first operand must be a tensor."""
+
+COMMUTATIVE = ("add", "mul")
+COMPARISONS = ("gt", "ge", "lt", "le", "__eq__", "ne", "__and__", "__or__", "__invert__")
+
+
+class Unwritable(Exception):
+    """The formula does something that there is no word for here."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        word: a name in PLAIN.
+        operands: names of values, or numbers.
+        result: the name of what comes out.
+    """
+
+    word: str
+    operands: tuple[Any, ...]
+    result: str
+
+
+class Symbol(torch.Tensor):
+    """Stands for an argument or a result while a formula is written down."""
+
+    writer: Writer
+    label: str
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if kwargs:
+            raise Unwritable(f"{func} with {sorted(kwargs)}")
+        (writer,) = {each.writer for each in args if isinstance(each, Symbol)}
+        return writer.write(getattr(func, "__name__", str(func)), args)
+
+
+class Writer:
+    """Collects what is done with symbols.
+
+    Attributes:
+        operations: in their order.
+        numbers: values that are one number for all elements: coefficients and what is made of them.
+        elements: values that are surely tensors of the whole shape, in memory of their own.
+        masks: the results of comparisons of elements.
+    """
+
+    def __init__(self, tensors: Iterable[str], numbers: Iterable[str]) -> None:
+        self.operations: list[Operation] = []
+        self.elements, self.numbers, self.masks = set(tensors), set(numbers), set[str]()
+
+    def symbol(self, name: str) -> Symbol:
+        """A symbol of that name."""
+        symbol = torch.empty(0).as_subclass(Symbol)
+        symbol.writer, symbol.label = self, name
+        return symbol
+
+    def write(self, word: str, args: Sequence[Any]) -> Symbol:
+        """Add an operation; its result."""
+        if word not in PLAIN:
+            raise Unwritable(word)
+        operands = tuple(map(self.named, args))
+        result = f"_{len(self.operations)}"
+        self.operations.append(Operation(word, operands, result))
+        if {each for each in operands if isinstance(each, str)} <= self.numbers:
+            self.numbers.add(result)
+        elif word in COMPARISONS:
+            self.masks.add(result)
+        elif self.elements & set(operands) and (word != "where" or operands[0] in self.masks):
+            self.elements.add(result)
+        return self.symbol(result)
+
+    def named(self, value: Any) -> Any:
+        """What stands for a value in the text."""
+        if isinstance(value, Symbol):
+            return value.label
+        if isinstance(value, bool | int | float) and math.isfinite(value):
+            return value
+        raise Unwritable(repr(value))
+
+
+@functools.lru_cache(maxsize=256)
+def in_place(rule: Rule) -> Update:
+    """The update of a rule, in place."""
+    try:
+        source = text(rule)
+    except Exception:  # Unwritable, or what the formula itself says to symbols
+        return functools.partial(_as_it_stands, rule)
+    filename = f"<unyoke {rule.name} in place {id(rule):x}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {"_torch": torch, "_primitives": primitives}
+    exec(compile(source, filename, "exec"), namespace)  # the text below, from checked names
+    update: Update = namespace["update"]
+    return update
+
+
+def text(rule: Rule) -> str:
+    """The source of a rule's update in place.
+
+    Raises:
+        Unwritable: the formula does more than :data:`PLAIN` has words for.
+    """
+    tensors = ("weight", "grad", *rule.state)
+    arguments = (*tensors, *rule.coefficient_names)
+    writer = Writer(tensors, rule.coefficient_names)
+    delta, *new = map(writer.named, rule.function(*map(writer.symbol, arguments)))
+    finals = dict(zip(rule.state, new, strict=True))
+    for name, value in finals.items():
+        if value in tensors and value != name:  # read before it is written
+            finals[name] = writer.write("clone", [writer.symbol(value)]).label
+    finals["weight"] = writer.write("sub", [writer.symbol("weight"), _known(writer, delta)]).label
+    lines = _Allocation(writer, finals).lines()
+    return "\n    ".join([f"def update({', '.join(arguments)}):", *lines]) + "\n"
+
+
+def _known(writer: Writer, value: Any) -> Any:
+    return writer.symbol(value) if isinstance(value, str) else value
+
+
+class _Allocation:
+    """Decides where each result is put.
+
+    A place is a variable that holds a tensor: an argument, or the result of an operation that made
+    new memory. It can be used again as soon as its value has been read for the last time; that of
+    an argument only for what has been read when the argument's own new value is formed.
+    """
+
+    def __init__(self, writer: Writer, finals: dict[str, Any]) -> None:
+        self._writer, self._finals = writer, finals
+        self._formed = {each.result: k for k, each in enumerate(writer.operations)}
+        self._last = self._last_reads()
+        self._place = {name: name for name in writer.elements - set(self._formed)}
+        self._holds = {place: place for place in self._place if place != "grad"}
+
+    def lines(self) -> list[str]:
+        """The body of the function."""
+        operations = enumerate(self._writer.operations)
+        lines = [line for k, each in operations for line in self._lines(k, each)]
+        for name, value in self._finals.items():
+            place = self._place.get(value, value)
+            if place != name:
+                lines.append(f"{name}.copy_({place})")
+        return lines
+
+    def _last_reads(self) -> dict[str, int]:
+        operations = self._writer.operations
+        end = len(operations)
+        last = {each.result: k for k, each in enumerate(operations)}
+        for k, each in enumerate(operations):
+            last |= {name: k for name in each.operands if isinstance(name, str)}
+        for value in self._finals.values():
+            if value in last and not (value in self._formed and value in self._writer.elements):
+                last[value] = end  # stays, or is copied when all is formed
+        for each in reversed(operations):
+            if each.word == "where" and each.operands[0] not in self._writer.masks:
+                for name in each.operands:  # the result may be one of them, and not a copy
+                    if isinstance(name, str):
+                        last[name] = max(last[name], last[each.result])
+        return last
+
+    def _lines(self, k: int, operation: Operation) -> list[str]:
+        word, operands, elements = operation.word, operation.operands, self._writer.elements
+        if word in COMMUTATIVE and operands[0] not in elements:
+            operands = operands[::-1]
+        names = [self._place.get(name, name) for name in operands]
+        result = operation.result
+        own = self._own_place(k, result)
+        if any(value == result and name != own for name, value in self._finals.items()):
+            self._last[result] = len(self._formed)  # is copied to that argument in the end
+        place = None
+        if word in IN_PLACE and operands[0] in elements:
+            place = own or self._free_place(k, result, names)
+        if place is not None:
+            lines = [IN_PLACE[word].format(*names, out=place)]
+        else:
+            place = own or result
+            lines = [f"{result} = {PLAIN[word].format(*names)}"]
+            lines += [f"{own}.copy_({result})"] if own else []
+        self._place[result] = place
+        if result in elements or own:
+            self._holds[place] = result
+        return lines
+
+    def _own_place(self, k: int, result: str) -> str | None:
+        """The argument whose new value the result is, if the old one has been read."""
+        for name, value in self._finals.items():
+            if value == result and self._last.get(self._holds[name], -1) <= k:
+                return name
+        return None
+
+    def _free_place(self, k: int, result: str, operands: Sequence[Any]) -> str | None:
+        """A place whose value is not read after operation ``k``."""
+        free = [place for place, value in self._holds.items() if self._last.get(value, -1) <= k]
+        allowed = [place for place in free if self._last[result] <= self._end_of(place)]
+        # In the cache already, if it has just been read
+        return min(allowed, key=lambda place: place not in operands, default=None)
+
+    def _end_of(self, place: str) -> float:
+        """Until when a place may be used for other values."""
+        if place not in self._finals:
+            return math.inf
+        return self._formed.get(self._finals[place], -1)
+
+
+def _as_it_stands(rule: Rule, *arguments: Any) -> None:
+    """The formula itself, and then its results copied."""
+    weight, _, *state = arguments[: 2 + len(rule.state)]
+    delta, *new = rule.function(*arguments)
+    for kept, value in zip(state, apart(new, (weight, *state)), strict=True):
+        if value is not kept:
+            kept.copy_(value)
+    weight.copy_(weight - delta)
+
+
+def apart(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """A formula's new state, copied where it is what was given: that will be written over."""
+    return [
+        value.clone() if any(value is each for k, each in enumerate(given) if k != own) else value
+        for own, value in enumerate(results, start=len(given) - len(results))
+    ]
