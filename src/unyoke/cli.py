@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
 WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
 LEARNING_CURVE = "Points of a learning curve; 1 is fastest.  [default: 4 to 16]"
+ACCEPT = "Go on with a ledger that other code began; its report names what was changed."
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
 
 EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
@@ -146,6 +147,7 @@ def main() -> None:
 @click.option("--shard", type=SHARD, help="Only part I of N; see: unyoke ledger merge.")
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
 @click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
+@click.option("--accept-code", is_flag=True, help=ACCEPT)
 @click.option(
     "--refine",
     type=TRAININGS,
@@ -162,6 +164,7 @@ def map_command(
     shard: ShardWord | None,
     quick: bool,
     extend: bool,
+    accept_code: bool,
     refine: RefineWord | None,
     **asked: Any,
 ) -> None:
@@ -199,6 +202,7 @@ def map_command(
             ProgressBar(),
             workers=processes,
             extend=extend,
+            accept_code=accept_code,
             engine=engine,
             refine=rounds,
             executor=executor,
@@ -234,6 +238,7 @@ TRAINED = (
     click.option("--shard", type=SHARD, help="Only part I of N of every ledger's trainings."),
     click.option("--device", help="Where to train, such as cuda.  [default: the CPU]"),
     click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded."),
+    click.option("--accept-code", is_flag=True, help=ACCEPT),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long."),
 )
 """Options of the commands that train what they show."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -51,8 +54,124 @@ def digest(folder: Path) -> str:
 def test_what_a_file_imports_counts_and_nothing_else(folder: Path, name: str) -> None:
     before = digest(folder)
     with (folder / name).open("a") as file:
-        file.write("# another line\n")
+        file.write("another = 1\n")
     assert (digest(folder) != before) == (name not in UNUSED)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "counts"),
+    [
+        ("x = 1", "x = 1  # one", False),
+        ("x = 1", "\n\nx = (\n    1\n)", False),
+        ("x = 1", "x = 2", True),
+        ("x = 1", "x = 1.0", True),
+        ("x = 1", "y = 1", True),
+        ("def f():\n    return 1", 'def f():\n    """One."""\n    return 1', False),
+        ("def f(x): ...", "def f(x, /): ...", True),
+        ("class A:\n    x = 1", 'class A:\n    """One."""\n\n    x = 1\n    """Of one."""', False),
+        ("x = 'a'", "x = 'b'", True),
+        ("x = 1", "from typing import TYPE_CHECKING\nx = 1", True),
+        ("import typing", "import typing\nif typing.TYPE_CHECKING:\n    import second", True),
+    ],
+)
+def test_syntax_counts_and_what_is_said_to_readers_does_not(
+    folder: Path, before: str, after: str, counts: bool
+) -> None:
+    (folder / "helper.py").write_text(before)
+    first = digest(folder)
+    (folder / "helper.py").write_text(after)
+    assert (digest(folder) != first) == counts
+
+
+def test_imports_for_types_do_not_count(folder: Path) -> None:
+    text = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import second{}\n"
+    (folder / "helper.py").write_text(text.format(""))
+    before = digest(folder)
+    (folder / "second.py").write_text("value = 2\n")
+    assert digest(folder) == before
+    (folder / "helper.py").write_text(text.format(", third"))
+    assert digest(folder) == before
+    (folder / "helper.py").write_text(text.format("") + "else:\n    import second\n")
+    with_it = digest(folder)
+    (folder / "second.py").write_text("value = 3\n")
+    assert digest(folder) != with_it
+
+
+def aged(file: Path, text: str) -> None:
+    """Write a file that was changed a minute ago."""
+    file.write_text(text)
+    before = file.stat().st_mtime - 60
+    os.utime(file, (before, before))
+
+
+def test_a_file_is_parsed_once_until_it_is_changed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("UNYOKE_CACHE_DIR", str(cache))
+    for name in FILES:
+        aged(folder / name, FILES[name])
+    read, parse = [], code_digest._read
+    monkeypatch.setattr(
+        code_digest, "_read", lambda name, file: read.append(name) or parse(name, file)
+    )
+    first = of_file(folder / "task.py")
+    assert sorted(read) == sorted(first.files)
+    for forget in (False, True):  # in this process, and in another one
+        if forget:
+            code_digest._memory.clear()
+        read.clear()
+        assert of_file(folder / "task.py") == first
+        assert read == []
+    aged(folder / "second.py", "value = 9\n")  # as long as before
+    assert digest(folder) != first.digest
+    assert read == ["second"]
+    (cache / "code.json").write_text("[")
+    code_digest._memory.clear()
+    assert digest(folder) != first.digest
+
+
+def test_a_file_that_changes_within_a_tick_of_the_clock_is_seen(folder: Path) -> None:
+    found = set()
+    state = (folder / "second.py").stat()
+    for value in range(5):
+        (folder / "second.py").write_text(f"value = {value}\n")
+        os.utime(folder / "second.py", ns=(state.st_atime_ns, time.time_ns()))
+        found.add(digest(folder))
+    assert len(found) == 5
+
+
+def test_nothing_that_is_left_out_is_called_by_a_training_and_the_rest_counts(
+    line_file: Path,
+) -> None:
+    """One by one and stacked, by every direction; watched in a process that has read the code."""
+    script = f"""
+import sys, time
+from pathlib import Path
+import unyoke
+from unyoke import optimizers
+from unyoke.study.landscape.landscape import Cell
+from unyoke.study.ledger import code_digest
+from unyoke.study.tasks.registry import load, refer
+from unyoke.study.training.training import train_together
+reference = refer({f"{line_file}:line"!r})
+counted = code_digest.of_training().files.keys() | {{"unyoke.study.tasks.registry"}}
+build, called = load(reference), set()
+def watch(frame, event, argument):
+    called.add(frame.f_globals.get("__name__", ""))
+for name in optimizers.ALL:
+    for engine, seeds in (("one_by_one", [0]), ("auto", [0, 1])):
+        cells = [Cell("line", "0", name, "cosine", 3, 0.01, 0.0, seed) for seed in seeds]
+        train_together(cells, build, time.perf_counter, engine)  # imports what it needs
+        sys.setprofile(watch)
+        train_together(cells, build, time.perf_counter, engine)
+        sys.setprofile(None)
+print(*sorted(each for each in called - counted if each.partition(".")[0] == "unyoke"))
+assert len(called & counted) > 40, sorted(called)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == []
 
 
 def test_a_moved_folder_is_the_same(folder: Path) -> None:
@@ -116,7 +235,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of unyoke that digests are taken of."""
     copy = Path(shutil.copytree(code_digest._PACKAGE, tmp_path / "unyoke"))
     monkeypatch.setattr(code_digest, "_PACKAGE", copy)
-    monkeypatch.setattr(code_digest, "_read_once", code_digest._read)
     return copy
 
 
@@ -130,6 +248,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("population/stacked.py", True),
         ("study/training/training.py", True),
         ("study/training/evaluation.py", True),
+        ("study/tasks/task.py", True),
+        ("explain.py", False),
+        ("checkpoint.py", False),
+        ("interchange/convert.py", False),
+        ("study/landscape/axes.py", False),
         ("study/report/page.py", False),
         ("study/claims/verdicts.py", False),
         ("cli.py", False),
@@ -141,7 +264,7 @@ def test_all_of_unyoke_that_trains_counts_and_drawing_does_not(
     before = code_digest.of_training.__wrapped__()
     assert before == code_digest.of_training()
     file = package / changed
-    file.write_text(f"{file.read_text()}# another line\n")
+    file.write_text(f"{file.read_text()}another = 1\n")
     assert (code_digest.of_training.__wrapped__() != before) == counts
 
 
@@ -149,7 +272,7 @@ def test_what_a_file_takes_from_unyoke_counts(folder: Path, package: Path) -> No
     (folder / "task.py").write_text("from unyoke.study.tasks.digits import digits\n")
     before = digest(folder)
     file = package / "study" / "tasks" / "digits.py"
-    file.write_text(f"{file.read_text()}# another line\n")
+    file.write_text(f"{file.read_text()}another = 1\n")
     assert digest(folder) != before
 
 

@@ -14,13 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from conftest import asked
 
+from unyoke.cli import main
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.batches import FIRST, batches
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.planning import request
 from unyoke.study.running import dispatch, driver, workers
 from unyoke.study.training.training import train
 
@@ -48,7 +50,7 @@ class Seen:
 @pytest.fixture
 def small(line_file: Path) -> Landscape:
     """96 trainings of a few milliseconds each."""
-    return request.landscape(
+    return asked(
         task=f"{line_file}:line",
         optimizers=WORDS["optimizers"],
         lr=[WORDS["lr"]],
@@ -205,7 +207,7 @@ def test_workers_never_see_ctrl_c() -> None:
 
 
 def test_nothing_is_created_for_a_batch_that_is_too_large(tmp_path: Path, line_file: Path) -> None:
-    landscape = request.landscape(task=f"{line_file}:line", batch_size="16,33")
+    landscape = asked(task=f"{line_file}:line", batch_size="16,33")
     with pytest.raises(StudyError, match="batch of 33 samples is more than the 32"):
         driver.run(landscape, tmp_path / "out", Seen(), workers=1)
     assert not (tmp_path / "out").exists()
@@ -214,7 +216,7 @@ def test_nothing_is_created_for_a_batch_that_is_too_large(tmp_path: Path, line_f
 def test_nothing_is_created_for_a_task_that_cannot_be_used(tmp_path: Path, line_file: Path) -> None:
     folder = tmp_path / "out"
     for function in ("missing", "fails", "not_a_task", "scalar_error"):
-        landscape = request.landscape(task=f"{line_file}:{function}")
+        landscape = asked(task=f"{line_file}:{function}")
         with pytest.raises(StudyError):
             driver.run(landscape, folder, Seen(), workers=1)
     assert not folder.exists()
@@ -230,7 +232,7 @@ def test_a_dead_worker_is_an_error_that_keeps_what_is_done(tmp_path: Path) -> No
         "    x, y = torch.randn(8, 2), torch.zeros(8).long()\n"
         "    return Task(torch.nn.Linear(2, 2), (x, y), (x, y), (x, y))\n"
     )
-    landscape = request.landscape(
+    landscape = asked(
         task=f"{file}:task",
         optimizers="SGD",
         lr=[",".join(f"{rate}" for rate in range(FIRST))],
@@ -252,7 +254,7 @@ def test_a_failing_cell_is_named(tmp_path: Path) -> None:
         "    x, y = torch.randn(8, 2), torch.zeros(8).long()\n"
         "    return Task(torch.nn.Linear(2, 2), (x, y), (x, y), (x, y))\n"
     )
-    landscape = request.landscape(
+    landscape = asked(
         task=f"{file}:task",
         optimizers="SGD",
         lr=["0.1"],
@@ -281,7 +283,7 @@ def test_the_engine_is_the_one_asked_for(tmp_path: Path, small: Landscape) -> No
 
 @pytest.mark.slow
 def test_a_refined_map_leaves_cells_open_and_goes_on(tmp_path: Path, line_file: Path) -> None:
-    landscape = request.landscape(
+    landscape = asked(
         task=f"{line_file}:line",
         optimizers="SGD",
         lr=["2^-8:2^0"],
@@ -318,3 +320,27 @@ def test_workers_hash_strings_alike_in_every_run() -> None:
     expected = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     with workers.worker_pool(1) as pool:
         assert pool.submit(hash, "unyoke").result() == int(expected.stdout)
+
+
+def test_a_task_whose_code_was_changed_goes_on_where_that_is_accepted(
+    line_file: Path, tmp_path: Path
+) -> None:
+    """By the command line, workers and all; a comment alone changes nothing."""
+    task = tmp_path / "task.py"
+    task.write_text(line_file.read_text())
+    command = ["map", "--out", str(tmp_path / "out"), "--task", f"{task}:line", "--workers", "1"]
+    command += ["--optimizers", "SGD", "--lr", "0.1,0.2", "--weight-decay", "0", "--updates", "4"]
+    first = CliRunner().invoke(main, [*command, "--seeds", "1"])
+    assert first.exit_code == 0, first.output
+    more = [*command, "--seeds", "2", "--extend"]
+    task.write_text("# A comment.\n" + line_file.read_text())
+    again = CliRunner().invoke(main, [*command, "--seeds", "1"])
+    assert again.exit_code == 0, again.output
+    task.write_text(f"{line_file.read_text()}\nanother = 1\n")
+    refused = CliRunner().invoke(main, more)
+    assert refused.exit_code == 2
+    assert "other code of the task task.py:line: task.py)" in refused.output
+    accepted = CliRunner().invoke(main, [*more, "--accept-code"])
+    assert accepted.exit_code == 0, accepted.output
+    assert "4 of 4 cells" in accepted.output
+    assert "accepted change: other code of the task task.py:line: task.py" in accepted.output

@@ -33,6 +33,7 @@ class How:
         shard: only this part of every ledger's trainings.
         device: on which they are trained, as torch names it; None is the CPU.
         draw: nothing is trained.
+        accept_code: go on with ledgers that other code has filled.
         dry_run: nothing is trained nor drawn, only said.
     """
 
@@ -41,6 +42,7 @@ class How:
     shard: ShardWord | None = None
     device: str | None = None
     draw: bool = False
+    accept_code: bool = False
     dry_run: bool = False
 
     @property
@@ -54,7 +56,7 @@ class How:
             raise StudyError(f"unknown executor {self.executor!r}; there are {', '.join(KINDS)}")
         part = None if self.shard is None else Shard(self.shard.index, self.shard.count)
         most = available_cores() if self.device is None else 1
-        return Crew(self.workers or most, self.executor, part)
+        return Crew(self.workers or most, self.executor, part, self.accept_code)
 
 
 def claims(

@@ -114,7 +114,8 @@ def _missing(landscape: Landscape, folder: Path) -> list[Cell]:
         if count.done == count.total and landscape.is_part_of(ledger.landscape):
             return []
         done = {record.cell for record in ledger.records()}
-    return [cell for cell in landscape.cells() if cell not in done]
+        own = ledger.own(landscape)
+    return [cell for cell in own.cells() if cell not in done]
 
 
 def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:

@@ -37,11 +37,13 @@ class Crew:
     Attributes:
         workers: processes, where the executor does not know by itself.
         shard: only this part of every study's trainings; grids are not extended then.
+        accept_code: go on with ledgers that other code has filled.
     """
 
     workers: int
     executor: str = "processes"
     shard: Shard | None = None
+    accept_code: bool = False
 
 
 def run(
@@ -73,7 +75,7 @@ def fill(
     whole = {}
     for (task, study), asked in landscapes.items():
         try:
-            whole[task, study] = _accepted(request.folder(task, study), asked)
+            whole[task, study] = _accepted(request.folder(task, study), asked, crew)
         except Damaged as error:
             say(f"{task}, {study}: {error}; left out")
     for (task, study), landscape in whole.items():
@@ -86,21 +88,23 @@ class Damaged(StudyError):
     """A ledger that cannot be read."""
 
 
-def _accepted(folder: Path, asked: Landscape) -> Landscape:
+def _accepted(folder: Path, asked: Landscape, crew: Crew) -> Landscape:
     """What is to be trained: the landscape asked for, with what its ledger asks already."""
     if not (folder / FILE_NAME).exists():
         return asked
     try:
         with Ledger.open_to_read(folder) as ledger:
-            there = ledger.landscape
+            there, own = ledger.landscape, ledger.own(asked)
+            change = None if crew.accept_code else ledger.other_code(asked.task)
     except StudyError as error:
         raise Damaged(str(error)) from error
-    difference = replace(there, axes=asked.axes, seeds=asked.seeds).difference(asked)
+    difference = change or replace(there, axes=asked.axes, seeds=asked.seeds).difference(own)
     if difference is None:
         return covering([asked, there])
     raise StudyError(
         f"{folder / FILE_NAME} belongs to another question ({difference}); "
-        "choose another folder with --out, or draw what is there with --draw"
+        "choose another folder with --out, draw what is there with --draw, or go on with other "
+        "code with --accept-code"
     )
 
 
@@ -121,6 +125,7 @@ def _fill(
             extend=True,
             executor=crew.executor,
             shard=crew.shard,
+            accept_code=crew.accept_code,
         )
         if crew.shard is not None:
             return
@@ -187,7 +192,7 @@ def read_exact(out: Path) -> dict[str, tuple[float, ...]]:
 
 
 def _code() -> str:
-    return code_digest.of_package(exact.__name__)
+    return code_digest.of_package(exact.__name__).digest
 
 
 def read(request: Request, needed: Needed) -> dict[str, Maps]:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, NamedTuple
 
 from unyoke.study.landscape.axes import describe_axis
+
+MOST_NAMED = 5
+"""Changed files that are named; of more, how many there are."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class TaskReference:
         data: the folder of the data that it reads, or None. Not part of what the task is.
         data_digest: of the contents of that data; other data make another task.
         device: on which it is trained, as torch names it; None is the CPU. Not part of what it is.
+        files: the digest of each file that `digest` and `trainer` stand for, by its module; empty
+            in a ledger that is older than this. They tell which file was changed.
     """
 
     name: str
@@ -40,6 +45,7 @@ class TaskReference:
     data: str | None = None
     data_digest: str | None = None
     device: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def version(self) -> str:
@@ -50,13 +56,37 @@ class TaskReference:
         """What `other` has otherwise, in words, or None; where its file and data lie is nothing."""
         if self.name != other.name:
             return f"task {self.name}, not {other.name}"
-        if self.trainer != other.trainer:
-            return f"filled by other code of unyoke: {self.trainer or 'older'}, not {other.trainer}"
-        if self.digest != other.digest:
-            return f"other code of the task {self.name}"
+        if (changed := self.other_code(other)) is not None:
+            return changed
         if self.data_digest != other.data_digest:
             return f"other data of the task {self.name}"
         return None
+
+    def other_code(self, other: TaskReference) -> str | None:
+        """Which code `other` has otherwise, in words, or None."""
+        if self.trainer != other.trainer:
+            versions = f"{self.trainer or 'older'}, not {other.trainer}"
+            return f"filled by other code of unyoke: {self._changed(other) or versions}"
+        if self.digest != other.digest:
+            changed = self._changed(other)
+            return f"other code of the task {self.name}" + (f": {changed}" if changed else "")
+        return None
+
+    def with_code_of(self, other: TaskReference) -> TaskReference:
+        """The same task, named by the code that another reference was made for."""
+        return replace(self, digest=other.digest, trainer=other.trainer, files=other.files)
+
+    def _changed(self, other: TaskReference) -> str:
+        """The files that differ, as far as both know theirs."""
+        if not self.files or not other.files:
+            return ""
+        names = sorted(
+            name
+            for name in self.files.keys() | other.files.keys()
+            if self.files.get(name) != other.files.get(name)
+        )
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return ", ".join(names[:MOST_NAMED]) + more
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,8 +32,9 @@ from typing import Any, Self
 from filelock import FileLock
 
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
 from unyoke.study.landscape.outcome import CurvePoint, Outcome, curve_from_json
+from unyoke.study.ledger.accepted import Accepted, other_code, read_accepted, refusal
 from unyoke.study.ledger.file import (
     FILE_NAME,
     connect,
@@ -100,12 +101,23 @@ class Ledger:
         self._connection = connection
         self._lock = lock
         self._owner = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._accepted = read_accepted(connection)
 
     @classmethod
-    def open_to_write(cls, folder: Path, landscape: Landscape, *, extend: bool = False) -> Self:
+    def open_to_write(
+        cls,
+        folder: Path,
+        landscape: Landscape,
+        *,
+        extend: bool = False,
+        accept_code: bool = False,
+    ) -> Self:
         """The ledger of `landscape` in `folder`, made if there is none, locked for this process.
 
-        With `extend`, a ledger whose grid is a part of the landscape's takes the new cells too.
+        Args:
+            extend: a ledger whose grid is a part of the landscape's takes the new cells too.
+            accept_code: one that was filled by other code goes on with this code, which it keeps,
+                and so do all cells that are recorded from now on.
 
         Raises:
             StudyError: the folder cannot be written, another driver holds it, or its ledger is
@@ -119,7 +131,7 @@ class Ledger:
             ledger = cls(path, connect(path, read_only=False), lock)
             try:
                 ledger._check_names()
-                ledger._accept(landscape, extend=extend)
+                ledger._accept(landscape, extend=extend, accept_code=accept_code)
             except BaseException:
                 ledger._connection.close()
                 raise
@@ -176,6 +188,15 @@ class Ledger:
         """The configuration frozen in this ledger."""
         query = "SELECT value FROM study WHERE name = 'landscape'"
         return Landscape.from_json(self._connection.execute(query).fetchone()[0])
+
+    def other_code(self, task: TaskReference) -> str | None:
+        """Which code of `task` is not what fills this ledger, in words, or None."""
+        return other_code(self.landscape.task, self._accepted, task)
+
+    def own(self, landscape: Landscape) -> Landscape:
+        """The landscape with its cells named as here, also where this code was accepted later."""
+        task = landscape.task.with_code_of(self.landscape.task)
+        return replace(landscape, task=task)
 
     def count(self) -> Count:
         """How far the landscape has come."""
@@ -243,7 +264,8 @@ class Ledger:
         )
         with writing(self.path), self._connection:
             for cell, outcome, versions in results:
-                row = (*outcome.to_json(), versions, now, cell.key, self._owner)
+                named = versions if self._accepted is None else self._accepted.named(versions)
+                row = (*outcome.to_json(), named, now, cell.key, self._owner)
                 if self._connection.execute(query, row).rowcount != 1:
                     raise RuntimeError(f"cell {cell.key} is not claimed by this driver: {cell}")
 
@@ -315,8 +337,15 @@ class Ledger:
                 "that made it, or choose another folder with --out"
             )
 
-    def _accept(self, landscape: Landscape, *, extend: bool) -> None:
+    def _accept(self, landscape: Landscape, *, extend: bool, accept_code: bool) -> None:
         frozen = self.landscape
+        change = self.other_code(landscape.task)
+        if change is not None:
+            if not accept_code:
+                raise refusal(self.path, change)
+            before = () if self._accepted is None else self._accepted.changes
+            self._accepted = Accepted(landscape.task, (*before, change))
+        landscape = self.own(landscape)
         difference = frozen.difference(landscape)
         if difference is not None and not (extend and frozen.is_part_of(landscape)):
             hint = (
@@ -340,6 +369,8 @@ class Ledger:
                 self._connection.execute("UPDATE cells SET state = 'open' WHERE state = 'claimed'")
                 if difference is not None:
                     insert(self._connection, landscape)
+                if change is not None and self._accepted is not None:
+                    self._accepted.write(self._connection)
 
     def _check_leases(self) -> None:
         """Raise StudyError if a driver on another machine may be alive."""

@@ -79,6 +79,7 @@ def _figures(result: Survey, findings: list[Finding], folder: Path) -> list[str]
 def _lines(result: Survey, findings: list[Finding], compared: list[Row], folder: Path) -> list[str]:
     unit = result.error_unit
     lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged"]
+    lines += [f"some by other code than began this ledger: {text}" for text in result.accepted]
     for finding in findings:
         panel = finding.panel
         error = estimate_text(finding.error, unit)

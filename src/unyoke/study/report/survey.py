@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from unyoke.study.landscape.landscape import Axes, Budget, Cell, Landscape
 from unyoke.study.landscape.optimizers import decay
+from unyoke.study.ledger.accepted import OTHER_CODE
 from unyoke.study.ledger.ledger import Record
 
 Array = NDArray[np.float64]
@@ -136,6 +137,11 @@ class Survey:
     error_unit: str
     seconds: float
     versions: tuple[str, ...] = field(default=())
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The versions of cells that other code trained than began the ledger."""
+        return tuple(text for text in self.versions if OTHER_CODE in text)
 
     def settings(self) -> dict[Setting, list[Panel]]:
         """The panels of each setting, in the landscape's order."""

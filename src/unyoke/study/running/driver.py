@@ -52,6 +52,7 @@ def run(
     *,
     workers: int,
     extend: bool = False,
+    accept_code: bool = False,
     engine: str = "auto",
     refine: Refine | None = None,
     executor: str = "processes",
@@ -61,6 +62,7 @@ def run(
 
     Args:
         extend: take a ledger whose grid is a part of the landscape's.
+        accept_code: take a ledger that other code has filled.
         engine: as `training.train_together` has it.
         refine: only run the cells that lead to the best ones; the others stay open.
         executor: who trains, as `executors.start` has it; `workers` is for those that cannot say
@@ -77,8 +79,10 @@ def run(
     with ExitStack() as stack:
         ledger = None
         if (folder / FILE_NAME).exists():
-            ledger = stack.enter_context(Ledger.open_to_write(folder, landscape, extend=extend))
-            if not _wanted(ledger, landscape, refine, shard):
+            ledger = stack.enter_context(
+                Ledger.open_to_write(folder, landscape, extend=extend, accept_code=accept_code)
+            )
+            if not _wanted(ledger, ledger.own(landscape), refine, shard):
                 return ledger.count()
         started = stack.enter_context(executors.start(executor, workers))
         # Before anything is created, the task must have shown that it can be used.
@@ -87,11 +91,11 @@ def run(
         seconds_per_update = answer(probe, started, "the first try of the task")
         if ledger is None:
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
-        watcher.begin(_count(ledger, landscape, shard))
+        watcher.begin(_count(ledger, ledger.own(landscape), shard))
         stack.callback(watcher.end)
         crew = Crew(started, landscape.task, engine, landscape.looks, seconds_per_update)
         work = Run(ledger, crew, watcher)
-        while cells := _wanted(ledger, landscape, refine, shard):
+        while cells := _wanted(ledger, ledger.own(landscape), refine, shard):
             work.through(cells)
         return ledger.count()
 

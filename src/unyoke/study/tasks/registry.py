@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from types import ModuleType
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import TaskReference
 from unyoke.study.ledger import code_digest
+from unyoke.study.ledger.code_digest import Code
 from unyoke.study.tasks.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.tasks.devices import Mover
 from unyoke.study.tasks.task import Task
@@ -37,7 +39,7 @@ def refer(text: str, data: str | None = None) -> TaskReference:
             f"the task {text!r} reads no data from --data {data}; those that do: {reading}"
         )
     if text in BUILT_IN:
-        return TaskReference(text, _built_in_digest(text), code_digest.of_training())
+        return _with_code(TaskReference(text, ""), code_digest.of_package(BUILT_IN[text].module))
     name, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
         raise StudyError(
@@ -47,12 +49,8 @@ def refer(text: str, data: str | None = None) -> TaskReference:
     file = Path(name)
     if not file.is_file():
         raise StudyError(f"the task {text!r} needs the file {name!r}, and there is none")
-    return TaskReference(
-        f"{file.name}:{function}",
-        code_digest.of_file(file).digest,
-        code_digest.of_training(),
-        file=str(file.resolve()),
-    )
+    bare = TaskReference(f"{file.name}:{function}", "", file=str(file.resolve()))
+    return _with_code(bare, code_digest.of_file(file))
 
 
 def load(reference: TaskReference) -> Callable[[int], Task]:
@@ -64,7 +62,7 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
     """
     function: object
     if reference.file is None:
-        _check_code(reference, _built_in_digest(reference.name))
+        _check_code(reference, code_digest.of_package(BUILT_IN[reference.name].module).digest)
         function = _built_in_function(reference)
     else:
         code = code_digest.of_file(Path(reference.file))
@@ -92,7 +90,7 @@ def check_trainer(reference: TaskReference) -> None:
 
     To be asked in processes that the driver has not started itself.
     """
-    if reference.trainer != code_digest.of_training():
+    if reference.trainer != code_digest.of_training().digest:
         raise StudyError(
             "the unyoke that trains is not the one that drives: another is installed on the "
             "worker's machine, or its code was changed since the worker began; restart the "
@@ -118,17 +116,17 @@ def _refer_with_data(name: str, data: str | None) -> TaskReference:
     source = BUILT_IN[name].source
     assert source is not None
     folder = source.find(data)
-    return TaskReference(
-        name,
-        _built_in_digest(name),
-        code_digest.of_training(),
-        data=str(folder),
-        data_digest=source.digest(folder),
+    bare = TaskReference(name, "", data=str(folder), data_digest=source.digest(folder))
+    return _with_code(bare, code_digest.of_package(BUILT_IN[name].module))
+
+
+def _with_code(bare: TaskReference, own: Code) -> TaskReference:
+    """The reference with the digests of the task's own code and of what trains it."""
+    trainer = code_digest.of_training()
+    named = {name or Path(bare.file or "").name: digest for name, digest in own.files.items()}
+    return replace(
+        bare, digest=own.digest, trainer=trainer.digest, files={**trainer.files, **named}
     )
-
-
-def _built_in_digest(name: str) -> str:
-    return code_digest.of_package(BUILT_IN[name].module)
 
 
 def _check_code(reference: TaskReference, digest: str) -> None:
