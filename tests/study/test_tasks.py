@@ -31,7 +31,7 @@ def test_a_task_whose_code_changes_is_another_task(tmp_path: Path, line_file: Pa
     copy = tmp_path / "line.py"
     copy.write_text(line_file.read_text())
     assert refer(f"{copy}:line").digest == refer(f"{line_file}:line").digest
-    copy.write_text(line_file.read_text() + "\n# changed\n")
+    copy.write_text(line_file.read_text() + "\nchanged = True\n")
     assert refer(f"{copy}:line").digest != refer(f"{line_file}:line").digest
 
 
