@@ -278,13 +278,13 @@ def test_what_one_row_trained_is_gone_on_with_by_another(request_: Request) -> N
     with Ledger.open_to_write(folder, wider):
         pass
     later = replace(request_, names=("gain/sgdw", "generalisation/adam")).landscapes()[key]
-    accepted = run._accepted(folder, later)
+    accepted = run._accepted(folder, later, Crew(1))
     assert set(accepted.axes) == {"Adam", "AdamW", "SGDW"}
     assert wider.is_part_of(accepted)
     assert later.is_part_of(accepted)
     assert len(list(accepted.cells())) < len(list(later.cells())) + len(list(wider.cells()))
     with pytest.raises(StudyError, match="updates"):
-        run._accepted(folder, replace(later, updates=(7,)))
+        run._accepted(folder, replace(later, updates=(7,)), Crew(1))
 
 
 class NoWatcher:
