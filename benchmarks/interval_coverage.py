@@ -27,9 +27,11 @@ from unyoke.study.statistics import (
     best_cell,
     bootstrap,
     error_of_the_best,
+    lr_sensitivity,
     mean_interval,
     one_knob_regret,
     paired_difference,
+    ridge,
     sensitivity,
     tilt,
 )
@@ -44,7 +46,9 @@ STATISTICS: dict[str, Callable[[Array, Array], Array]] = {
     "error of one cell": lambda choice, report: report[..., 4, 4],
     "error of the best": error_of_the_best,
     "basin tilt": lambda choice, report: tilt(LR, DECAY, choice),
+    "ridge": lambda choice, report: ridge(LR, DECAY, choice),
     "one-knob regret": one_knob_regret,
+    "LR sensitivity": lr_sensitivity,
     "α off by 2, λ kept": lambda c, r: sensitivity(LR, c, r, 2).decay_kept,
     "α off by 2, λ tuned": lambda c, r: sensitivity(LR, c, r, 2).decay_retuned,
 }

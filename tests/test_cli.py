@@ -21,7 +21,7 @@ SMALL = [
 ]
 LEFT = {
     *("report.html", "ledger.sqlite", ".ledger.sqlite.lock", "cells.csv", "cells.json"),
-    *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg"),
+    *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg", "torch.png", "torch.svg"),
 }
 
 

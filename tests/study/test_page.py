@@ -273,7 +273,7 @@ def test_figures_are_saved_as_files_of_their_own(page: Path) -> None:
           chart: standalone(document.querySelector("#chart svg"), "Learning curves", false) });
         """,
     )
-    assert len(saved["sizes"]) == 2 + 1 + 4  # maps, curves, knobs
+    assert len(saved["sizes"]) == 2 + 1 + 6  # maps, curves, knobs
     assert set(saved["types"]) == {"image/svg+xml"}
     for name in ("map", "chart"):
         figure = ElementTree.fromstring(saved[name])
@@ -402,3 +402,51 @@ def test_a_sweep_is_a_curve_whose_points_are_used_like_the_cells_of_a_map(
     assert seen["title"] == "Error over learning rate"
     assert set(seen["maps"]) == {True}
     assert seen["sweeps"] == [False]
+
+
+def test_maps_of_a_pair_have_one_axis_and_cells_of_one_size(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    wide, narrow = Axes((0.25, 0.5), (0.0, 0.125, 0.25, 0.5)), Axes((0.5, 1.0), (0.0, 0.25, 0.5))
+    other = Axes((0.25, 0.5), (0.25, 0.5))
+    axes = {"Adam": wide, "AdamW": narrow, "SGD": other, "SGDW": other}
+    fill(tmp_path, replace(landscape, axes=axes), lambda cell: 0.1 + cell.lr)
+    seen = use(
+        write_report(tmp_path).page,
+        """
+        const sides = (cell) => ["x", "width"].map((side) => Number(cell.getAttribute(side)));
+        const rows = [...document.querySelectorAll("#maps .row")].map((row) => row.children.length);
+        report({ rows, first: sides(at(2, 0)), second: sides(at(1, 0, 1)),
+          sizes: [...new Set([...document.querySelectorAll(".map .cell")]
+            .map((cell) => cell.getAttribute("width")))].length });
+        """,
+    )
+    assert seen["rows"] == [2, 2]
+    assert seen["first"] == seen["second"]  # both are λ = 1/4
+    assert seen["sizes"] == 1
+
+
+def test_decoupled_maps_are_seen_over_torchs_number_too(page: Path) -> None:
+    seen = use(
+        page,
+        """
+        const x = (column, row, map) => Number(at(column, row, map).getAttribute("x"));
+        const shown = () => [x(1, 0, 0), x(1, 1, 0), x(0, 1, 0), x(1, 0, 1), x(1, 1, 1)];
+        const label = () => [...document.querySelectorAll(".map svg")]
+          .map((svg) => svg.textContent.includes("torch's weight_decay"));
+        const before = [shown(), label()];
+        const box = () => document.getElementById("torchs-number");
+        box().click();
+        report({ before, after: [shown(), label()], focus: document.activeElement === box(),
+          checked: box().checked });
+        """,
+    )
+    (a, b, _, c, d), labels = seen["before"]
+    assert a == b
+    assert c == d
+    assert labels == [False, False]
+    (sheared, next_to_it, zero, *penalty), labels = seen["after"]
+    assert sheared > next_to_it > zero  # λ/α is smaller where α is larger
+    assert penalty == [c, d]
+    assert labels == [True, False]
+    assert (seen["focus"], seen["checked"]) == (True, True)

@@ -204,7 +204,7 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("report.html", "ledger.sqlite", ".ledger.sqlite.lock", "cells.csv", "cells.json"),
-        *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg"),
+        *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg", "torch.png", "torch.svg"),
     }
     page = report.page.read_text()
     assert "http://www.w3.org/2000/svg" in page  # the name of a language, not an address to fetch
@@ -222,7 +222,7 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
 def test_nothing_in_the_pictures_is_cut_off_or_covered(
     tmp_path: Path, landscape: Landscape, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight maps stand in two lines."""
+    """Eight maps stand in four lines of pairs, and the decoupled ones once more."""
     from matplotlib.figure import Figure
 
     figures: list[Figure] = []
@@ -238,7 +238,7 @@ def test_nothing_in_the_pictures_is_cut_off_or_covered(
     wide = replace(landscape, axes=dict.fromkeys(names, axes), seeds=(0,))
     fill(tmp_path, wide, lambda cell: cell.lr / 1000)
     write_report(tmp_path)
-    assert len(figures) == 4
+    assert len(figures) == 6
     for figure in figures[::2]:
         width, height = figure.get_size_inches()
         everything = figure.get_tightbbox()
@@ -536,6 +536,73 @@ def test_a_sweep_beside_a_map_has_its_own_picture(
     axes = {"AdamW": landscape.axes["AdamW"], "NDAdam": Axes((0.5, 1.0), (0.0,))}
     fill(tmp_path, replace(landscape, axes=axes), lambda cell: 0.1 + abs(cell.lr - 0.5))
     write_report(tmp_path)
-    assert {path.stem for path in tmp_path.glob("*.png")} == {"landscape", "knobs", "sweep"}
+    assert {path.stem for path in tmp_path.glob("*.png")} == {
+        "landscape",
+        "torch",
+        "knobs",
+        "sweep",
+    }
     edges = find(surveyed(tmp_path).panels[1]).edges
     assert [(edge.axis, edge.end) for edge in edges] == [("lr", "low")]
+
+
+def leaning(slope: float) -> Callable[[Cell], float]:
+    """A basin whose best λ moves by `slope` powers of two when α doubles."""
+
+    def error(cell: Cell) -> float:
+        if cell.weight_decay == 0:
+            return 0.6
+        a, l = math.log2(cell.lr) + 3, math.log2(cell.weight_decay) + 5  # noqa: E741
+        return 0.1 + 0.002 * cell.seed + 0.02 * ((l - slope * a) ** 2 + 0.1 * a**2)
+
+    return error
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "slope", "text", "in_torchs_number"),
+    [
+        ("AdamW", 0.0, "upright in λ", -1.0),
+        ("AdamW", 1.0, "upright in λ/α", 0.0),
+        ("AdamW", 0.5, "in between λ and λ/α", -0.5),
+        ("SGD", -1.0, "upright in α·λ′", None),
+        ("Adam+lr_coupled", -1.0, "upright in λ", -1.0),
+        ("Adam+lr_coupled", 0.0, "upright in λ/α", 0.0),
+    ],
+)
+def test_a_report_says_in_which_number_a_basin_is_upright(
+    tmp_path: Path,
+    landscape: Landscape,
+    fill: Fill,
+    optimizer: str,
+    slope: float,
+    text: str,
+    in_torchs_number: float | None,
+) -> None:
+    axes = Axes(parse_axis("2^-5:2^-1", "lr"), parse_axis("0,2^-8:2^-2", "weight decay"))
+    fill(tmp_path, replace(landscape, axes={optimizer: axes}), leaning(slope))
+    report = write_report(tmp_path)
+    verdict = json.loads((tmp_path / "cells.json").read_text())["verdicts"][optimizer]
+    assert {"tilt", "lr_sensitivity", "ridge"} <= verdict.keys()
+    for name in ("tilt", "lr_sensitivity", "ridge"):
+        assert verdict[name]["low"] <= verdict[name]["value"] <= verdict[name]["high"]
+    assert verdict["ridge"]["value"] == pytest.approx(slope, abs=1e-6)
+    assert verdict["ridge"]["upright"] == text
+    assert verdict["ridge"]["best_weight_decay"][2] == pytest.approx(2**-5)
+    torchs = verdict["ridge"]["in_torchs_number"]
+    assert (torchs and torchs["value"]) == pytest.approx(in_torchs_number, abs=1e-6)
+    (line,) = (line for line in report.lines if "α^p" in line)
+    assert text in line
+    assert any("LR sensitivity" in line for line in report.lines)
+
+
+def test_verdicts_are_of_the_setting_with_the_lowest_error(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    two = replace(landscape, updates=(10, 20), seeds=(0,))
+    fill(tmp_path, two, lambda cell: 0.5 - cell.updates / 100 + abs(cell.lr - 0.5))
+    write_report(tmp_path)
+    verdicts = json.loads((tmp_path / "cells.json").read_text())["verdicts"]
+    assert {name: each["setting"]["updates"] for name, each in verdicts.items()} == {
+        "AdamW": 20,
+        "SGD": 20,
+    }

@@ -12,9 +12,13 @@ from unyoke.study.statistics import (
     Edge,
     best_cell,
     best_cells,
+    best_decays,
     edges,
     error_of_the_best,
+    exponent_class,
+    lr_sensitivity,
     one_knob_regret,
+    ridge,
     sensitivity,
     tilt,
 )
@@ -181,3 +185,80 @@ def test_sensitivity_at_an_edge_uses_the_side_that_is_there() -> None:
     assert math.isnan(sensitivity(lr, error, error, 4).decay_kept)
     nothing = np.full((1, 3), np.nan)
     assert math.isnan(sensitivity(lr, nothing, nothing, 2).decay_kept)
+
+
+@pytest.mark.parametrize("slope", [-1.0, -0.5, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_ridge_of_a_quadratic_basin_is_its_slope_on_any_grid(slope: float, every: int) -> None:
+    """Exactly, whichever values of the axes were tried, unlike the ten best cells."""
+    lr, decay = LR[::every], np.array([0.0, *DECAY[1::every]])
+    error = np.vstack([basin(slope)[:1], basin(slope)[1::every]])[:, ::every]
+    assert ridge(lr, decay, error) == pytest.approx(slope, abs=1e-9)
+
+
+def test_best_decays_lie_between_the_values_that_were_tried() -> None:
+    found = best_decays(DECAY, basin(0.5, centre=-5.3))
+    middle = np.abs(np.log2(LR) + 5) <= 3
+    expected = -5.3 + 0.5 * (np.log2(LR) + 5.3)
+    np.testing.assert_allclose(found[middle], expected[middle], atol=1e-9)
+
+
+def test_where_the_best_decay_is_not_known() -> None:
+    error = np.array(
+        [
+            [0.5, 0.5, 0.1, 0.5, np.nan],  # λ = 0, the best of the third α
+            [0.1, 0.4, 0.4, 0.4, np.nan],  # the smallest λ is the best of the first
+            [0.2, 0.2, 0.2, 0.3, np.nan],
+            [
+                0.3,
+                0.4,
+                0.3,
+                0.1,
+                np.nan,
+            ],  # and the largest of the fourth; nothing works at the last
+        ]
+    )
+    found = best_decays([0.0, 0.25, 0.5, 1.0], error)
+    assert found.tolist() == pytest.approx([np.nan, -1.0, np.nan, np.nan, np.nan], nan_ok=True)
+    assert math.isnan(ridge(2.0 ** np.arange(5), [0.0, 0.25, 0.5, 1.0], error))
+
+
+def test_the_ridge_does_not_mind_learning_rates_at_which_nothing_works() -> None:
+    rng = np.random.default_rng(0)
+    error = basin(-1.0)
+    error[:, :2] = 3.0 + 0.001 * rng.normal(size=(len(DECAY), 2))
+    assert ridge(LR, DECAY, error) == pytest.approx(-1.0, abs=0.01)
+
+
+def test_the_ridge_of_many_maps_is_that_of_each() -> None:
+    maps = np.stack([basin(slope) for slope in (-1.0, 0.0, 0.7)])
+    assert ridge(LR, DECAY, maps) == pytest.approx([-1.0, 0.0, 0.7], abs=1e-9)
+    assert math.isnan(ridge(LR, DECAY, np.full((len(DECAY), len(LR)), np.nan)))
+    assert math.isnan(ridge(LR, DECAY[:2], basin(0.0)[:2]))
+
+
+def test_lr_sensitivity_is_the_mean_over_all_learning_rates_at_the_best_decay() -> None:
+    choice = np.array([[0.3, 0.1, 0.4], [0.2, 0.15, 0.2]])
+    report = np.array([[0.5, 0.2, 0.8], [0.1, 0.1, 0.1]])
+    assert lr_sensitivity(choice, report) == pytest.approx(0.5 - 0.2)
+    upright, diagonal = basin(0.0), basin(-1.0)
+    assert lr_sensitivity(diagonal, diagonal) > 2 * lr_sensitivity(upright, upright)
+
+
+@pytest.mark.parametrize(
+    ("interval", "found"),
+    [
+        ((-0.1, 0.3), (0, 0)),
+        ((0.7, 1.2), (1, 1)),
+        ((-1.3, -0.7), (-1, -1)),
+        ((0.4, 0.6), (0, 1)),
+        ((-0.6, -0.4), (-1, 0)),
+        ((0.1, 0.5), None),
+        ((-2.0, -0.9), None),
+        ((math.nan, math.nan), None),
+    ],
+)
+def test_exponents_are_called_by_their_whole_interval(
+    interval: tuple[float, float], found: tuple[int, int] | None
+) -> None:
+    assert exponent_class(*interval) == found

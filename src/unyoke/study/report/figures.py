@@ -5,16 +5,17 @@ A learning-rate sweep has no map and no second knob; `sweep_figure` draws its cu
 
 from __future__ import annotations
 
-import math
-from itertools import zip_longest
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unyoke.study.report.arrangement import common_decays, rows_of, shear
 from unyoke.study.report.findings import OFF, Finding, colour_range
-from unyoke.study.report.heat_map import draw_heat_map
-from unyoke.study.report.survey import Survey
+from unyoke.study.report.heat_map import draw_heat_map, draw_sheared_map
+from unyoke.study.report.survey import Panel, Survey
 from unyoke.study.report.sweep_figure import draw_sweeps
 from unyoke.study.statistics import Interval
 from unyoke.study.wording import difference_unit
@@ -23,17 +24,22 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
     from matplotlib.figure import Figure
 
+Ends = tuple[float, float]
 ACCENT = "#3b528b"
-COLUMNS = 6
+COLUMNS = 4
+LINES = 4
+"""Lines of two maps above which four stand in a line."""
+MAP_WIDTH = 2.45
+"""Inches, so that labels of 7 points are read where a page shows two maps side by side."""
 MOST = 24
 """Panels that fit on one picture."""
 FORMATS = ("png", "svg")
-RESOLUTION = 160
+RESOLUTION = 200
 """Dots per inch."""
 
 
 def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list[Path]:
-    """Draw landscape and knobs of maps, and the curves of sweeps, as PNG and SVG into `folder`.
+    """Draw maps, once more in torch's number, knobs and sweeps, as PNG and SVG into `folder`.
 
     Of more than `MOST` panels, those beside the best one, which has the lowest validation error.
 
@@ -49,6 +55,7 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
     sweeps = [finding for finding in shown if finding.panel.is_sweep]
     pictures = (
         ("landscape", _draw_landscape, maps),
+        ("torch", _draw_torchs, [finding for finding in maps if shear(finding.panel)]),
         ("knobs", _draw_knobs, maps),
         ("sweep", draw_sweeps, sweeps),
     )
@@ -78,30 +85,80 @@ def drawn(findings: list[Finding]) -> list[Finding]:
 
 
 def _draw_landscape(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
-    columns = min(len({finding.panel.optimizer for finding in findings}), COLUMNS)
-    lines = math.ceil(len(findings) / columns)
-    figure.set_layout_engine("compressed")  # for maps, whose cells are squares
-    figure.set_size_inches(3.1 * columns + 0.8, 3.2 * lines)
-    plots = figure.subplots(lines, columns, squeeze=False)
+    """Heat maps, an L2 penalty left and its decoupled relative right, with one axis of λ."""
+    lines = _lines(findings)
+    circled = {id(finding.panel): finding.circled for finding in findings}
+
+    def draw(plot: Plot, panel: Panel, line: list[Panel], ends: Ends, scale: float) -> Any:
+        return draw_heat_map(plot, panel, circled[id(panel)], ends, scale, common_decays(line))
+
+    _draw_maps(figure, survey, lines, draw)
+
+
+def _draw_torchs(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
+    """Those with decoupled decay again, over α and torch's weight_decay = λ/α."""
+    circled = {id(finding.panel): finding.circled for finding in findings}
+    panels = [finding.panel for finding in findings]
+    lines = [panels[start : start + 2] for start in range(0, len(panels), 2)]
+
+    def draw(plot: Plot, panel: Panel, line: list[Panel], ends: Ends, scale: float) -> Any:
+        there = shear(panel)
+        assert there is not None
+        return draw_sheared_map(plot, panel, circled[id(panel)], ends, scale, there)
+
+    _draw_maps(figure, survey, lines, draw)
+
+
+def _lines(findings: list[Finding]) -> list[list[Panel]]:
+    """The panels that stand side by side: rows of pairs, two where there are many of them."""
+    settings = list(dict.fromkeys(finding.panel.setting for finding in findings))
+    rows: list[list[Panel]] = []
+    for setting in settings:
+        rows += rows_of([f.panel for f in findings if f.panel.setting == setting])
+    if max(map(len, rows)) <= 2 and len(rows) > LINES:
+        return [list(chain(*rows[start : start + 2])) for start in range(0, len(rows), 2)]
+    return [row[start : start + COLUMNS] for row in rows for start in range(0, len(row), COLUMNS)]
+
+
+def _draw_maps(
+    figure: Figure,
+    survey: Survey,
+    lines: list[list[Panel]],
+    draw: Callable[[Plot, Panel, list[Panel], Ends, float], Any],
+) -> None:
+    """Maps in lines, cells of one size, one colour scale below them."""
+    columns = max(map(len, lines))
     low, high = colour_range(survey.panels)
     scale = 100 if survey.error_unit == "%" else 1
-    image = None
-    several = len({finding.panel.setting for finding in findings}) > 1
-    for finding, plot in zip_longest(findings, plots.flat):
-        if finding is None:
+    several = len({panel.setting for line in lines for panel in line}) > 1
+    figure.set_layout_engine("compressed")  # for maps, whose cells are squares
+    plots = figure.subplots(len(lines), columns, squeeze=False)
+    for line, beside in zip(lines, plots, strict=True):
+        for plot in beside[len(line) :]:
             plot.set_axis_off()
-            continue
-        ends = (low * scale, high * scale)
-        image = draw_heat_map(plot, finding.panel, finding.circled, ends, scale)
-        if several:
-            plot.set_title(f"{finding.panel.title}\n{finding.panel.setting}")
-    if image is not None:
-        unit = f", {survey.error_unit}" if survey.error_unit else ""
-        bar = figure.colorbar(image, ax=plots, extend="max", shrink=0.8, pad=0.01)
-        seeds = len(survey.landscape.seeds)
-        upto = "up to " if survey.done < survey.total else ""
-        mean = f", mean of {upto}{seeds} seeds" if seeds > 1 else ""
-        bar.set_label(f"test error{unit}{mean}")
+        for panel, plot in zip(line, beside, strict=False):
+            image = draw(plot, panel, line, (low * scale, high * scale), scale)
+            if several:
+                plot.set_title(f"{panel.title}\n{panel.setting}")
+        for plot in beside[1 : len(line)]:
+            plot.set_ylabel("")
+    drawn = [plot for plot in plots.flat if plot.axison]
+    width = max(plot.get_xlim()[1] - plot.get_xlim()[0] for plot in drawn)
+    height = max(plot.get_ylim()[1] for plot in drawn) + 0.5
+    for plot in drawn:  # the same stretch of both axes, so that all cells have one size
+        plot.set_xlim(plot.get_xlim()[0], plot.get_xlim()[0] + width)
+        plot.set_ylim(-0.5, height - 0.5)
+    across = MAP_WIDTH * columns
+    down = (MAP_WIDTH - 0.45) * min(2.0, height / width) + (0.85 if several else 0.7)
+    figure.set_size_inches(across + 0.25, down * len(lines) + 0.6)
+    unit = f", {survey.error_unit}" if survey.error_unit else ""
+    bar = figure.colorbar(
+        image, ax=plots, extend="max", location="bottom", shrink=0.7, aspect=40, pad=0.02
+    )
+    seeds = len(survey.landscape.seeds)
+    upto = "up to " if survey.done < survey.total else ""
+    mean = f", mean of {upto}{seeds} seeds" if seeds > 1 else ""
+    bar.set_label(f"test error{unit}{mean}")
 
 
 def _draw_knobs(figure: Figure, survey: Survey, findings: list[Finding]) -> None:

@@ -48,8 +48,9 @@ class Finding:
         without_decay: of the best cell with λ = 0, where that was tried.
         gain: `error` − `without_decay`, paired over seeds; None where λ = 0 is the best or missing.
         edges: ends of the grid at which the best cell lies.
-        tilt, regret, off: as `statistics` defines them, with intervals over seeds. A learning-rate
-            sweep has one knob, so no tilt and no regret.
+        tilt, regret, off, lr_sensitivity, ridge: as `statistics` defines them, with intervals over
+            seeds. A learning-rate sweep has one knob, so no tilt, no ridge and no regret.
+        best_decays: the best λ of the mean map at each learning rate; NaN where it is not known.
     """
 
     panel: Panel
@@ -63,6 +64,9 @@ class Finding:
     edges: list[Edge]
     tilt: Interval
     regret: Interval
+    lr_sensitivity: Interval
+    ridge: Interval
+    best_decays: tuple[float, ...]
     off: tuple[OffBest, ...]
 
 
@@ -72,7 +76,7 @@ def find(panel: Panel) -> Finding:
     best = statistics.best_cell(choice)
     plain = statistics.best_cell(choice[:1]) if panel.axes.weight_decay[0] == 0 else None
     gain = None if best is None or plain in (None, best) else compare(panel, best, panel, plain)
-    tilt, regret, *off = _knobs(panel)
+    tilt, regret, lr_sensitivity, ridge, *off = _knobs(panel)
     return Finding(
         panel=panel,
         best=best,
@@ -85,6 +89,9 @@ def find(panel: Panel) -> Finding:
         edges=statistics.edges(choice, panel.axes.weight_decay),
         tilt=tilt,
         regret=regret,
+        lr_sensitivity=lr_sensitivity,
+        ridge=ridge,
+        best_decays=tuple(2 ** statistics.best_decays(panel.axes.weight_decay, choice)),
         off=tuple(
             OffBest(factor, kept, retuned)
             for factor, kept, retuned in zip(OFF, off[::2], off[1::2], strict=True)
@@ -137,7 +144,10 @@ def _error_at(
 
 
 def _knobs(panel: Panel) -> list[Interval]:
-    """Tilt, regret, and for each factor of `OFF` the sensitivity with λ kept and tuned anew."""
+    """Tilt, regret, sensitivity to α, ridge, and what α off by each factor of `OFF` costs.
+
+    The last with λ kept and tuned anew. A training that diverged has the worst error of its map.
+    """
     lr, weight_decay = panel.axes.lr, panel.axes.weight_decay
     errors = _finite(panel.figures["test_error"])
     worst = float(errors.max()) if errors.size else math.nan
@@ -154,6 +164,8 @@ def _knobs(panel: Panel) -> list[Interval]:
             [
                 statistics.tilt(lr, weight_decay, choice),
                 np.full_like(regret, np.nan) if panel.is_sweep else regret,
+                statistics.lr_sensitivity(choice, penalised),
+                statistics.ridge(lr, weight_decay, choice),
                 *(part for off in offs for part in (off.decay_kept, off.decay_retuned)),
             ]
         )

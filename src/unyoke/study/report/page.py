@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import numpy as np
 
 from unyoke.study.landscape.axes import label
 from unyoke.study.planning.commands import map_command
+from unyoke.study.report.arrangement import common_decays, rows_of, shear
 from unyoke.study.report.comparisons import Row
 from unyoke.study.report.curves import Curves
+from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.findings import (
     Finding,
     colour_range,
@@ -74,6 +77,7 @@ def page_data(
     low, high = colour_range(survey.panels)
     landscape, unit = survey.landscape, survey.error_unit
     settings = list(survey.settings())
+    places = _places(survey)
     return {
         "task": landscape.task.name,
         "unit": unit,
@@ -91,11 +95,40 @@ def page_data(
         "scale": {"low": low, "high": high},
         "settings": [{"text": str(setting), **setting._asdict()} for setting in settings],
         "panels": [
-            _panel(finding, settings, unit) | {"curves": _curves(of_cells)}
+            _panel(finding, settings, unit)
+            | places[id(finding.panel)]
+            | {"curves": _curves(of_cells)}
             for finding, of_cells in zip(findings, curves, strict=True)
         ],
         "comparisons": [_comparison(row, settings, unit) for row in compared],
     }
+
+
+def _places(survey: Survey) -> dict[int, dict[str, Any]]:
+    """By panel: its row, and where its columns stand on the axis of λ that the row has in common.
+
+    The number of columns is the largest of the setting's rows, so that all cells have one size.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for panels in survey.settings().values():
+        rows = rows_of(panels)
+        most = max(len(_axis(panel, row)) for row in rows for panel in row)
+        for number, row in enumerate(rows):
+            for panel in row:
+                axis = _axis(panel, row)
+                sheared = shear(panel)
+                found[id(panel)] = {
+                    "row": number,
+                    "places": [axis.index(value) for value in panel.axes.weight_decay],
+                    "axis": [label(value) for value in axis],
+                    "columns": most,
+                    "shear": sheared and {"shift": sheared.shift, "axis": sheared.labels},
+                }
+    return found
+
+
+def _axis(panel: Panel, row: list[Panel]) -> tuple[float, ...]:
+    return common_decays(row) or panel.axes.weight_decay
 
 
 def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, Any]:
@@ -114,10 +147,17 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
         "seedsOfBest": finding.seeds,
         "error": interval_text(finding.error, unit),
         "anySamples": interval_text(finding.any_samples, unit),
+        "upright": upright(finding),
+        "torchRidge": _without_interval(torch_ridge(finding)),
+        "bestDecays": _decay_range(finding),
         "withoutDecay": estimate_text(finding.without_decay, unit),
         "knobs": {
             "tilt": _interval(finding.tilt, number_text(finding.tilt)),
             "regret": _interval(finding.regret, difference_text(finding.regret, unit)),
+            "lrSensitivity": _interval(
+                finding.lr_sensitivity, difference_text(finding.lr_sensitivity, unit)
+            ),
+            "ridge": _interval(finding.ridge, number_text(finding.ridge)),
             **{
                 f"{name}{off.factor:g}": _interval(interval, difference_text(interval, unit))
                 for off in finding.off
@@ -125,6 +165,21 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
             },
         },
     }
+
+
+def _decay_range(finding: Finding) -> str:
+    """The smallest and the largest best λ over the learning rates for which it is known."""
+    known = [math.log2(value) for value in finding.best_decays if math.isfinite(value)]
+    if not known:
+        return "–"
+    low, high = (f"2^{end:.1f}".replace("-", "−") for end in (min(known), max(known)))
+    return f"{low} … {high}"
+
+
+def _without_interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "–"
+    return number_text(replace(interval, low=math.nan, high=math.nan))
 
 
 def _cells(finding: Finding) -> dict[str, list[float | None] | list[int] | int]:

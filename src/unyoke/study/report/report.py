@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from unyoke.study.errors import StudyError
 from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.report.comparisons import Row, comparisons
 from unyoke.study.report.curves import read_curves
+from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.figures import drawn, write_figures
 from unyoke.study.report.findings import Finding, edge_text, extension, find, sampling_error
 from unyoke.study.report.page import write_page
 from unyoke.study.report.survey import Survey, survey
 from unyoke.study.report.tables import rows, write_csv, write_json
-from unyoke.study.wording import difference_text, error_text, estimate_text
+from unyoke.study.wording import difference_text, error_text, estimate_text, number_text
 
 MOST_LINES = 12
 """Comparisons that are printed; the page has all."""
@@ -84,6 +86,7 @@ def _lines(result: Survey, findings: list[Finding], compared: list[Row], folder:
         panel = finding.panel
         error = estimate_text(finding.error, unit)
         lines.append(f"{panel.title:10} {panel.setting}: test error {error}")
+        lines += _coupling(finding, unit)
         lines += [f"  {edge_text(edge, panel)}" for edge in finding.edges]
     decided = [row for row in compared if row.better is not None]
     lines += [
@@ -100,4 +103,21 @@ def _lines(result: Survey, findings: list[Finding], compared: list[Row], folder:
     command = extension(result, findings, folder)
     if command is not None:
         lines += ["a best cell lies on an edge of its grid; this extends it:", f"  {command}"]
+    return lines
+
+
+def _coupling(finding: Finding, unit: str) -> list[str]:
+    """How far α and λ depend on each other; nothing of a sweep."""
+    if finding.panel.is_sweep:
+        return []
+    symbol = finding.panel.decay_symbol
+    lines = [
+        f"  LR sensitivity {difference_text(finding.lr_sensitivity, unit)}, one-knob regret "
+        f"{difference_text(finding.regret, unit)}, basin tilt {number_text(finding.tilt)}"
+    ]
+    if math.isfinite(finding.ridge.value):
+        line = f"  best {symbol} ∝ α^p, p = {number_text(finding.ridge)}: {upright(finding)}"
+        if (torchs := torch_ridge(finding)) is not None:
+            line += f"; of torch's λ/α {number_text(torchs)}"
+        lines.append(line)
     return lines

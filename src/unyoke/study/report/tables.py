@@ -13,6 +13,7 @@ from typing import Any
 
 from unyoke.study.ledger.ledger import Record
 from unyoke.study.report.comparisons import Row
+from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.findings import Finding, OffBest, edge_text
 from unyoke.study.report.survey import Survey
 from unyoke.study.statistics import Comparison, Interval
@@ -70,6 +71,7 @@ def write_json(
     document = {
         "landscape": json.loads(survey.landscape.to_json()),
         "versions": survey.versions,
+        "verdicts": _verdicts(findings),
         "findings": [_finding(finding) for finding in findings],
         "comparisons": [_row(row) for row in compared],
         "cells": [],
@@ -101,10 +103,44 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "without_decay": _plain(finding.without_decay),
         "gain_of_decay": _plain(finding.gain),
         "edges": [edge_text(edge, panel) for edge in finding.edges],
-        "tilt": _plain(finding.tilt),
+        **_knobs(finding),
         "one_knob_regret": _plain(finding.regret),
         "lr_off": [_plain(off) for off in finding.off],
     }
+
+
+def _knobs(finding: Finding) -> dict[str, Any]:
+    """The headline numbers: each with its value and its interval over seeds."""
+    known = [value for value in finding.best_decays if math.isfinite(value)]
+    return {
+        "tilt": _plain(finding.tilt),
+        "lr_sensitivity": _plain(finding.lr_sensitivity),
+        "ridge": {
+            **_without_nan(asdict(finding.ridge)),
+            "upright": upright(finding),
+            "in_torchs_number": _plain(torch_ridge(finding)),
+            "best_weight_decay": [number(value) for value in finding.best_decays],
+            "range": [min(known), max(known)] if known else None,
+        },
+    }
+
+
+def _verdicts(findings: list[Finding]) -> dict[str, Any]:
+    """The headline numbers by optimizer; of several settings, those of its lowest error."""
+    found: dict[str, Finding] = {}
+    for finding in findings:
+        name = finding.panel.optimizer
+        if name not in found or _height(finding) < _height(found[name]):
+            found[name] = finding
+    return {
+        name: {"setting": finding.panel.setting._asdict(), **_knobs(finding)}
+        for name, finding in found.items()
+    }
+
+
+def _height(finding: Finding) -> float:
+    """The validation error of the best cell."""
+    return math.inf if finding.best is None else float(finding.panel.choice[finding.best])
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a landscape says, in numbers: pure functions of arrays.
 
-`basin` has the statistics of one map, `intervals` how far a number is known.
+`basin` and `ridge` have the statistics of one map, `intervals` how far a number is known.
 """
 
 from unyoke.study.statistics.basin import (
@@ -27,6 +27,7 @@ from unyoke.study.statistics.intervals import (
     paired_difference,
     require_libraries,
 )
+from unyoke.study.statistics.ridge import best_decays, exponent_class, lr_sensitivity, ridge
 
 __all__ = [
     "BEST",
@@ -37,16 +38,20 @@ __all__ = [
     "Sensitivity",
     "best_cell",
     "best_cells",
+    "best_decays",
     "bootstrap",
     "bootstrap_all",
     "detectable_effect",
     "edges",
     "error_of_the_best",
+    "exponent_class",
     "holm",
+    "lr_sensitivity",
     "mean_interval",
     "one_knob_regret",
     "paired_difference",
     "require_libraries",
+    "ridge",
     "sensitivity",
     "tilt",
 ]

@@ -91,7 +91,7 @@ def tilt(lr: Axis, weight_decay: Axis, error: Array) -> Array:
     variance = (weights * a_centred**2).sum(axis=-1)
     covariance = (weights * a_centred * l_centred).sum(axis=-1)
     there = (variance > 1e-9) & (np.isfinite(known).sum(axis=(-2, -1)) >= 3)
-    return _quotient(covariance, variance, there)
+    return quotient(covariance, variance, there)
 
 
 def _share_in_basin(error: Array) -> Array:
@@ -148,7 +148,7 @@ def _descents(choice: Array, report: Array) -> Array:
     )
     total = np.where(starts, ends, 0.0).sum(axis=-1)
     count = starts.sum(axis=-1)
-    return _quotient(total, count, count > 0)
+    return quotient(total, count, count > 0)
 
 
 @dataclass(frozen=True)
@@ -203,13 +203,13 @@ def _mean_of_known(values: list[Array]) -> Array:
     known = np.isfinite(stacked)
     total = np.where(known, stacked, 0.0).sum(axis=0)
     count = known.sum(axis=0)
-    return _quotient(total, count, count > 0)
+    return quotient(total, count, count > 0)
 
 
 def _or_infinite(error: Array) -> Array:
     return np.where(np.isfinite(error), error, np.inf)
 
 
-def _quotient(above: Array, below: Array | NDArray[np.intp], there: NDArray[np.bool_]) -> Array:
+def quotient(above: Array, below: Array | NDArray[np.intp], there: NDArray[np.bool_]) -> Array:
     """above/below where it is `there`, else NaN."""
     return np.asarray(np.where(there, above, np.nan) / np.where(there, below, 1))

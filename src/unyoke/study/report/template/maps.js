@@ -15,13 +15,26 @@ function isPowers(axis) {
   return axis.every((text) => text === "0" || text.startsWith("2^"));
 }
 
+let torchsNumber = false; // maps of decoupled decay over α and torch's λ/α
+
+function isSheared(panel) {
+  return torchsNumber && panel.shear !== null;
+}
+
+// Where cells stand. Maps of one row have the columns of all of them, so that a basin of one can be
+// seen beside that of the other. Sheared, each learning rate is moved by as much as λ/α is.
 function mapLayout(panel) {
-  const rows = panel.lr.length, columns = panel.weightDecay.length;
+  const rows = panel.lr.length, zeros = panel.weightDecay[0] === "0" ? 1 : 0;
+  const axis = isSheared(panel) ? [...["0"].slice(0, zeros), ...panel.shear.axis] : panel.axis;
   const left = isPowers(panel.lr) ? 46 : 56, top = 8, bottom = 40;
-  const gap = panel.weightDecay[0] === "0" ? 9 : 0;
+  const gap = axis[0] === "0" ? 9 : 0;
+  const columns = isSheared(panel) ? axis.length : panel.columns;
   const side = Math.min(50, (MAP_WIDTH - left - gap - 4) / columns);
-  return { rows, columns, left, top, side, height: top + rows * side + bottom,
-    x: (column) => left + column * side + (column > 0 ? gap : 0),
+  const atPlace = (place) => left + place * side + (place > 0 ? gap : 0);
+  const placeOf = (column, row) => isSheared(panel) && column >= zeros
+    ? column + panel.shear.shift[row] : panel.places[column];
+  return { rows, axis, left, top, side, atPlace, height: top + rows * side + bottom,
+    x: (column, row) => atPlace(placeOf(column, row)),
     y: (row) => top + (rows - 1 - row) * side };
 }
 
@@ -34,16 +47,16 @@ function drawMap(panel) {
   const crosses = [];
   for (let row = at.rows - 1; row >= 0; row--) {
     const line = shape("g", { role: "row" });
-    for (let column = 0; column < at.columns; column++) {
+    for (let column = 0; column < panel.weightDecay.length; column++) {
       const cell = cellAt(panel, column, row);
       line.append(drawCell(panel, cell, column, row, at));
-      if (cell.lost) crosses.push(cross(at.x(column) + at.side / 2, at.y(row) + at.side / 2));
+      if (cell.lost) crosses.push(cross(at.x(column, row) + at.side / 2, at.y(row) + at.side / 2));
     }
     svg.append(line);
   }
   svg.append(...crosses);
   panel.circled.forEach(([column, row], place) => {
-    const centre = { cx: at.x(column) + at.side / 2, cy: at.y(row) + at.side / 2, class: "mark" };
+    const centre = { cx: at.x(column, row) + at.side / 2, cy: at.y(row) + at.side / 2, class: "mark" };
     const r = Math.min(place === 0 ? 10 : 7, 0.34 * at.side), width = place === 0 ? 3 : 1.5;
     svg.append(shape("circle", { ...centre, r, stroke: "#fff", "stroke-width": width + 1.6 }),
       shape("circle", { ...centre, r, stroke: "#000", "stroke-width": width }));
@@ -57,7 +70,7 @@ function drawMap(panel) {
 
 function drawCell(panel, cell, column, row, at) {
   const kind = cell.ran === 0 ? "cell empty" : cell.test === null ? "cell lost" : "cell";
-  const node = shape("rect", { x: at.x(column), y: at.y(row), width: at.side, height: at.side,
+  const node = shape("rect", { x: at.x(column, row), y: at.y(row), width: at.side, height: at.side,
     rx: Math.min(2, at.side / 8), class: kind, role: "gridcell", tabindex: -1 });
   if (cell.test !== null) node.setAttribute("fill", colour(cell.test));
   node.dataset.row = row;
@@ -73,11 +86,11 @@ function name(cell, panel) {
 
 function drawAxes(svg, panel, at) {
   const bottom = at.top + at.rows * at.side, middle = (at.top + bottom) / 2;
-  const every = Math.ceil((isPowers(panel.weightDecay) ? 26 : 46) / at.side);
+  const every = Math.ceil((isPowers(at.axis) ? 26 : 46) / at.side);
   const everyRow = Math.ceil(13 / at.side);
-  panel.weightDecay.forEach((text, column) => { // labels must not run into each other
-    if (column % every === 0) {
-      svg.append(axisLabel(text, at.x(column) + at.side / 2, bottom + 16, "middle"));
+  at.axis.forEach((text, place) => { // labels must not run into each other
+    if (place % every === 0) {
+      svg.append(axisLabel(text, at.atPlace(place) + at.side / 2, bottom + 16, "middle"));
     }
   });
   panel.lr.forEach((text, row) => {
@@ -86,8 +99,9 @@ function drawAxes(svg, panel, at) {
     }
   });
   svg.append(
-    shape("text", { x: (at.left + at.x(at.columns)) / 2, y: at.height - 6, class: "quiet",
-      "text-anchor": "middle" }, `weight decay ${panel.decay}`),
+    shape("text", { x: (at.left + at.atPlace(at.axis.length)) / 2, y: at.height - 6,
+      class: "quiet", "text-anchor": "middle" },
+    isSheared(panel) ? "torch's weight_decay λ/α" : `weight decay ${panel.decay}`),
     shape("text", { x: 10, y: middle, "text-anchor": "middle", class: "quiet",
       transform: `rotate(-90 10 ${middle})` }, "learning rate α"));
 }
@@ -156,7 +170,7 @@ function listen(svg) {
 
 // Arrow keys move by one cell, Home and End to the ends of a row, with Ctrl to the corners.
 function step(svg, cell, event) {
-  const { rows, columns } = mapLayout(svg.panel);
+  const rows = svg.panel.lr.length, columns = svg.panel.weightDecay.length;
   let column = Number(cell.dataset.column), row = Number(cell.dataset.row);
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
     Home: [-columns, event.ctrlKey ? rows : 0], End: [columns, event.ctrlKey ? -rows : 0] };

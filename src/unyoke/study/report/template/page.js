@@ -100,6 +100,7 @@ function show(setting) {
   chooseBest(panels);
   drawCurves();
   drawVerdicts(panels);
+  drawCoupling(panels);
   drawComparisons(setting);
   drawKnobs(panels);
 }
@@ -115,20 +116,38 @@ function chooseWords() {
 
 function drawMaps(panels) {
   const section = document.getElementById("maps");
-  const several = DATA.settings.length > 1;
   if (groups.length) {
     section.setAttribute("role", "tabpanel");
     section.setAttribute("aria-labelledby", groups.map(({ tabs }) =>
       tabs.find((tab) => tab.getAttribute("aria-selected") === "true").id).join(" "));
   }
-  section.replaceChildren(element("div", { class: "maps" }, ...panels.map((panel) => {
-    const svg = isSweep(panel) ? drawSweep(panel) : drawMap(panel);
-    const name = several ? `${panel.title}, ${DATA.settings[panel.setting].text}` : panel.title;
-    const caption = panel.edges.length ? `Edge: ${panel.edges.join("; ")}.` : "";
-    return element("figure", { class: "map" }, element("div", { class: "heading" },
-      element("h3", {}, panel.title), saveButton(() => svg, name, !isSweep(panel))), svg,
-    element("figcaption", {}, caption));
-  })));
+  const rows = [...new Set(panels.map(({ row }) => row))].map((row) =>
+    element("div", { class: "row" }, ...panels.filter((panel) => panel.row === row).map(drawFigure)));
+  section.replaceChildren(...numberChoice(panels), ...rows);
+}
+
+function drawFigure(panel) {
+  const svg = isSweep(panel) ? drawSweep(panel) : drawMap(panel);
+  const several = DATA.settings.length > 1;
+  const name = several ? `${panel.title}, ${DATA.settings[panel.setting].text}` : panel.title;
+  const caption = panel.edges.length ? `Edge: ${panel.edges.join("; ")}.` : "";
+  return element("figure", { class: "map" }, element("div", { class: "heading" },
+    element("h3", {}, panel.title), saveButton(() => svg, name, !isSweep(panel))), svg,
+  element("figcaption", {}, caption));
+}
+
+// Whether decoupled maps are drawn over the paper's λ or torch's number: the same trainings.
+function numberChoice(panels) {
+  if (!panels.some((panel) => panel.shear)) return [];
+  const box = element("input", { type: "checkbox", id: "torchs-number" });
+  box.checked = torchsNumber;
+  box.addEventListener("change", () => {
+    torchsNumber = box.checked;
+    show(current);
+    document.getElementById("torchs-number").focus();
+  });
+  return [element("label", { class: "tools" }, box,
+    "Decoupled maps over torch's weight_decay = λ/α")];
 }
 
 document.head.append(element("style", {}, FIGURE_STYLE));

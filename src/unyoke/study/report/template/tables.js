@@ -9,8 +9,7 @@ function table(id, head, rows) {
 }
 
 function drawVerdicts(panels) {
-  const head = ["", "test error", "on any test samples", "at α", "at λ", "with λ = 0",
-    "one-knob regret", "basin tilt"];
+  const head = ["", "test error", "on any test samples", "at α", "at λ", "with λ = 0"];
   table("verdicts", head, panels.map((panel) => {
     const [column, row] = panel.best || [null, null];
     const mark = panel.edges.length ? " (edge)" : "";
@@ -19,8 +18,18 @@ function drawVerdicts(panels) {
     return [panel.title, panel.error + known, panel.anySamples,
       column === null ? "–" : plainPower(panel.lr[row]),
       column === null ? "–" : plainPower(panel.weightDecay[column]) + mark,
-      panel.withoutDecay, panel.knobs.regret.text, panel.knobs.tilt.text];
+      panel.withoutDecay];
   }));
+}
+
+function drawCoupling(all) {
+  const panels = all.filter((panel) => !isSweep(panel));
+  const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
+  const head = ["", `LR sensitivity${unit}`, `one-knob regret${unit}`, "basin tilt",
+    "p of λ* ∝ αᵖ", "so", "p of torch's λ/α", "best λ over α"];
+  table("coupling", head, panels.map(({ title, knobs, upright, torchRidge, bestDecays }) => [title,
+    bare(knobs.lrSensitivity.text), bare(knobs.regret.text), knobs.tilt.text, knobs.ridge.text,
+    upright, torchRidge, bestDecays]));
 }
 
 function drawComparisons(setting) {
@@ -59,7 +68,9 @@ function drawKnobs(all) {
   if (panels.length === 0) return;
   const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
   const scale = DATA.unit === "%" ? 100 : 1;
-  const titles = [["Basin tilt", ["tilt"], 1], [`One-knob regret${unit}`, ["regret"], scale],
+  const titles = [[`LR sensitivity${unit}`, ["lrSensitivity"], scale],
+    [`One-knob regret${unit}`, ["regret"], scale],
+    ["Basin tilt", ["tilt"], 1], ["p of λ* ∝ αᵖ", ["ridge"], 1],
     [`α off by 2${unit}: ○ λ kept, ● λ tuned anew`, ["kept2", "retuned2"], scale],
     [`α off by 4${unit}: ○ λ kept, ● λ tuned anew`, ["kept4", "retuned4"], scale]];
   document.getElementById("knobs").replaceChildren(...titles.map(([title, knobs, factor]) => {

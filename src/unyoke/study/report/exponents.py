@@ -1,0 +1,60 @@
+"""What the slope of a map's ridge says: which number keeps its best value when α changes.
+
+A map over α and λ, one over α and torch's weight_decay = λ/α, and one over α and α·λ hold the same
+trainings: l ↦ l − a shears one into the other. So one map answers for all three.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from unyoke.study.landscape.optimizers import decay
+from unyoke.study.report.findings import Finding
+from unyoke.study.statistics import Interval, exponent_class
+
+_NAMES = {-1: "α·λ", 0: "λ", 1: "λ/α"}
+
+
+def upright(finding: Finding) -> str:
+    """In which number the basin is upright, or in between which two of them, or undecided."""
+    interval = paper_ridge(finding)
+    if not math.isfinite(interval.value):
+        return "–"
+    found = exponent_class(interval.low, interval.high)
+    if found is None:
+        return "undecided"
+    first, second = (_name(finding, exponent) for exponent in found)
+    return f"upright in {first}" if first == second else f"in between {first} and {second}"
+
+
+def _name(finding: Finding, exponent: int) -> str:
+    prime = "′" if is_penalty(finding) else ""
+    return _NAMES[exponent].replace("λ", f"λ{prime}")
+
+
+def is_penalty(finding: Finding) -> bool:
+    """Whether its weight decay is an L2 penalty, which is the same number in torch."""
+    return decay(finding.panel.optimizer).startswith("l2")
+
+
+def is_torchs(finding: Finding) -> bool:
+    """Whether its weight decay is torch's number already, which lr multiplies."""
+    return decay(finding.panel.optimizer) == "lr_coupled"
+
+
+def paper_ridge(finding: Finding) -> Interval:
+    """The exponent p of the paper's λ* ∝ α^p; of an L2 penalty that of λ′."""
+    return sheared(finding.ridge, 1) if is_torchs(finding) else finding.ridge
+
+
+def torch_ridge(finding: Finding) -> Interval | None:
+    """The same in torch's weight_decay = λ/α, which is p − 1; None for an L2 penalty."""
+    return None if is_penalty(finding) else sheared(paper_ridge(finding), -1)
+
+
+def sheared(interval: Interval, by: int) -> Interval:
+    """An exponent or a tilt after l ↦ l + by·a, which moves it by as much."""
+    return replace(
+        interval, value=interval.value + by, low=interval.low + by, high=interval.high + by
+    )
