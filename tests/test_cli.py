@@ -20,7 +20,14 @@ SMALL = [
     *("--weight-decay", "0,2^-9,2^-8", "--seeds", "2", "--updates", "8", "--workers", "1"),
 ]
 LEFT = {
-    *("report.html", "ledger.sqlite", ".ledger.sqlite.lock", "cells.csv", "cells.json"),
+    *(
+        "report.html",
+        "ledger.sqlite",
+        ".ledger.sqlite.lock",
+        ".unyoke-files.json",
+        "cells.csv",
+        "cells.json",
+    ),
     *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg", "torch.png", "torch.svg"),
 }
 

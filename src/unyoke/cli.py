@@ -180,6 +180,7 @@ def map_command(
     if executor == "processes":
         worker_processes.start_server()  # which imports torch while this process does
     from unyoke.study.planning import defaults, request
+    from unyoke.study.report.report import check_folder
     from unyoke.study.running import driver
     from unyoke.study.running.progress import ProgressBar
     from unyoke.study.statistics import require_libraries
@@ -193,6 +194,7 @@ def map_command(
     given = {name: value for name, value in asked.items() if value is not None}
     landscape = request.landscape(preset=preset, **given)
     folder = out or Path(preset.folder)
+    check_folder(folder)
     processes = workers or worker_processes.available_cores()
     click.echo(f"{landscape.summary()}, {processes} processes, into {folder}")
     with going_on_later():

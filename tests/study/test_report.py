@@ -203,7 +203,14 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
     report = write_report(folder)
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        *("report.html", "ledger.sqlite", ".ledger.sqlite.lock", "cells.csv", "cells.json"),
+        *(
+            "report.html",
+            "ledger.sqlite",
+            ".ledger.sqlite.lock",
+            ".unyoke-files.json",
+            "cells.csv",
+            "cells.json",
+        ),
         *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg", "torch.png", "torch.svg"),
     }
     page = report.page.read_text()

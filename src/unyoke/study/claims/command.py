@@ -74,6 +74,7 @@ def claims(
     request = _request(
         Request(out, scale, tuple(tasks), tuple(dict.fromkeys(names)), device=how.device), data
     )
+    page.check_folder(request)
     crew, needed = how.crew, request.needed()
     for task, why in needed.missing.items():
         say(f"{task}: left out, its claims are incomplete: {why}")
@@ -106,6 +107,7 @@ def figure(
     asked = paper_figures.get(number)
     name = task or asked.task or Request(out, scale).listed[0]
     request = _request(Request(out, scale, (name,), device=how.device), data)
+    paper_figures.check_folder(asked, request, name)
     crew, needed = how.crew, request.studies({name: asked.studies})
     if needed.missing:
         raise StudyError(needed.missing[name])

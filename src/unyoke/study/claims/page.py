@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unyoke.study import output_files
 from unyoke.study.claims import intervals_figure
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Request
@@ -18,31 +19,51 @@ from unyoke.study.report.templates import rendered
 from unyoke.study.running.workers import available_cores
 
 PACKAGE = "unyoke.study.claims"
+NAMES = tuple(f"claims.{kind}" for kind in ("csv", "md", "html", "svg", "png"))
+"""Every file that the page may have in its folder."""
 
 
 def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[Path]:
     """Write claims.md, claims.html, claims.csv and claims.svg into the request's folder.
 
     Raises:
-        StudyError: the folder cannot be written.
+        StudyError: the folder cannot be written, or holds something else of these names.
     """
     data = {**page_data(request, rows, maps), "figures": []}
     try:
-        request.out.mkdir(parents=True, exist_ok=True)
-        written = [write_table(rows, request.out / "claims.csv")]
-        pictures = intervals_figure.draw(rows, request.out)
-        data["picture"] = "claims.svg" if pictures else ""
-        svg = next((path for path in pictures if path.suffix == ".svg"), None)
-        data["svg"] = "" if svg is None else _inline(svg)
-        for kind in ("md", "html"):
-            path = request.out / f"claims.{kind}"
-            path.write_text(rendered(PACKAGE, f"claims.{kind}", data), encoding="utf-8")
-            written.append(path)
+        with output_files.written(request.out, NAMES, _is_filled) as drafts:
+            write_table(rows, drafts / "claims.csv")
+            pictures = intervals_figure.draw(rows, drafts)
+            data["picture"] = "claims.svg" if pictures else ""
+            svg = next((path for path in pictures if path.suffix == ".svg"), None)
+            data["svg"] = "" if svg is None else _inline(svg)
+            for kind in ("md", "html"):
+                text = rendered(PACKAGE, f"claims.{kind}", data)
+                (drafts / f"claims.{kind}").write_text(text, encoding="utf-8")
     except OSError as error:
         raise StudyError(
             f"the page cannot be written into {request.out}: {error.strerror}; make room there"
         ) from error
-    return written + pictures
+    made = ("claims.csv", "claims.md", "claims.html", *(path.name for path in pictures))
+    return [request.out / name for name in made]
+
+
+def check_folder(request: Request) -> None:
+    """Whether the page may be written, asked before anything is trained.
+
+    Raises:
+        StudyError: something there that is not a page of claims has the name of a part of one.
+    """
+    output_files.check(request.out, NAMES, _is_filled)
+
+
+def _is_filled(folder: Path) -> bool:
+    """Whether a version of unyoke that kept no list of its files has written a page here."""
+    try:
+        with (folder / "claims.html").open(encoding="utf-8", errors="replace") as file:
+            return "<title>unyoke claims</title>" in file.read(500)
+    except OSError:
+        return False
 
 
 def publish(

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unyoke.study import output_files
 from unyoke.study.claims import curve_figures, heat_maps
 from unyoke.study.claims.heat_maps import Data
 from unyoke.study.claims.maps import Incomplete, Maps
 from unyoke.study.claims.request import Request
 from unyoke.study.errors import StudyError
+from unyoke.study.ledger.ledger import FILE_NAME
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,26 +70,47 @@ def draw(figure: PaperFigure, request: Request, task: str, maps: Maps) -> list[P
     from matplotlib.figure import Figure
 
     canvas = Figure(layout="constrained")
-    stem = request.folder(task, f"figure-{figure.number}")
-    paths = [stem.with_suffix(f".{kind}") for kind in ("svg", "png", "csv")]
+    folder, names = _place(figure, request, task)
     style: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}
     try:
         data = figure.draw(canvas, maps)
         canvas.suptitle(f"{figure.title}; task {task}")
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(style):
-            canvas.savefig(paths[0], metadata={"Date": None})
-            canvas.savefig(paths[1], dpi=130)
-        _write(data, paths[2])
+        with (
+            output_files.written(folder, names, _is_filled) as drafts,
+            matplotlib.rc_context(style),
+        ):
+            canvas.savefig(drafts / names[0], metadata={"Date": None})
+            canvas.savefig(drafts / names[1], dpi=130)
+            _write(data, drafts / names[2])
     except Incomplete as lacking:
         raise StudyError(
             f"figure {figure.number} cannot be drawn yet; missing: {lacking}"
         ) from None
     except OSError as error:
         raise StudyError(
-            f"{stem} cannot be written: {error.strerror}; choose another --out"
+            f"{folder / names[0]} cannot be written: {error.strerror}; choose another --out"
         ) from error
-    return paths
+    return [folder / name for name in names]
+
+
+def check_folder(figure: PaperFigure, request: Request, task: str) -> None:
+    """Whether the figure may be written, asked before anything is trained.
+
+    Raises:
+        StudyError: something there that is not this figure has the name of a part of it.
+    """
+    output_files.check(*_place(figure, request, task), _is_filled)
+
+
+def _place(figure: PaperFigure, request: Request, task: str) -> tuple[Path, list[str]]:
+    """The folder of a figure and the names of its files."""
+    stem = request.folder(task, f"figure-{figure.number}")
+    return stem.parent, [f"{stem.name}.{kind}" for kind in ("svg", "png", "csv")]
+
+
+def _is_filled(folder: Path) -> bool:
+    """Whether studies of a task lie here, beside which older versions drew and kept no list."""
+    return any(folder.glob(f"*/{FILE_NAME}"))
 
 
 def _write(data: Data, path: Path) -> None:

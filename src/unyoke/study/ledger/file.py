@@ -7,17 +7,20 @@ written by saying nothing, so their keys are the same.)
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.output_files import check_no_link
 
 APPLICATION_ID = 0x756E796B  # "unyk", so that another program's database is recognised
 SCHEMA_VERSION = 2
@@ -56,9 +59,8 @@ def create(path: Path, landscape: Landscape) -> None:
     Raises:
         StudyError: the file cannot be written.
     """
-    draft = path.with_name(f"{path.name}.draft")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
     try:
-        draft.unlink(missing_ok=True)
         with closing(sqlite3.connect(draft)) as connection:
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -151,15 +153,16 @@ def lock_folder(folder: Path) -> FileLock:
     """The lock that holds the folder for this process; the system lets go when it dies.
 
     Raises:
-        StudyError: the folder cannot be written, or another process of this machine holds it.
+        StudyError: the folder cannot be written, another process of this machine holds it, or its
+            ledger is a link, whose target another folder may hold.
     """
     # Whichever thread closes a ledger lets go of it.
     lock = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False)
+    for name in (FILE_NAME, LOCK_NAME):
+        check_no_link(folder / name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        TemporaryFile(dir=folder).close()
         lock.acquire()
     except Timeout as error:
         raise StudyError(

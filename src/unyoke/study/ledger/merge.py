@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -50,8 +51,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     _check_same_question(landscapes, folders)
     landscape = covering(landscapes)
     kept, repeated, different = _first_of_each(finished)
-    draft = out.with_name(f"{out.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}.draft")
     try:
         with Ledger.open_to_write(draft, landscape) as ledger:
             ledger.adopt(kept)

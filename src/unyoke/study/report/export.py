@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,7 @@ def export(folder: Path, path: Path, *, force: bool = False) -> int:
         raise StudyError(f"{path} exists already; give another name, or --force")
     with Ledger.open_to_read(folder) as ledger:
         table = rows(ledger.records())
-    draft = path.with_name(f".{path.stem}.draft{path.suffix}")
-    draft.unlink(missing_ok=True)
+    draft = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         write(table, draft)
         draft.replace(path)

@@ -33,6 +33,7 @@ MAP_WIDTH = 2.45
 """Inches, so that labels of 7 points are read where a page shows two maps side by side."""
 MOST = 24
 """Panels that fit on one picture."""
+PICTURES = ("landscape", "torch", "knobs", "sweep")
 FORMATS = ("png", "svg")
 RESOLUTION = 200
 """Dots per inch."""
@@ -53,14 +54,14 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
     shown = drawn(findings)
     maps = [finding for finding in shown if not finding.panel.is_sweep]
     sweeps = [finding for finding in shown if finding.panel.is_sweep]
-    pictures = (
-        ("landscape", _draw_landscape, maps),
-        ("torch", _draw_torchs, [finding for finding in maps if shear(finding.panel)]),
-        ("knobs", _draw_knobs, maps),
-        ("sweep", draw_sweeps, sweeps),
+    drawings = (
+        (_draw_landscape, maps),
+        (_draw_torchs, [finding for finding in maps if shear(finding.panel)]),
+        (_draw_knobs, maps),
+        (draw_sweeps, sweeps),
     )
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}):
-        for name, draw, of_these in pictures:
+        for name, (draw, of_these) in zip(PICTURES, drawings, strict=True):
             if not of_these:
                 continue
             figure = Figure(layout="constrained", dpi=RESOLUTION)

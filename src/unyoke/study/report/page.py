@@ -47,10 +47,15 @@ SCRIPTS = ("svg", "maps", "sweep", "curves", "tables", "page")
 
 
 def write_page(
-    survey: Survey, findings: list[Finding], compared: list[Row], curves: list[Curves], path: Path
+    survey: Survey,
+    findings: list[Finding],
+    compared: list[Row],
+    curves: list[Curves],
+    path: Path,
+    folder: Path,
 ) -> None:
-    """Write the report as one HTML file."""
-    data = page_data(survey, findings, compared, curves, path.parent)
+    """Write the report as one HTML file, whose commands name the ledger's folder."""
+    data = page_data(survey, findings, compared, curves, folder)
     text = rendered(
         PACKAGE,
         "page.html",

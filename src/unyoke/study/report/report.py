@@ -6,18 +6,25 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from unyoke.study import output_files
 from unyoke.study.errors import StudyError
 from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.report.comparisons import Row, comparisons
 from unyoke.study.report.curves import read_curves
 from unyoke.study.report.exponents import torch_ridge, upright
-from unyoke.study.report.figures import drawn, write_figures
+from unyoke.study.report.figures import FORMATS, PICTURES, drawn, write_figures
 from unyoke.study.report.findings import Finding, edge_text, extension, find, sampling_error
 from unyoke.study.report.page import write_page
 from unyoke.study.report.survey import Survey, survey
 from unyoke.study.report.tables import rows, write_csv, write_json
 from unyoke.study.wording import difference_text, error_text, estimate_text, number_text
 
+PAGE = "report.html"
+NAMES = (
+    *(PAGE, "cells.csv", "cells.json"),
+    *(f"{name}.{kind}" for name in PICTURES for kind in FORMATS),
+)
+"""Every file that a report may have."""
 MOST_LINES = 12
 """Comparisons that are printed; the page has all."""
 
@@ -30,13 +37,32 @@ class Report:
     lines: list[str]
 
 
+def check_folder(folder: Path) -> None:
+    """Whether a report may be written into the folder, asked before anything is trained.
+
+    Raises:
+        StudyError: something there that is not a report has the name of a part of one.
+    """
+    output_files.check(folder, NAMES, _is_filled)
+
+
+def _is_filled(folder: Path) -> bool:
+    """Whether a version of unyoke that kept no list of its files has reported here."""
+    try:
+        with (folder / PAGE).open(encoding="utf-8", errors="replace") as file:
+            return "<title>unyoke map: " in file.read(500)
+    except OSError:
+        return False
+
+
 def write_report(folder: Path) -> Report:
     """Write report.html, cells.csv, cells.json and the figures beside the ledger in `folder`.
 
     Without matplotlib the figures are left out, and the report's lines say so.
 
     Raises:
-        StudyError: there is no ledger, nothing is recorded in it, or the folder is not writable.
+        StudyError: there is no ledger, nothing is recorded in it, the folder is not writable, or
+            something there that is not a report has the name of a part of one.
     """
     with Ledger.open_to_read(folder) as ledger:
         records = list(ledger.records())
@@ -48,20 +74,20 @@ def write_report(folder: Path) -> Report:
         curves = read_curves(result, ledger.curve)
     findings = [find(panel) for panel in result.panels]
     compared = comparisons(findings)
-    page = folder / "report.html"
     note = []
     try:
-        table = rows(records)
-        write_csv(table, folder / "cells.csv")
-        write_json(table, result, findings, compared, folder / "cells.json")
-        write_page(result, findings, compared, curves, page)
-        note = _figures(result, findings, folder)
+        with output_files.written(folder, NAMES, _is_filled) as drafts:
+            table = rows(records)
+            write_csv(table, drafts / "cells.csv")
+            write_json(table, result, findings, compared, drafts / "cells.json")
+            write_page(result, findings, compared, curves, drafts / PAGE, folder)
+            note = _figures(result, findings, drafts)
     except OSError as error:
         raise StudyError(
             f"the report cannot be written into {folder}: {error.strerror}; "
             "make room or copy the ledger elsewhere and run: unyoke report FOLDER"
         ) from error
-    return Report(page, _lines(result, findings, compared, folder) + note)
+    return Report(folder / PAGE, _lines(result, findings, compared, folder) + note)
 
 
 def _figures(result: Survey, findings: list[Finding], folder: Path) -> list[str]:
