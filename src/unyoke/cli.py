@@ -16,6 +16,7 @@ import click
 from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
 
 if TYPE_CHECKING:
+    from unyoke.study.ledger.ledger import Claims
     from unyoke.study.planning.words import RefineWord, ShardWord
 
 LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
@@ -318,8 +319,6 @@ def ledger() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def show(folder: Path) -> None:
     """Tell what FOLDER's ledger asks and how far it has come."""
-    import time
-
     from unyoke.study.ledger.ledger import Ledger
 
     with Ledger.open_to_read(folder) as open_ledger:
@@ -328,11 +327,35 @@ def show(folder: Path) -> None:
         click.echo(open_ledger.landscape.summary())
         click.echo(f"{count.done} of {count.total} done, {count.diverged} of these diverged")
         for one in claims:
-            left = max(0.0, one.lease_until - time.time())
-            click.echo(f"{one.cells} claimed by {one.owner}, for {left:.0f} s more")
+            click.echo(_whose(one))
         versions = sorted({record.versions for record in open_ledger.records()})
     for each in versions:
         click.echo(f"made with {each}")
+
+
+@ledger.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def release(folder: Path) -> None:
+    """Open what a dead machine has claimed in FOLDER's ledger; says whose it was.
+
+    A machine that dies holds its claims for ten minutes more. One that still lives loses what it
+    has not recorded yet.
+    """
+    from unyoke.study.ledger.ledger import Ledger
+
+    with Ledger.open_to_release(folder) as open_ledger:
+        released = open_ledger.release()
+    for one in released:
+        click.echo(_whose(one))
+    click.echo(f"{sum(one.cells for one in released)} trainings are open again")
+
+
+def _whose(claims: Claims) -> str:
+    import time
+
+    left = claims.lease_until - time.time()
+    until = f"for {left:.0f} s more" if left > 0 else f"until {-left:.0f} s ago"
+    return f"{claims.cells} claimed by process {claims.process} of {claims.machine}, {until}"
 
 
 @ledger.command()

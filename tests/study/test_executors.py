@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -156,6 +158,50 @@ def test_no_cluster_of_rays(
         pass
     assert "\n" not in str(refused.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture(params=["says nothing", "is a web server", "hangs up"])
+def stranger(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A port at which something listens that is no scheduler."""
+    server, held = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            held.append(connection)
+            if request.param == "is a web server":
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            if request.param == "hangs up":
+                connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    with server:
+        yield server.getsockname()[1]
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "library", "says"),
+    [("dask", "distributed", "no Dask scheduler"), ("ray", "ray", "no Ray cluster")],
+)
+def test_whatever_listens_at_the_port_the_answer_comes_in_time(
+    stranger: int, kind: str, library: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.setattr(executors, "PATIENCE", 2)
+    address = f"127.0.0.1:{stranger}"
+    started = time.monotonic()
+    with (
+        pytest.raises(StudyError, match=f"{says} answers at {address}: ") as refused,
+        executors.start(f"{kind}:{address}", 1),
+    ):
+        pass
+    assert "\n" not in str(refused.value)
+    assert time.monotonic() - started < 60  # where it hung for minutes; not a matter of speed
 
 
 def busy_worker_of_rays() -> int:

@@ -19,7 +19,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import label
 from unyoke.study.landscape.landscape import Axes, Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome
-from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
+from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger, NotClaimed
 
 VERSIONS = '{"unyoke": "0"}'
 
@@ -90,12 +90,12 @@ def test_a_cell_is_recorded_only_once_and_only_when_claimed(
     tmp_path: Path, landscape: Landscape
 ) -> None:
     with Ledger.open_to_write(tmp_path, landscape) as ledger:
-        with pytest.raises(RuntimeError, match="not claimed"):
+        with pytest.raises(NotClaimed, match="not claimed"):
             ledger.record(next(landscape.cells()), finished(), VERSIONS)
         cell = ledger.claim()
         assert cell is not None
         ledger.record(cell, finished(), VERSIONS)
-        with pytest.raises(RuntimeError, match="not claimed"):
+        with pytest.raises(NotClaimed, match="not claimed"):
             ledger.record(cell, finished(0.9), VERSIONS)
         assert next(iter(ledger.records())).outcome == finished()
 
@@ -249,7 +249,7 @@ landscape = Landscape.from_json(Path(sys.argv[2]).read_text())
 with Ledger.open_to_write(Path(sys.argv[1]), landscape) as ledger:
     print("open", flush=True)
     while (cell := ledger.claim()) is not None:
-        ledger.record(cell, Outcome("finished", 1, 0, 0, 0, 0, 0, 1, "", 0, ()), str(os.getpid()))
+        ledger.record(cell, Outcome("finished", 1, 0, 0, 0, 0, 0, 1, "", 0, ()), "{}")
 """
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from conftest import VERSIONS, outcome
 
 from unyoke.cli import main
+from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Axes, Cell, Landscape
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
 
@@ -215,3 +220,42 @@ class TestExport:
         refused = run("export", folder, "--to", folder.parent / "nowhere" / "cells.csv")
         assert refused.exit_code == 2
         assert "No such file" in refused.output
+
+
+def test_what_a_dead_machine_holds_is_released_by_hand(
+    tmp_path: Path, landscape: Landscape
+) -> None:
+    with Ledger.open_to_write(tmp_path, landscape):
+        pass
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+        claim = "UPDATE cells SET state = 'claimed', owner = ?, lease_until = ? WHERE position = ?"
+        connection.execute(claim, ("node7:41:ab", time.time() + 500, 1))
+        connection.execute(claim, ("node7:41:ab", time.time() + 500, 2))
+        connection.execute(claim, ("other:5:cd", time.time() - 100, 3))
+    with pytest.raises(StudyError, match=r"node7.*unyoke ledger release"):
+        Ledger.open_to_write(tmp_path, landscape)
+    lines = run("release", tmp_path).output.splitlines()
+    assert lines[0].startswith("2 claimed by process 41 of node7, for ")
+    assert lines[1].startswith("1 claimed by process 5 of other, until 100 s ago")
+    assert lines[2] == "3 trainings are open again"
+    with Ledger.open_to_write(tmp_path, landscape) as opened:
+        assert len(opened.open_cells()) == 36
+        refused = run("release", tmp_path)
+        assert refused.exit_code == 2
+        assert "another process is filling" in refused.output
+    assert "0 trainings are open again" in run("release", tmp_path).output
+    assert run("release", tmp_path / "nowhere").exit_code == 2
+
+
+def test_who_still_lives_is_told_that_its_claims_were_released(
+    tmp_path: Path, landscape: Landscape
+) -> None:
+    with Ledger.open_to_write(tmp_path, landscape) as alive:
+        cell = alive.claim()
+        assert cell is not None
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as elsewhere, elsewhere:
+            elsewhere.execute("UPDATE cells SET state = 'open'")
+        with pytest.raises(
+            StudyError, match="not claimed by this driver any more: it was released"
+        ):
+            alive.record(cell, outcome(0.5), VERSIONS)

@@ -22,7 +22,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.ledger import file
 from unyoke.study.ledger.file import migrate
-from unyoke.study.ledger.ledger import FILE_NAME, LEASE, Count, Ledger
+from unyoke.study.ledger.ledger import FILE_NAME, LEASE, Count, Ledger, NotClaimed
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]
 
@@ -92,7 +92,7 @@ class TestLeases:
         with Ledger.open_to_write(folder, landscape) as ledger:
             cells = [cell for cell in (ledger.claim(), ledger.claim()) if cell is not None]
             changed(folder, "UPDATE cells SET owner = 'elsewhere:7:ab' WHERE position = 2")
-            with pytest.raises(RuntimeError, match="not claimed by this driver"):
+            with pytest.raises(NotClaimed, match="not claimed by this driver"):
                 ledger.record_all([(cell, outcome(0.5), VERSIONS) for cell in cells])
             assert ledger.count().done == 0
 

@@ -14,6 +14,7 @@ from typing import Self
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import TaskReference
+from unyoke.study.ledger.decoding import reading
 
 OTHER_CODE = "accepted change:"
 """What names, among the versions of a cell, the changes of code since the ledger was begun."""
@@ -47,11 +48,12 @@ class Accepted:
         return json.dumps({**json.loads(versions), OTHER_CODE: "; then ".join(self.changes)})
 
 
-def read_accepted(connection: sqlite3.Connection) -> Accepted | None:
+def read_accepted(connection: sqlite3.Connection, path: Path) -> Accepted | None:
     """The code that was accepted last; None where the ledger is filled by that which began it."""
     query = "SELECT value FROM study WHERE name = 'accepted_code'"
     row = connection.execute(query).fetchone()
-    return None if row is None else Accepted.from_json(row[0])
+    with reading(path, "study", "accepted_code"):
+        return None if row is None else Accepted.from_json(row[0])
 
 
 def other_code(frozen: TaskReference, accepted: Accepted | None, task: TaskReference) -> str | None:

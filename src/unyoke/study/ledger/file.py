@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.ledger.decoding import ADVICE, Damage, check_tables
 from unyoke.study.output_files import check_no_link
 
 APPLICATION_ID = 0x756E796B  # "unyk", so that another program's database is recognised
@@ -49,8 +50,6 @@ CREATE TABLE cells (
 );
 CREATE INDEX cells_by_state ON cells (state, position);
 """
-
-_ADVICE = "move it away, or choose another folder with --out"
 
 
 def create(path: Path, landscape: Landscape) -> None:
@@ -99,12 +98,13 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
         _check(connection, path)
-    except (sqlite3.Error, StudyError) as error:
+        check_tables(connection)
+    except (sqlite3.Error, StudyError, Damage) as error:
         if connection is not None:
             connection.close()
         if isinstance(error, StudyError):
             raise
-        raise StudyError(f"{path} cannot be read as a ledger ({error}); {_ADVICE}") from error
+        raise StudyError(f"{path} cannot be read as a ledger ({error}); {ADVICE}") from error
     return connection
 
 
@@ -114,11 +114,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         for name in ("application_id", "user_version", "quick_check")
     }
     if pragma["application_id"] != APPLICATION_ID or pragma["quick_check"] != "ok":
-        raise StudyError(f"{path} is damaged or is not a ledger of unyoke; {_ADVICE}")
+        raise StudyError(f"{path} is damaged or is not a ledger of unyoke; {ADVICE}")
     if not 1 <= pragma["user_version"] <= SCHEMA_VERSION:
         raise StudyError(
             f"{path} has ledger version {pragma['user_version']}, and this unyoke reads versions "
-            f"1 to {SCHEMA_VERSION}; use the unyoke that made it, or {_ADVICE}"
+            f"1 to {SCHEMA_VERSION}; use the unyoke that made it, or {ADVICE}"
         )
 
 

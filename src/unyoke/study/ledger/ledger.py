@@ -16,25 +16,39 @@ moved there, so a ledger that exists is whole.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from filelock import FileLock
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
-from unyoke.study.landscape.outcome import CurvePoint, Outcome, curve_from_json
+from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.ledger.accepted import Accepted, other_code, read_accepted, refusal
+from unyoke.study.ledger.decoding import (
+    FAULTS,
+    Grid,
+    Row,
+    cell_of,
+    curve_of,
+    decoded,
+    landscape_of,
+    outcome_of,
+    owner_of,
+    querying,
+    reading,
+    time_of,
+    versions_of,
+)
 from unyoke.study.ledger.file import (
     FILE_NAME,
     connect,
@@ -44,53 +58,24 @@ from unyoke.study.ledger.file import (
     migrate,
     writing,
 )
+from unyoke.study.ledger.records import Claims, Count, Finished, Record
 
-__all__ = ["FILE_NAME", "LEASE", "Claims", "Count", "Finished", "Ledger", "Record"]
+__all__ = ["FILE_NAME", "LEASE", "Claims", "Count", "Finished", "Ledger", "NotClaimed", "Record"]
 
 LEASE = 600.0
 """Seconds for which a claim stands; its driver renews it long before."""
 
+
+_EVERY = -1
+"""SQLite's word for no limit."""
 _AT_ONCE = 1000
-"""Rows that are parsed in one call, which takes a third of the time that one by one takes."""
+"""Rows that are fetched together."""
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Record:
-    """One finished cell as the ledger keeps it; its curve is read apart."""
-
-    cell: Cell
-    outcome: Outcome
-    versions: str
-    recorded_at: float
-
-
-@dataclass(frozen=True)
-class Finished:
-    """One finished cell as it stands in the file."""
-
-    key: str
-    outcome: str
-    curve: str
-    versions: str
-    recorded_at: float
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What one driver has claimed and not recorded yet."""
-
-    owner: str
-    cells: int
-    lease_until: float
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many cells there are, and how far they have come."""
-
-    total: int
-    done: int
-    diverged: int
+class NotClaimed(StudyError):
+    """A cell that is to be recorded is not this driver's."""
 
 
 class Ledger:
@@ -101,7 +86,7 @@ class Ledger:
         self._connection = connection
         self._lock = lock
         self._owner = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._accepted = read_accepted(connection)
+        self._accepted = read_accepted(connection, path)
 
     @classmethod
     def open_to_write(
@@ -139,6 +124,23 @@ class Ledger:
             lock.release()
             raise
         return ledger
+
+    @classmethod
+    def open_to_release(cls, folder: Path) -> Self:
+        """The ledger in `folder`, whatever it is of, locked for this process, for `release`.
+
+        Raises:
+            StudyError: there is none, it is damaged, or a driver on this machine is filling it.
+        """
+        path = folder / FILE_NAME
+        if not path.exists():
+            raise StudyError(f"{path} does not exist; run: unyoke map --out {folder}")
+        lock = lock_folder(folder)
+        try:
+            return cls(path, connect(path, read_only=False), lock)
+        except BaseException:
+            lock.release()
+            raise
 
     @classmethod
     def open_to_read(cls, folder: Path) -> Self:
@@ -187,7 +189,9 @@ class Ledger:
     def landscape(self) -> Landscape:
         """The configuration frozen in this ledger."""
         query = "SELECT value FROM study WHERE name = 'landscape'"
-        return Landscape.from_json(self._connection.execute(query).fetchone()[0])
+        row = self._connection.execute(query).fetchone()
+        with reading(self.path, "study", "landscape"):
+            return landscape_of(row and row[0])
 
     def other_code(self, task: TaskReference) -> str | None:
         """Which code of `task` is not what fills this ledger, in words, or None."""
@@ -200,25 +204,27 @@ class Ledger:
 
     def count(self) -> Count:
         """How far the landscape has come."""
-        total, done, diverged = self._connection.execute(
-            "SELECT count(*), coalesce(sum(state = 'done'), 0),"
-            " coalesce(sum(json_extract(outcome, '$.status') = 'diverged'), 0) FROM cells"
-        ).fetchone()
-        return Count(total, done, diverged)
+        query = (
+            "SELECT count(*), coalesce(sum(state = 'done'), 0), coalesce(sum(CASE"
+            " WHEN json_valid(outcome) THEN json_extract(outcome, '$.status') = 'diverged' END), 0)"
+            " FROM cells"
+        )
+        with querying(self.path):
+            return Count(*self._connection.execute(query).fetchone())
 
     def open_cells(self) -> list[Cell]:
         """Every open cell, in the landscape's order."""
-        query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position"
-        rows = self._connection.execute(query).fetchall()
-        return [Cell(**plain) for plain in _parsed([row[0] for row in rows])]
+        return list(self._open())
+
+    def _open(self, most: int = _EVERY) -> Iterator[Cell]:
+        grid = Grid(self.landscape)
+        return self._rows("open", "", lambda row: cell_of(row[0], row[1], grid), most)
 
     def claim(self) -> Cell | None:
         """The next open cell, now claimed by this driver; None when none is open."""
-        query = "SELECT configuration FROM cells WHERE state = 'open' ORDER BY position LIMIT 1"
-        row = self._connection.execute(query).fetchone()
-        if row is None:
+        cell = next(self._open(most=1), None)
+        if cell is None:
             return None
-        cell = Cell.from_json(row[0])
         self.claim_cells([cell])
         return cell
 
@@ -254,7 +260,7 @@ class Ledger:
         """Keep the outcomes of claimed cells, all of them or none.
 
         Raises:
-            RuntimeError: a cell is not claimed by this driver, or is done.
+            NotClaimed: a cell is not claimed by this driver, or is done.
             StudyError: the disk is full.
         """
         now = time.time()
@@ -267,12 +273,48 @@ class Ledger:
                 named = versions if self._accepted is None else self._accepted.named(versions)
                 row = (*outcome.to_json(), named, now, cell.key, self._owner)
                 if self._connection.execute(query, row).rowcount != 1:
-                    raise RuntimeError(f"cell {cell.key} is not claimed by this driver: {cell}")
+                    raise NotClaimed(
+                        f"{self.path}: {cell} is not claimed by this driver any more: it was "
+                        "released, or another driver has taken it; every recorded cell is kept; "
+                        "see who fills it with: unyoke ledger show, and run the same command again"
+                    )
 
     def finished(self) -> list[Finished]:
-        """Every finished cell, as `adopt` takes it."""
-        query = "SELECT key, outcome, curve, versions, recorded_at FROM cells WHERE state = 'done'"
-        return [Finished(*row) for row in self._connection.execute(query)]
+        """Every finished cell, as `adopt` takes it.
+
+        Raises:
+            StudyError: a row is damaged.
+        """
+        grid = Grid(self.landscape)
+
+        def one(row: Row) -> Finished:
+            key, cell, outcome, curve, versions, time_ = row
+            cell_of(key, cell, grid)
+            outcome_of(outcome)
+            curve_of(curve)
+            return Finished(key, outcome, curve, versions_of(versions), time_of(time_))
+
+        return list(self._rows("done", "outcome, curve, versions, recorded_at", one))
+
+    def _rows(
+        self, state: str, columns: str, decode: Callable[[Row], T], most: int = _EVERY
+    ) -> Iterator[T]:
+        """Every cell in this state in the landscape's order, decoded.
+
+        Args:
+            columns: beside key and configuration, which come first.
+            decode: what a row is.
+            most: how many there are at most.
+
+        Raises:
+            StudyError: a row is damaged.
+        """
+        columns = f"key, configuration{columns and ', '}{columns}"
+        query = f"SELECT {columns} FROM cells WHERE state = ? ORDER BY position LIMIT ?"
+        with querying(self.path):
+            rows = self._connection.execute(query, (state, most))
+            while some := rows.fetchmany(_AT_ONCE):
+                yield from decoded(self.path, some, decode)
 
     def adopt(self, finished: Iterable[Finished]) -> None:
         """Take over cells that another ledger has finished; they must be open here.
@@ -291,6 +333,16 @@ class Ledger:
                 if self._connection.execute(query, row).rowcount != 1:
                     raise RuntimeError(f"cell {one.key} is not open in {self.path}")
 
+    def release(self) -> list[Claims]:
+        """Open all claimed cells again, whoever holds them; whose they were.
+
+        A driver that still lives loses what it has not recorded, and is told when it records.
+        """
+        claims = self.claimed()
+        with writing(self.path), self._connection:
+            self._connection.execute("UPDATE cells SET state = 'open' WHERE state = 'claimed'")
+        return claims
+
     def claimed(self) -> list[Claims]:
         """Who has claimed cells; nobody in a ledger of version 1, which does not say."""
         columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
@@ -300,36 +352,50 @@ class Ledger:
             "SELECT owner, count(*), max(lease_until) FROM cells WHERE state = 'claimed'"
             " GROUP BY owner"
         )
-        return [Claims(*row) for row in self._connection.execute(query)]
+        found = []
+        for owner, cells, until in self._connection.execute(query).fetchall():
+            with reading(self.path, "cells", f"claimed by {owner}"):
+                machine, process, _ = owner_of(owner)
+                found.append(Claims(machine, process, cells, time_of(until)))
+        return found
 
     def records(self) -> Iterator[Record]:
-        """Every finished cell, in the landscape's order."""
-        query = (
-            "SELECT configuration, outcome, versions, recorded_at FROM cells"
-            " WHERE state = 'done' ORDER BY position"
-        )
-        rows = self._connection.execute(query)
-        while some := rows.fetchmany(_AT_ONCE):
-            cells, outcomes, versions, times = zip(*some, strict=True)
-            for cell, figures, version, time_ in zip(
-                _parsed(cells), _parsed(outcomes), versions, times, strict=True
-            ):
-                yield Record(Cell(**cell), Outcome(**figures, curve=()), version, time_)
+        """Every finished cell, in the landscape's order.
+
+        Raises:
+            StudyError: a row is damaged.
+        """
+        grid = Grid(self.landscape)
+
+        def one(row: Row) -> Record:
+            key, cell, outcome, versions, time_ = row
+            return Record(
+                cell_of(key, cell, grid), outcome_of(outcome), versions_of(versions), time_of(time_)
+            )
+
+        return self._rows("done", "outcome, versions, recorded_at", one)
 
     def curve(self, cell: Cell) -> tuple[CurvePoint, ...]:
-        """The learning curve of one finished cell."""
+        """The learning curve of one finished cell.
+
+        Raises:
+            StudyError: it is damaged.
+        """
         query = "SELECT curve FROM cells WHERE key = ? AND state = 'done'"
         row = self._connection.execute(query, (cell.key,)).fetchone()
         if row is None:
             raise KeyError(f"the ledger has no finished cell {cell}")
-        return curve_from_json(row[0])
+        with reading(self.path, "cells", cell.key):
+            return curve_of(row[0])
 
     def _check_names(self) -> None:
         """Raise StudyError if cells have other keys than this unyoke gives them."""
         row = self._connection.execute("SELECT key, configuration FROM cells LIMIT 1").fetchone()
+        if row is None:
+            return
         try:
-            known = row is None or Cell.from_json(row[1]).key == row[0]
-        except (TypeError, ValueError):
+            known = Cell.from_json(row[1]).key == row[0]
+        except FAULTS:
             known = False
         if not known:
             raise StudyError(
@@ -375,15 +441,11 @@ class Ledger:
     def _check_leases(self) -> None:
         """Raise StudyError if a driver on another machine may be alive."""
         for claims in self.claimed():
-            machine, left = claims.owner.split(":")[0], claims.lease_until - time.time()
+            machine, left = claims.machine, claims.lease_until - time.time()
             if machine != platform.node() and left > 0:
                 raise StudyError(
                     f"{self.path} is being filled by another machine, {machine}, whose lease ends "
                     f"in {min(left, LEASE):.0f} s; a ledger has one driver: give each machine its "
-                    "own folder with --shard, and put them together with unyoke ledger merge"
+                    "own folder with --shard, and put them together with unyoke ledger merge; if "
+                    f"that machine is dead, run: unyoke ledger release {self.path.parent}"
                 )
-
-
-def _parsed(texts: Sequence[str]) -> list[dict[str, Any]]:
-    parsed: list[dict[str, Any]] = json.loads(f"[{','.join(texts)}]")
-    return parsed

@@ -16,7 +16,7 @@ from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import LEASE, Count, Ledger
 from unyoke.study.running import workers
 from unyoke.study.running.executors import Executor
-from unyoke.study.running.workers import Finished
+from unyoke.study.running.workers import Finished, TaskFailure
 
 IN_FLIGHT_PER_WORKER = 2
 """Batches a worker holds: one in training, one waiting, so that it never idles."""
@@ -76,7 +76,7 @@ class Run:
             self._hand_out()
             finished = wait(self._flying, LEASE / 10, FIRST_COMPLETED).done
             # What came back is recorded before a failure beside it is raised.
-            for future in sorted(finished, key=lambda future: future.exception() is not None):
+            for future in sorted(finished, key=_failed):
                 self._take_back(future)
             if time.monotonic() - renewed > LEASE / 5:
                 self._ledger.renew()
@@ -136,14 +136,20 @@ def answer(future: Future[Any], executor: Executor, what: str) -> Any:
     except Exception as error:
         if executor.is_a_death(error):
             raise _dead() from error
-        text = " ".join(str(error).split())
-        raise StudyError(
-            f"{what} failed: {type(error).__name__}: {text}; every recorded cell is kept; mend the "
-            "task and use another folder"
-        ) from error
+        result = TaskFailure.of(error)
     if isinstance(result, StudyError):
         raise result
+    if isinstance(result, TaskFailure):
+        raise StudyError(
+            f"{what} failed: {result}; every recorded cell is kept; mend the task and use another "
+            "folder"
+        ) from result
     return result
+
+
+def _failed(future: Future[Any]) -> bool:
+    """Whether a finished call has brought nothing to record."""
+    return future.exception() is not None or isinstance(future.result(), Exception)
 
 
 def _halves(batch: Batch) -> list[Batch]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,7 +44,11 @@ class Executor(ABC):
     def submit(
         self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
     ) -> Future[Any]:
-        """Have a function of this package, of a task and more, called by a worker."""
+        """Have a function of this package, of a task and more, called by a worker.
+
+        What the function raises is the result of the call, as a StudyError or TaskFailure; the call
+        itself fails where a worker dies or cannot be reached.
+        """
 
     def is_a_death(self, error: BaseException) -> bool:
         """Whether a call failed because its worker died, not by itself."""
@@ -66,7 +74,9 @@ class Processes(Executor):
         self, function: Callable[..., Any], reference: TaskReference, *arguments: Any
     ) -> Future[Any]:
         try:
-            future: Future[Any] = self._pool.submit(function, reference, *arguments)
+            future: Future[Any] = self._pool.submit(
+                worker_processes.told, function, reference, arguments
+            )
         except BrokenProcessPool as error:  # a worker has died since
             future = Future()
             future.set_exception(error)
@@ -198,12 +208,35 @@ def _dask(address: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise _missing("dask", "distributed") from error
+    connect = partial(Client, address, timeout=PATIENCE)
     try:
-        client: Any = Client(address, timeout=PATIENCE)  # type: ignore[no-untyped-call]
-    except (OSError, TimeoutError, ValueError) as error:
-        raise StudyError(f"no Dask scheduler answers at {address}: {error}") from error
+        client: Any = _within(PATIENCE + 5, connect)
+    # Whoever listens there may answer anything, which Dask takes for the size of a message.
+    except (Exception, MemoryError) as error:
+        text = " ".join(str(error).split())
+        raise StudyError(f"no Dask scheduler answers at {address}: {text}") from error
     with client:
         yield client
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    """What a function returns in that time; one that hangs is left behind in its thread.
+
+    Raises:
+        TimeoutError: it has not returned.
+    """
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"it has not answered in {seconds:.0f} s")
+    return future.result()
 
 
 @contextmanager
@@ -216,14 +249,35 @@ def _ray(address: str) -> Iterator[Any]:
     try:
         if port.isdecimal():  # where nobody listens ray.init itself waits for minutes
             socket.create_connection((host, int(port)), PATIENCE).close()
+            _try_ray(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise StudyError(f"no Ray cluster answers at {address}: {text}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _try_ray(address: str) -> None:
+    """Connect to a cluster of Ray's in a process of its own.
+
+    Where something else listens, `ray.init` waits for two minutes and then ends its process.
+
+    Raises:
+        OSError: it has not connected in time.
+    """
+    words = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False)"
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", words, address], capture_output=True, timeout=2 * PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"it has not answered in {2 * PATIENCE} s") from error
+    if run.returncode:
+        last = run.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise OSError(" ".join(last) or "it does not answer as Ray does")
 
 
 @contextmanager

@@ -35,6 +35,26 @@ class Finished(NamedTuple):
     versions: str
 
 
+class TaskFailure(Exception):
+    """What a task raised in a worker, as text.
+
+    Its own class may be one that cannot be sent, or that cannot be made again from what was sent,
+    and a pool whose worker sends such an exception breaks.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+    @classmethod
+    def of(cls, error: BaseException) -> TaskFailure:
+        """The class and the message of an exception, on one line."""
+        try:
+            text = " ".join(str(error).split())
+        except Exception as broken:
+            text = f"(its message cannot be read: {type(broken).__name__})"
+        return cls(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
 def available_cores() -> int:
     """Processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -117,9 +137,8 @@ def probe(reference: TaskReference, seed: int, batch_size: int | None = None) ->
     except StudyError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
         raise StudyError(
-            f"the task {reference.name} cannot be evaluated: {type(error).__name__}: {text}"
+            f"the task {reference.name} cannot be evaluated: {TaskFailure.of(error)}"
         ) from error
 
 
@@ -140,21 +159,32 @@ def run_cells(
     return Finished(outcomes, _versions(reference.device))
 
 
+def told(function: Callable[..., Any], reference: TaskReference, arguments: Sequence[Any]) -> Any:
+    """Call a function of a task in a worker; what it raises is returned, as what can be sent.
+
+    Clusters wrap what is raised into reports of many lines. A task that ends its process by
+    `sys.exit` has failed, too.
+    """
+    try:
+        return function(reference, *arguments)
+    except StudyError as error:
+        return error
+    except (Exception, SystemExit) as error:
+        return TaskFailure.of(error)
+
+
 def on_one_thread(
     function: Callable[..., Any], reference: TaskReference, arguments: Sequence[Any]
 ) -> Any:
-    """Call a function of a task in a worker that somebody else has started.
-
-    A StudyError is returned: clusters wrap what is raised into reports of many lines.
-    """
+    """`told` in a worker that somebody else has started."""
     import torch
 
     torch.set_num_threads(1)
     try:
         check_trainer(reference)
-        return function(reference, *arguments)
     except StudyError as error:
         return error
+    return told(function, reference, arguments)
 
 
 def _begin() -> None:
