@@ -16,7 +16,7 @@ from torch.optim.optimizer import (
 
 from unyoke import backends, decays, directions
 from unyoke._step import group_checks, state
-from unyoke._step.device import amp_on_device, verdict
+from unyoke._step.device import amp_on_device
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, plain
 from unyoke._step.stepper import Stepper
@@ -246,10 +246,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def advance(self) -> None:
         """Count the update that was made, and show the coming one's lr and weight_decay."""
-        for group in self.param_groups:
-            group["updates"] += 1
-        self._stepper.on_device.advance(self.param_groups, verdict(self))
-        self.refresh()
+        self._stepper.count(self, self.groups.shown(self.param_groups, 1))
 
     @property
     def _step_supports_amp_scaling(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from unyoke._step import state
+from unyoke._step.commit import whole
 from unyoke._step.plan import Plan
 from unyoke.optimizer import Optimizer
 
@@ -231,4 +232,4 @@ class Release:
             numbers = [(index << 20) + number]
             plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [own], numbers)
         plan.prepare(lr, eta, optimizer.backend)
-        plan.run()
+        whole(plan.run)

@@ -68,16 +68,20 @@ class Counters:
         self._known = [memory.tobytes() for memory in self._memory]
         return self._sets
 
-    def advance(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
-        """Count an update; the scalars become what stands among each set's coefficients."""
+    def following(self, coefficients: Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
+        """The sets after an update with these coefficients, of which scalars are a part."""
         scalars = self.names[1:]
-        self._sets = [
+        return [
             (values[0] + 1, *map(new.__getitem__, scalars))
             for values, new in zip(self._sets, coefficients, strict=True)
         ]
+
+    def write(self, sets: list[tuple[float, ...]]) -> None:
+        """Give each parameter the values of its set; a second time changes nothing."""
         for number, memory in enumerate(self._memory):
             if self.which is None:
-                memory.fill(self._sets[0][number])
+                memory.fill(sets[0][number])
             else:
-                memory[:] = [self._sets[which][number] for which in self.which]
+                memory[:] = [sets[which][number] for which in self.which]
             self._known[number] = memory.tobytes()
+        self._sets = sets

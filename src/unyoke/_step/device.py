@@ -197,6 +197,7 @@ class DevicePlan(Plan):
         self._is_hopeless = False  # there is no text for the formula
         self._kept: list[Any] = []  # what graphs read
         self.is_recorded = False
+        self._is_counted = False  # the prepared update
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return DeviceCounters(states, names, self._device)
@@ -217,6 +218,7 @@ class DevicePlan(Plan):
 
     def reckon(self, lr: Any, eta: Any) -> None:
         work, former = self.work, self._former
+        self._begun, self._is_counted = 0, False
         self._clock.has_counted = False  # an update that failed may have left it
         self._clock.check(self.group)
         names = (*self._clock.takes, *work.rule.defaults)
@@ -264,6 +266,13 @@ class DevicePlan(Plan):
             )
 
     def run(self) -> None:
+        if not self._is_counted:
+            self._is_counted = True  # before it is: it would not be right twice
+            self._count_on_device()
+        self._run_shares()
+
+    def _count_on_device(self) -> None:
+        """Form the numbers, if a kernel does that, and count the update."""
         work, former = self.work, self._former
         if work.formed is not None and former is not None:
             former.run(work.found_inf, work.seed)
@@ -272,8 +281,6 @@ class DevicePlan(Plan):
             if former is not None and self.counters.which is None and self._is_for_kernels():
                 self._build(former)
             self.counters.advance(work.coefficients, counts(work.found_inf))
-        for backend, share in self.shares:
-            backend.step(share)
 
     def _build(self, former: Former) -> None:
         """Let the former do what was done when the numbers of this update were formed."""

@@ -20,7 +20,6 @@ from unyoke._step.hyperparameters import (
     depends_on_t,
     own_copy,
     rate,
-    show_rate,
     warning_if_large,
     weight_decay_at,
 )
@@ -93,7 +92,7 @@ class Groups:
         """Take a group in, after those that there are, and show its rate."""
         self._functions.append(weight_decay if depends_on_t(weight_decay) else None)
         if self.schedule is not None:
-            show_rate(group, self.schedule(group["updates"]))
+            show([group], [{"lr": group["base_lr"] * self.schedule(group["updates"])}])
 
     def warning(self, group: Group) -> str | None:
         """What to say once to somebody whose λ looks like a number from torch."""
@@ -118,14 +117,23 @@ class Groups:
 
     def refresh(self, groups: Sequence[Group]) -> None:
         """Write the coming update's lr and weight_decay into the groups."""
-        if any(self._functions):
-            for group, given in zip(groups, self._functions, strict=True):
-                if given is not None:
-                    group["weight_decay"] = weight_decay_at(given, group["updates"], self.schedule)
+        show(groups, self.shown(groups, 0))
+
+    def shown(self, groups: Sequence[Group], made: int) -> list[Group]:
+        """What the groups will hold after so many more updates: their number, lr and λ.
+
+        Only what follows from the number of updates. Functions of the user's are called here.
+        """
+        result: list[Group] = [{"updates": group["updates"] + made} for group in groups]
         if self.schedule is not None:
-            for group in groups:
+            for group, new in zip(groups, result, strict=True):
                 if not self._is_shown_by_device(group):
-                    show_rate(group, self.schedule(group["updates"]))
+                    new["lr"] = group["base_lr"] * self.schedule(new["updates"])
+        if any(self._functions):
+            for given, new in zip(self._functions, result, strict=True):
+                if given is not None:
+                    new["weight_decay"] = weight_decay_at(given, new["updates"], self.schedule)
+        return result
 
     def _is_shown_by_device(self, group: Group) -> bool:
         """Whether our step on the device writes the group's ``lr``."""
@@ -151,6 +159,16 @@ class Groups:
                 "have a weight_decay that is a function of t: leave the groups, and freeze their "
                 "parameters (requires_grad_(False) and grad = None); or construct another optimizer"
             )
+
+
+def show(groups: Sequence[Group], shown: Sequence[Group]) -> None:
+    """Write into each group what it is to hold; a second time changes nothing."""
+    for group, new in zip(groups, shown, strict=True):
+        lr = group["lr"]
+        if "lr" in new and not isinstance(lr, float) and isinstance(lr, torch.Tensor):
+            with torch.no_grad():  # autograd follows base_lr
+                new["lr"] = lr.copy_(new["lr"])
+        group.update(new)
 
 
 class Owner(Protocol):

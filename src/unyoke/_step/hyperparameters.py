@@ -63,15 +63,6 @@ def precise(value: Any) -> torch.Tensor:
     return value if value.device.type == "mps" else value.double()
 
 
-def show_rate(group: Group, eta: float) -> None:
-    """Write the coming update's learning rate where torch's tools look for it."""
-    if isinstance(group["lr"], float) or not isinstance(group["lr"], torch.Tensor):
-        group["lr"] = group["base_lr"] * eta
-    else:
-        with torch.no_grad():  # autograd follows base_lr
-            group["lr"].copy_(group["base_lr"] * eta)
-
-
 def weight_decay_at(
     weight_decay: WeightDecay, updates: int, schedule: Schedule | None
 ) -> float | torch.Tensor:

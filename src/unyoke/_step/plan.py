@@ -61,6 +61,8 @@ class Plan:
         self._dtypes = [weight.dtype for weight in weights]
         self.scene = self._scene(params)
         self._division: Division | None = None  # not in the work: it knows the work
+        self._begun = 0  # shares of the prepared update
+        self._following: list[tuple[float, ...]] = []
 
     @property
     def shares(self) -> Sequence[Share]:
@@ -118,12 +120,22 @@ class Plan:
             updates.append(t)
             coefficients.append(form(t, eta, lr, group, *scalars))
         work.which = self.counters.which
+        self._following = self.counters.following(coefficients)
+        self._begun = 0
 
     def run(self) -> None:
-        """Make the prepared update."""
-        self.counters.advance(self.work.coefficients)
-        for backend, work in self.shares:
+        """Make the prepared update; after an interrupt, go on with it."""
+        self._run_shares()
+        self.counters.write(self._following)
+
+    def _run_shares(self) -> None:
+        """A share whose backend cannot go on after an interrupt is not begun twice."""
+        for number in range(self._begun, len(self.shares)):
+            backend, work = self.shares[number]
+            if not backend.resumes:
+                self._begun = number + 1
             backend.step(work)
+            self._begun = number + 1
 
     def repeater(self) -> Repeater | None:
         """What makes the whole work again with other numbers; None if nothing can."""

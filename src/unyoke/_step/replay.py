@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from unyoke import backends
-from unyoke._step.groups import Owner
+from unyoke._step.commit import whole
+from unyoke._step.groups import Owner, show
 from unyoke._step.hyperparameters import Group, rate
 from unyoke._step.plan import Plan
 from unyoke.backends import Repeater
@@ -30,7 +31,6 @@ class Stepped(Owner, Protocol):
     def backend(self) -> str: ...
     @property
     def released(self) -> Callable[[], None] | None: ...
-    def advance(self) -> None: ...
 
 
 class Repetition:
@@ -58,6 +58,7 @@ class Repetition:
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._asking = [repeater for repeater in repeaters if repeater.asks_python]
         self._changed, self._question = question.changed, question
+        self._shown: Sequence[Group] = ()
 
     @classmethod
     def of(cls, optimizer: Stepped, plans: Sequence[tuple[int, Plan]]) -> Repetition | None:
@@ -111,10 +112,14 @@ class Repetition:
             plan.reckon(*rate(self._schedule, index, plan.group))
             if not repeater.take(plan.work):
                 return False
+        self._shown = optimizer.groups.shown(self._groups, 1)
+        whole(self._commit)
+        return True
+
+    def _commit(self) -> None:
         for _, plan in self._plans:
             plan.run()
-        optimizer.advance()
-        return True
+        show(self._groups, self._shown)
 
 
 def _without_gradients(group: Group) -> Scene:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from unyoke._step import state
+from unyoke._step.commit import whole
 from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
+from unyoke._step.groups import show
 from unyoke._step.hyperparameters import Group
 from unyoke._step.plan import Plan
 from unyoke._step.replay import Repetition, Stepped
@@ -55,13 +59,23 @@ class Stepper:
         groups = enumerate(optimizer.param_groups)
         found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
         plans = [(index, plan) for index, plan in found if plan is not None]
-        for _, plan in plans:
-            plan.run()
-        optimizer.advance()
+        shown = optimizer.groups.shown(optimizer.param_groups, 1)
+
+        def make() -> None:
+            for _, plan in plans:
+                plan.run()
+            self.count(optimizer, shown)
+
+        whole(make)
         made = [plan.repeater() for _, plan in plans]
         if same_objects(made, self._made):
             self.repetition = Repetition.of(optimizer, plans)
         self._made = made
+
+    def count(self, optimizer: Stepped, shown: Sequence[Group]) -> None:
+        """Count an update, and show what the groups hold of the coming one."""
+        show(optimizer.param_groups, shown)
+        self.on_device.advance(optimizer.param_groups, verdict(optimizer))
 
     def _prepared(self, optimizer: Stepped, index: int, group: Group) -> Plan | None:
         """The group's plan with everything for this update in it; None without gradients."""

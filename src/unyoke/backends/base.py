@@ -124,6 +124,8 @@ class Backend(ABC):
     """A way to run a rule over tensors."""
 
     name: str
+    resumes = False
+    """Whether ``step``, called again after an interrupt, goes on where it was interrupted."""
 
     @abstractmethod
     def why_not(self, work: Work) -> str | None:

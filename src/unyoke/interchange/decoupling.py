@@ -17,7 +17,7 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from unyoke import decays
-from unyoke._step.groups import Groups
+from unyoke._step.groups import Groups, show
 from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, largest
 from unyoke.backends.eager import real
 from unyoke.equation import Decay
@@ -224,9 +224,7 @@ class Decoupled(torch.optim.Optimizer):
                     if weight.grad is not None:
                         self._apply(group, lr, eta, weight, old)
         if not rehearsal:
-            for group in self.param_groups:
-                group["updates"] += 1
-            self.refresh()
+            show(self.param_groups, self.groups.shown(self.param_groups, 1))
         return loss
 
     def _is_rehearsal(self) -> bool:

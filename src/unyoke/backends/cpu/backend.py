@@ -21,6 +21,7 @@ class Cpu(Backend):
     """Runs the compiled formula over all tensors of a group in one call."""
 
     name = "cpu"
+    resumes = True
 
     def why_not(self, work: Work) -> str | None:
         prepared: Prepared | None = work.cache.get("cpu")
@@ -101,6 +102,8 @@ class Prepared:
         except (TypeError, ValueError, RuntimeError, struct.error):
             return False  # a number has become a row of numbers
         self._which = work.which
+        for table in self._tables:
+            table.begin()
         return True
 
     def readable(self) -> bool:

@@ -47,8 +47,12 @@ class Table(Located):
         super().__init__(columns, np.zeros((len(columns), len(which)), dtype=np.int64), facts)
         self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job_address)
 
+    def begin(self) -> None:
+        """Make ready for an update."""
+        self._shares.begin()
+
     def run(self, coefficients: int, sets: Sequence[int] | None) -> None:
-        """Update all chunks.
+        """Update all chunks that have not been since :meth:`begin`.
 
         Args:
             coefficients: the address of their rows.

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from array import array
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,34 +17,28 @@ from unyoke.backends._native import jit_cache
 
 ENTRY = "unyoke_team"
 
-# What the threads are told, by address: 64-bit words in this order, then the cuts.
+# What the threads are told, by address: 64-bit words in this order. Share number k is what
+# ``kernel(job, cuts[k], cuts[k + 1])`` does; the next that nobody has taken is counted there too.
 NEXT, COUNT, KERNEL, JOB, CUTS = range(5)
 
 
-def run(team: Any, kernel: Any, job: int, cuts: Sequence[int], threads: int) -> None:
-    """Call ``kernel(job, cuts[k], cuts[k + 1])`` for every k, on so many threads.
-
-    Args:
-        team: what :func:`team` returned.
-        kernel: from :func:`machine.build`; may not raise.
-        job: its first argument.
-        cuts: ascending numbers.
-        threads: as torch uses; a team of another size would have to be gathered anew.
-    """
-    parallel, entry = team
-    words = array("q", [0, len(cuts) - 1, kernel.address, job, *cuts])
-    parallel(entry, words.buffer_info()[0], threads, 0)
+@functools.cache
+def parallel() -> Any:
+    """OpenMP's function ``(entry, words, threads, 0)``; None where torch has none."""
+    function = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        function.restype = None
+    return function
 
 
 @functools.cache
-def team() -> tuple[Any, int] | None:
-    """OpenMP's function and the address of what each thread does; None where torch has none."""
-    parallel = getattr(ctypes.CDLL(torch._C.__file__), "GOMP_parallel", None)
-    if parallel is None:
-        return None
-    parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    parallel.restype = None
-    return parallel, jit_cache.load(jit_cache.emit(str(_member())), ENTRY)
+def member() -> Any:
+    """What each thread does with the address of the words, a function with its ``address``."""
+    address = jit_cache.load(jit_cache.emit(str(_member())), ENTRY)
+    run: Any = functools.partial(ctypes.CFUNCTYPE(None, ctypes.c_int64)(address))
+    run.address = address
+    return run
 
 
 def _member() -> ir.Module:

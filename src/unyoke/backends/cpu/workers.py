@@ -8,7 +8,7 @@ not depend on each other: results are the same bits for any number of threads.
 from __future__ import annotations
 
 import os
-from collections import deque
+from array import array
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from unyoke.backends._native import c_calls
+from unyoke.backends._native.reader import reader
 from unyoke.backends.cpu import threads as team
 
 WORTH = 1 << 16
@@ -38,55 +39,62 @@ _executor: ThreadPoolExecutor | None = None
 _workers = 0
 
 
+SERIAL = f"""
+@compiled
+def run(words):
+    if word_at(words, {team.NEXT}) < word_at(words, {team.COUNT}):
+        kernel, job = word_at(words, {team.KERNEL}), word_at(words, {team.JOB})
+        perform(kernel, (job, word_at(words, {team.CUTS}), word_at(words, {team.CUTS + 1})))
+        put_word(words + {8 * team.NEXT}, word_at(words, {team.COUNT}))
+    return 0
+"""
+"""One share, by the calling thread; the words say afterwards that it is done."""
+
+
 class Shares:
     """Chunks of work, shared out among threads.
 
+    Compiled code notes which shares are taken. So when Python is interrupted between two calls of
+    it, :meth:`run` goes on where it was.
+
     Args:
         sizes: the number of elements of each chunk.
-        kernel: ``kernel(job, first, last)`` does a range of chunks.
+        kernel: ``kernel(job, first, last)`` does a range of chunks; may not raise.
         job: its first argument.
     """
 
     def __init__(self, sizes: Any, kernel: Any, job: int) -> None:
-        self._kernel, self._job = kernel, job
         ends = np.cumsum(sizes)
         self._elements = int(ends[-1]) if len(sizes) else 0
-        count = min(self._elements // SHARE, MOST)
+        count = min(self._elements // SHARE, MOST) if self._elements >= WORTH else 1
         bounds = [self._elements * k // count for k in range(1, count)]
         inner = np.searchsorted(ends, bounds, side="right").tolist()
-        self._cuts = sorted({0, *inner, len(sizes)})
-        self._do_all = c_calls.bound(kernel, job, 0, len(sizes))
+        cuts = sorted({0, *inner, len(sizes)})
+        self._words = array("q", [0, len(cuts) - 1, kernel.address, job, *cuts])
+        self._address = self._words.buffer_info()[0]
+        self._alone = c_calls.bound(reader(SERIAL), self._address)
+        self._helpers: list[Future[None]] = []
+
+    def begin(self) -> None:
+        """Nothing is done."""
+        self._words[team.NEXT] = 0
 
     def run(self) -> None:
-        """Do all chunks."""
+        """Do all chunks that are not done."""
         if self._elements < WORTH:
-            self._do_all()
+            self._alone()
             return
         threads = torch.get_num_threads()
-        lent = team.team() if _is_first_process and threads > 1 else None
-        if lent is not None:
-            team.run(lent, self._kernel, self._job, self._cuts, threads)
-        elif threads == 1 or self._elements < WORTH_WAKING:
-            self._kernel(self._job, self._cuts[0], self._cuts[-1])
-        else:
-            self._run_on_own_threads(threads)
-
-    def _run_on_own_threads(self, threads: int) -> None:
-        waiting = deque(zip(self._cuts[:-1], self._cuts[1:], strict=True))
-        helpers = _start(threads - 1, lambda: self._work_off(waiting))
-        try:
-            self._work_off(waiting)
-        finally:
-            for helper in helpers:  # none may write after the step
-                helper.result()
-
-    def _work_off(self, waiting: deque[tuple[int, int]]) -> None:
-        while True:
-            try:
-                first, last = waiting.popleft()
-            except IndexError:
-                return
-            self._kernel(self._job, first, last)
+        parallel = team.parallel() if _is_first_process and threads > 1 else None
+        if parallel is not None:
+            parallel(team.member().address, self._address, threads, 0)
+            return
+        if threads > 1 and self._elements >= WORTH_WAKING and not self._helpers:
+            self._helpers = _start(threads - 1, lambda: team.member()(self._address))
+        team.member()(self._address)
+        while self._helpers:  # none may write after the step
+            self._helpers[-1].result()
+            self._helpers.pop()
 
 
 def _start(count: int, task: Callable[[], None]) -> list[Future[None]]:

@@ -1,0 +1,34 @@
+"""The part of a step in which something changes: it happens whole, whatever interrupts it.
+
+Ctrl-C, or a signal whose handler raises, can come between any two instructions of Python. Before
+the commit a step only forms numbers, and an interrupt leaves everything as it was. The commit
+itself is made of parts that either know that they are done or may be done twice; so it is gone on
+with before the interrupt is passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def whole(make: Callable[[], None]) -> None:
+    """Call ``make``; if it is interrupted, call it again until it has come to its end, then raise.
+
+    Args:
+        make: goes on where it was when it is called again.
+    """
+    try:
+        make()
+    except BaseException:
+        while not _ends(make):
+            pass
+        raise
+
+
+def _ends(make: Callable[[], None]) -> bool:
+    """False if it was interrupted by hand once more; an error is raised."""
+    try:
+        make()
+    except KeyboardInterrupt:
+        return False
+    return True
