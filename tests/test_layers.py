@@ -39,7 +39,7 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"checkpoint", "explain"}),
     frozenset({"optimizer"}),
     frozenset({"explain_file", "groups", "interchange", "optimizers", "releasing"}),
-    frozenset({"population"}),
+    frozenset({"monitoring", "population"}),
     frozenset({FACADE}),
     frozenset({"bench", "study"}),
     frozenset({"cli"}),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unyoke.decays import normalized
     from unyoke.interchange.convert import from_torch, to_torch
     from unyoke.interchange.decoupling import decouple
+    from unyoke.monitoring import monitor
     from unyoke.optimizer import Optimizer
     from unyoke.optimizers import (
         SGD,
@@ -84,6 +85,7 @@ __all__ = [
     "directions",
     "from_torch",
     "groups",
+    "monitor",
     "normalized",
     "optimizers",
     "release",
@@ -102,6 +104,7 @@ _HOMES = {
     "Optimizer": "unyoke.optimizer",
     "decouple": "unyoke.interchange.decoupling",
     "from_torch": "unyoke.interchange.convert",
+    "monitor": "unyoke.monitoring",
     "normalized": "unyoke.decays",
     "release": "unyoke.releasing",
     "timescale": "unyoke.timescales",

@@ -167,7 +167,7 @@ def _explain_group(
     window = 1.0 / part if part else None
     epochs = updates_per_epoch or math.nan
     rounds = coming if takes_part else None
-    lost_share = None if rounds is None else _lost_share(rounds, eps)
+    share = None if rounds is None else lost_share(rounds, eps)
     return GroupDecay(
         index=index,
         parameters=sum(weight.numel() for weight in group["params"]),
@@ -187,11 +187,11 @@ def _explain_group(
         lost=_lost(part if takes_part else None, eps),
         updates_lost=None if rounds is None else sum(0 < each <= eps / 4 for each in rounds),
         note="; ".join(
-            [*_notes(rule.decay, settled), *_losses(part, eps, dtype, lost_share, takes_part)]
+            [*_notes(rule.decay, settled), *_losses(part, eps, dtype, share, takes_part)]
         ),
         steady_state=None if settled is None else part,
         total=None if coming is None else math.fsum(coming),
-        lost_share=lost_share,
+        lost_share=share,
     )
 
 
@@ -307,7 +307,7 @@ def _lost(part: float | None, eps: float) -> Rounding:
     return "all" if part <= eps / 4 else "partly"
 
 
-def _lost_share(parts: list[float], eps: float) -> float:
+def lost_share(parts: list[float], eps: float) -> float:
     """The share of the decay that rounding takes where the step is 0, over binades of weights.
 
     A weight m·2^e, 1 ≤ m < 2, loses a part p where m·p ≤ eps/2: of weights that are spread evenly
@@ -348,7 +348,7 @@ def _losses(
     if not takes_part or not part:
         return []
     if share is None:  # no budget is known: the coming update stands for it
-        share = _lost_share([part], eps)
+        share = lost_share([part], eps)
     if share <= MATTERS:
         return []
     what = "all" if share > 1.0 - MATTERS else f"{100 * share:.2g} %"

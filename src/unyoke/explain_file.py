@@ -38,7 +38,7 @@ class UnknownCheckpoint(ValueError):
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """What a saved group says of its rule."""
 
     direction: str
@@ -141,7 +141,7 @@ def _updates_to_come(file: Path) -> int | None:
 def _explained(
     index: int, group: Group, numel: int, updates: int | None, per_epoch: float
 ) -> GroupDecay:
-    kind = _kind(group)
+    kind = kind_of(group)
     lr, weight_decay = (_number(group.get(name, 0.0)) for name in ("lr", "weight_decay"))
     base = _number(group.get("base_lr", group.get("initial_lr", lr))) or lr
     eta = lr / base if base else 0.0
@@ -183,40 +183,40 @@ def _number(value: Any) -> float:
     return float(value.max()) if isinstance(value, torch.Tensor) else float(value)
 
 
-def _kind(group: Group) -> _Kind:
+def kind_of(group: Group) -> Kind:
     """Which optimizer wrote a group: its class is not in the file, its names are."""
     if "base_lr" in group and "direction" in group:
         name = str(group["decay"])
         if name not in decays.ALL:
-            return _Kind(str(group["direction"]), "none", f"decay {name!r} is not of this library")
-        return _Kind(str(group["direction"]), name)
+            return Kind(str(group["direction"]), "none", f"decay {name!r} is not of this library")
+        return Kind(str(group["direction"]), name)
     if "ns_steps" in group or "ns_coefficients" in group:
-        return _Kind("muon", "lr_coupled", "torch's Muon")
+        return Kind("muon", "lr_coupled", "torch's Muon")
     if "betas" in group:
         return _adam(group)
     if "nesterov" in group or "dampening" in group:
         name = "nesterov" if group.get("nesterov") else "momentum"
-        return _Kind(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
-    return _Kind("an optimizer", "l2", "L2 in the gradient, as most of torch's optimizers have it")
+        return Kind(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
+    return Kind("an optimizer", "l2", "L2 in the gradient, as most of torch's optimizers have it")
 
 
-def _adam(group: Group) -> _Kind:
+def _adam(group: Group) -> Kind:
     if "eps" not in group:
-        return _Kind("lion", "lr_coupled", "Lion")
+        return Kind("lion", "lr_coupled", "Lion")
     if "corrected_weight_decay" in group:
         decay = "corrected" if group["corrected_weight_decay"] else "lr_coupled"
-        return _Kind("adam", decay, "timm's AdamW")
+        return Kind("adam", decay, "timm's AdamW")
     if "correct_bias" in group:
-        return _Kind("adam", "lr_coupled", "Hugging Face's AdamW")
+        return Kind("adam", "lr_coupled", "Hugging Face's AdamW")
     flag = group.get("decoupled_weight_decay")
     if flag is None:
-        return _Kind("adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW")
+        return Kind("adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW")
     if flag:
-        return _Kind("adam", "lr_coupled", "torch's AdamW")
-    return _Kind("adam", "l2", "torch's Adam, with L2 in the gradient")
+        return Kind("adam", "lr_coupled", "torch's AdamW")
+    return Kind("adam", "l2", "torch's Adam, with L2 in the gradient")
 
 
-def _advice(kind: _Kind, base: float, weight_decay: float) -> str:
+def _advice(kind: Kind, base: float, weight_decay: float) -> str:
     """The number for unyoke, where another library wrote the file."""
     if kind.note and decays.get(kind.decay).kind == "pull" and weight_decay > 0:
         ours = f"here weight_decay={base * weight_decay:.4g} at lr={base:g}"

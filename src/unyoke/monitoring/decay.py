@@ -1,0 +1,140 @@
+"""What an optimizer decays by: now, so far, and in the updates to come; ours, or another's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from unyoke import decays
+from unyoke._step.groups import Groups
+from unyoke._step.hyperparameters import largest
+from unyoke.equation import Decay, in_gradient, per_learning_rate
+from unyoke.explain import Rates, steady_state, takes_a_part
+from unyoke.explain_file import kind_of
+from unyoke.schedules import Schedule
+
+Group = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Now:
+    """The coming update of a group.
+
+    Attributes:
+        lr, eta, weight_decay: α·η_t, η_t and λ.
+        part: what is taken of a weight; None where no fixed part is.
+    """
+
+    lr: float
+    eta: float
+    weight_decay: float
+    part: float | None
+
+
+class GroupDecay:
+    """The decay of one parameter group, followed from update to update.
+
+    With a schedule Σηλ is exact; where something else moves ``lr`` it is summed between readings
+    by the trapezium rule.
+
+    Args:
+        optimizer: whose group it is.
+        index: of the group.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, index: int) -> None:
+        self.group: Group = optimizer.param_groups[index]
+        self._groups = groups_of(optimizer)
+        self._rates = None if self._groups is None else Rates(optimizer, index)  # type: ignore[arg-type]
+        kind = kind_of(self.group)
+        self.direction = kind.direction
+        self.rule: Decay = (
+            decays.get(kind.decay) if self._groups is None else self._groups.decay(dict(self.group))
+        )
+        self._settled = steady_state(self.direction, self.rule.name, dict(self.group))
+        self._peak = largest(self.group.get("base_lr", self.group.get("initial_lr", 0.0)))
+        self._sum = 0.0
+        self._last: tuple[int, float] | None = None
+        self._whole: tuple[int, float] | None = None
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """t → η_t, if the optimizer has one."""
+        return None if self._groups is None else self._groups.schedule
+
+    @property
+    def momentum(self) -> float | None:
+        """β1 or SGD's momentum, for the rotation in equilibrium; None for other families."""
+        if self.direction in ADAM:
+            return float(self.group["betas"][0])
+        if self.direction in SGD:
+            return largest(self.group.get("momentum", 0.0) or 0.0)
+        return None
+
+    def now(self) -> Now:
+        """The coming update."""
+        if self._rates is not None:
+            lr, eta, weight_decay = self._rates.now()
+        else:
+            lr = largest(self.group["lr"])
+            self._peak = max(self._peak, lr)
+            eta = lr / self._peak if self._peak else 0.0
+            weight_decay = largest(self.group.get("weight_decay", 0.0))
+        return Now(lr, eta, weight_decay, self._part(lr, eta, weight_decay))
+
+    def _part(self, lr: float, eta: float, weight_decay: float) -> float | None:
+        if self._settled is not None:
+            return self._settled * lr * weight_decay
+        if not takes_a_part(self.rule):
+            return None
+        strength = self.rule.strength
+        strength = per_learning_rate if strength is in_gradient else strength
+        return float(strength(weight_decay, eta, lr))
+
+    def so_far(self, update: int, part: float) -> float:
+        """Σηλ of ``update`` updates; ``part`` is what the last of them took."""
+        if self.schedule is not None:
+            first = 0 if self._last is None else self._last[0]
+            self._sum += self._between(first, update)
+        elif self._last is None:
+            self._sum = part
+        else:
+            before, taken = self._last
+            # The updates before+1 … update: a trapezium without its first half column
+            self._sum += 0.5 * (taken + part) * (update - before) + 0.5 * (part - taken)
+        self._last = (update, part)
+        return self._sum
+
+    def to_come(self, update: int, budget: int, part: float) -> float:
+        """Σηλ of the updates up to ``budget``; without a schedule the rate stays what it is."""
+        if self.schedule is None:
+            return part * (budget - update)
+        if self._whole is None or self._whole[0] != budget:
+            self._whole = (budget, self._sum + self._between(update, budget))
+        return max(0.0, self._whole[1] - self._sum)
+
+    def _between(self, first: int, last: int) -> float:
+        """Σηλ over the updates number ``first`` to ``last`` − 1, counted from 0."""
+        if self._rates is None:
+            return 0.0
+        step = max(1, (last - first) // SUMMED)
+        return step * math.fsum(
+            self._part(*self._rates.at(t)) or 0.0 for t in range(first, last, step)
+        )
+
+
+ADAM = ("adam", "amsgrad", "nadam", "nadamw", "radam", "adamax")
+SGD = ("gradient", "heavy_ball", "momentum", "nesterov")
+
+SUMMED = 100_000
+"""Longer stretches of a schedule are summed in steps."""
+
+
+def groups_of(optimizer: torch.optim.Optimizer) -> Groups | None:
+    """What one of our optimizers, or of :func:`unyoke.decouple`'s, knows of its groups."""
+    found = getattr(optimizer, "groups", None)
+    return found if isinstance(found, Groups) else None
