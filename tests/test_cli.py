@@ -200,12 +200,15 @@ def test_optimizers_lists_every_one_with_its_parts() -> None:
     assert all(line.endswith(row.summary) for line, row in zip(lines, rows(), strict=True))
 
 
-def test_backends_says_of_each_what_it_lacks_here() -> None:
-    from unyoke.backends import table
+def test_backends_says_of_each_what_it_lacks_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unyoke import backends
 
-    lines = unyoke("backends").output.splitlines()
-    assert [line.split(maxsplit=1) for line in lines] == [
-        [name, lacking or "ready"] for name, lacking in table()
+    rows = [("gpu", "no GPU", None), ("cpu", None, "it has no folder"), ("eager", None, None)]
+    monkeypatch.setattr(backends, "tried", lambda: iter(rows))
+    assert unyoke("backends").output.splitlines() == [
+        "gpu     no GPU",
+        "cpu     ready, but it has no folder",
+        "eager   ready",
     ]
 
 

@@ -429,11 +429,12 @@ def optimizers() -> None:
 
 @main.command()
 def backends() -> None:
-    """List the backends, each with what it lacks on this machine."""
-    from unyoke.backends import table
+    """List the backends, each with what it lacks on this machine: every one is tried."""
+    from unyoke.backends import tried
 
-    for name, lacking in table():
-        click.echo(f"{name:8}{lacking or 'ready'}")
+    for name, lacking, remark in tried():
+        works = "ready" if remark is None else f"ready, but {remark}"
+        click.echo(f"{name:8}{lacking or works}")
 
 
 for _command in TRANSFER_COMMANDS:

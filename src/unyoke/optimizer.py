@@ -306,6 +306,12 @@ class Optimizer(torch.optim.Optimizer):
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
+    def __repr__(self) -> str:
+        plans = self._stepper.plans.values()
+        used = dict.fromkeys(backend.name for plan in plans for backend, _ in plan.shares)
+        last = f", at the last update {' and '.join(used)}" if used else ""
+        return f"{super().__repr__()[:-1]}Backend: {self.backend}{last}\n)"
+
     def __getstate__(self) -> dict[str, Any]:
         own = {name: self.__dict__[name] for name in ("groups", "backend")}
         return {**super().__getstate__(), **own}

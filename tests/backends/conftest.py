@@ -10,4 +10,6 @@ import pytest
 def pytest_configure(config: pytest.Config) -> None:
     cache = getattr(config, "cache", None)
     if cache is not None and "UNYOKE_CACHE_DIR" not in os.environ:
-        os.environ["UNYOKE_CACHE_DIR"] = str(cache.mkdir("kernels"))
+        folder = cache.mkdir("kernels")
+        folder.chmod(0o700)  # umask 002 leaves it to the group, and it would be refused
+        os.environ["UNYOKE_CACHE_DIR"] = str(folder)

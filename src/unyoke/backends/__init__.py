@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ from unyoke.backends.guards import Scene
 if TYPE_CHECKING:
     from unyoke.backends._native.guard_check import Question
 
+CPU = Cpu()
+
 ALL: Mapping[str, Backend] = MappingProxyType(
-    {part.name: part for part in (Gpu(), Cpu(), Eager(), Compiled())}
+    {part.name: part for part in (Gpu(), CPU, Eager(), Compiled())}
 )
 """Every backend by its name."""
 
@@ -38,6 +41,15 @@ def table() -> list[tuple[str, str | None]]:
     return [(name, backend.missing()) for name, backend in ALL.items()]
 
 
+def tried() -> Iterator[tuple[str, str | None, str | None]]:
+    """Every backend by its name, with what it lacks and with a remark, found out by an update."""
+    from unyoke.backends import trial
+
+    for name, backend in ALL.items():
+        reason = trial.lacking(backend)
+        yield name, reason, backend.remark() if reason is None else None
+
+
 def divide(name: str, work: Work, known: Division | None) -> Division:
     """Who does the work: the backend of that name, or under ``"auto"`` the first that can.
 
@@ -52,7 +64,24 @@ def divide(name: str, work: Work, known: Division | None) -> Division:
     candidates = _present() if name == "auto" else _only(name)
     if known is not None and known.holds(candidates, work):
         return known
-    return Division(candidates, work)
+    division = Division(candidates, work)
+    if name == "auto":
+        for backend, part in division.shares:
+            if backend.name == "eager" and (reason := CPU.cannot_compile(part)) is not None:
+                _warn_of_eager(reason)
+    return division
+
+
+@functools.cache
+def _warn_of_eager(reason: str) -> None:
+    """Say it once in a process."""
+    warnings.warn(
+        f"The cpu backend cannot work on this machine, and the eager one, which is several times "
+        f"slower, takes its place: {reason}. `unyoke backends` shows what each backend lacks; "
+        f'backend="eager" is without this warning.',
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def question(scene: Scene, repeaters: Sequence[Repeater]) -> Question | None:

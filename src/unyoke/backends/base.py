@@ -138,6 +138,14 @@ class Backend(ABC):
         """What this machine lacks, whatever the work: a package, a device; None if nothing."""
         return None
 
+    def tried(self) -> str | None:
+        """What this machine lacks, found out by trying, which may take seconds."""
+        return self.missing()
+
+    def remark(self) -> str | None:
+        """What people should know of this backend here, though it works; None if nothing."""
+        return None
+
     @abstractmethod
     def step(self, work: Work) -> None:
         """Update the weights and the states in place."""

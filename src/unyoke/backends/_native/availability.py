@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 
 
 @functools.cache
@@ -12,6 +13,8 @@ def missing() -> str | None:
     for package in ("numba", "llvmlite"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed, which compiles the update"
+    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set, so Numba compiles nothing: unset it"
     from unyoke.backends._native import data_pointers
 
     try:
@@ -31,5 +34,26 @@ def unable() -> str | None:
     try:
         data_pointers.locate()
     except Exception as error:  # a Numba that does not support this Python raises what it likes
-        return f"Numba cannot compile here: {error}"
+        return _failure(error)
     return None
+
+
+@functools.cache
+def tried() -> str | None:
+    """The same, found out by compiling anew: what is on disk may be from when it could be done."""
+    if (reason := unable()) is not None:
+        return reason
+    from unyoke.backends._native import data_pointers, jit_cache
+
+    try:
+        from unyoke.backends._native import intrinsics
+
+        jit_cache.try_out(data_pointers.LOCATE, intrinsics.names)
+    except Exception as error:
+        return _failure(error)
+    return None
+
+
+def _failure(error: Exception) -> str:
+    first = str(error).strip().split("\n")[0]
+    return f"Numba cannot compile here: {type(error).__name__}: {first}"

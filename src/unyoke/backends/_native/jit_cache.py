@@ -14,13 +14,14 @@ import importlib.metadata
 import linecache
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import llvmlite.binding as llvm
+
+from unyoke.backends._native import code_folder
 
 Names: TypeAlias = Callable[[], Mapping[str, Any]]
 
@@ -57,18 +58,27 @@ def build(text: str, names: Names, fingerprint: str, arguments: int) -> Any:
         numba.core.errors.NumbaError: the text is beyond Numba.
     """
     key = hashlib.sha256(repr((text, fingerprint, *_surroundings())).encode()).hexdigest()[:40]
-    path = cache_folder() / f"{key}.o"
     with _lock:
-        code = _read(path)
+        code = code_folder.read(f"{key}.o")
         if code is None:
             code = _compile(text, names(), f"unyoke_{key}", arguments)
-            _write(path, code)
+            code_folder.write(f"{key}.o", code)
         address = load(code, f"unyoke_{key}")
     kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * arguments
     function = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds)(address)
     run: Any = functools.partial(function, _result_address, None)
     run.address = address
     return run
+
+
+def try_out(text: str, names: Names) -> None:
+    """Compile the function ``run`` of a text, which takes one integer, whatever is on disk.
+
+    Raises:
+        Exception: what Numba or LLVM says if that cannot be done.
+    """
+    with _lock:
+        load(_compile(text, names(), "unyoke_trial", arguments=1), "unyoke_trial")
 
 
 def emit(module: str) -> bytes:
@@ -158,42 +168,3 @@ def _surroundings() -> tuple[str, ...]:
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
     )
-
-
-def cache_folder() -> Path:
-    """``UNYOKE_CACHE_DIR``, or ``unyoke`` in the platform's folder for caches."""
-    if chosen := os.environ.get("UNYOKE_CACHE_DIR"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "unyoke"
-
-
-# A digest goes before the code: a file cut short or damaged counts as missing.
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, code = content[:32], content[32:]
-    return code if hashlib.sha256(code).digest() == digest else None
-
-
-def _write(path: Path, code: bytes) -> None:
-    """Whole or not at all, whichever processes write at once; without a folder, not at all."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(temporary, path)
-    except OSError:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)

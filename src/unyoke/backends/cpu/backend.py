@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unyoke.backends._native.availability import missing, unable
+from unyoke.backends._native import code_folder
+from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
 
 if TYPE_CHECKING:
@@ -31,6 +32,18 @@ class Cpu(Backend):
 
     def missing(self) -> str | None:
         return missing()
+
+    def tried(self) -> str | None:
+        return tried()
+
+    def remark(self) -> str | None:
+        reason = code_folder.objection()
+        return None if reason is None else f"it compiles anew in each process: {reason}"
+
+    def cannot_compile(self, work: Work) -> str | None:
+        """What stops this machine from compiling work that this backend is for; None if nothing."""
+        on_cpu = work.weights[0].device.type == "cpu" and _objection(work) is None
+        return self.missing() or unable() if on_cpu else None
 
     def step(self, work: Work) -> None:
         work.cache["cpu"].run()

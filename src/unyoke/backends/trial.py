@@ -1,0 +1,37 @@
+"""Whether a backend works on this machine, found out by making an update."""
+
+from __future__ import annotations
+
+import torch
+
+from unyoke import decays, directions
+from unyoke.backends.base import Backend, Work
+from unyoke.equation import combine
+
+DEVICES = {"gpu": "cuda"}
+"""Where a backend works, if not on the CPU."""
+
+
+def lacking(backend: Backend) -> str | None:
+    """What stands against a backend here, as one line; None if it has made an update."""
+    return backend.tried() or _fault(backend)
+
+
+def _fault(backend: Backend) -> str | None:
+    """What goes wrong in 1 − 0.25·(1 to 100)."""
+    rule = combine(directions.get("gradient"), decays.get("none"))
+    device = DEVICES.get(backend.name, "cpu")
+    weight, grad = torch.ones(100, device=device), torch.arange(1.0, 101.0, device=device)
+    coefficients = {"lr": 0.25, "strength": 0.0}
+    work = Work(rule, [weight], [{}], [coefficients], updates=[1], numbers=[0])
+    work.given_grads = [grad]
+    weight.grad = grad
+    try:
+        if (objection := backend.why_not(work)) is not None:
+            return objection
+        backend.step(work)
+    except Exception as error:  # compilers raise what they like
+        return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+    if not torch.equal(weight, 1.0 - 0.25 * grad):
+        return "an update came out wrong: please report it, with the versions of torch and numba"
+    return None
