@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: env map bench test test-all test-slow lint types
+.PHONY: env map bench names test test-all test-slow lint types
 
 env: $(INSTALLED)
 
@@ -20,6 +20,10 @@ map: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/unyoke bench --out bench
+
+# Written out from the classes of src/unyoke/optimizers: names for type checkers, tables of pages
+names: $(INSTALLED)
+	$(VENV)/bin/python tools/write_names.py
 
 # What a contributor waits for: a few minutes on two idle cores.
 test: $(INSTALLED)

@@ -84,7 +84,15 @@ def ours(**options: Any) -> Callable[[list[Any]], Callable[[], object]]:
 def check_correctness(bench: Bench) -> None:
     """Twenty updates against float64 on the host; relative to the largest weight."""
     shapes: Shapes = [(5000,), (33, 17), (7,), (), (128, 256)]
-    for direction in ("adam", "amsgrad", "nadamw", "lion", "heavy_ball", "rmsprop", "adagrad"):
+    for direction in (
+        "adam",
+        "amsgrad",
+        "nesterov_adam",
+        "lion",
+        "heavy_ball",
+        "rmsprop",
+        "adagrad",
+    ):
         for decay in ("decoupled", "l2", "cautious"):
             found, expected = (
                 followed(shapes, device, dtype, backend, direction=direction, decay=decay)

@@ -231,7 +231,9 @@ def nadam(
     return u.γ * m_hat / (sqrt(v_hat) + eps)
 
 
-def nadamw(s: Symbols, u: Update, *, betas: Betas = (0.9, 0.999), eps: float = 1e-8) -> Array:
+def nesterov_adam(
+    s: Symbols, u: Update, *, betas: Betas = (0.9, 0.999), eps: float = 1e-8
+) -> Array:
     """timm's NAdamW (Choi et al. 2019, table 1): one more step of the first moment."""
     β1, β2 = betas
     s.m = β1 * s.m + (1 - β1) * u.g
@@ -399,6 +401,13 @@ def muon(s: Symbols, u: Update, *, momentum: float = 0.95, ns_steps: int = 5) ->
     return γ * newton_schulz(B_tilde, steps=ns_steps)
 
 
+def muon_momentum(s: Symbols, u: Update, *, momentum: float = 0.95, ns_steps: int = 5) -> Array:
+    """torch.optim.Muon(nesterov=False)."""
+    rows, columns = u.θ.shape
+    s.B = momentum * s.B + (1 - momentum) * u.g
+    return u.γ * math.sqrt(max(1, rows / columns)) * newton_schulz(s.B, steps=ns_steps)
+
+
 def norm(x: Array) -> float:
     return math.sqrt(float((x**2).sum()))
 
@@ -430,7 +439,7 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         adam,
         amsgrad,
         nadam,
-        nadamw,
+        nesterov_adam,
         radam,
         adamax,
         adagrad,
@@ -444,6 +453,7 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         adabayes_fp,
         nd_adam,
         muon,
+        muon_momentum,
         lamb,
         lars,
     )

@@ -16,6 +16,7 @@ SETTINGS = {
     # ε below: a root that is nearly 0 bends too much for finite differences of 1e-6.
     "adadelta": {"eps": 1e-2},
     "nd_adam": {"eps": 1e-3},
+    "muon_momentum": {"ns_steps": 2},
     "muon": {"ns_steps": 2},  # the polynomial is chaotic when it is applied five times
 }
 

@@ -276,7 +276,7 @@ class TestOtherDirections:
     def test_nadamw_is_adam_under_a_constant_gradient_but_for_its_look_ahead(self) -> None:
         """m̄/(1−β1^t) = (1 − β1^{t+1})/(1 − β1^t) g: the step is Adam's times that."""
         g = weights(1)
-        steps = -np.diff(self.run("nadamw", lambda θ, t: g, eps=0.0), axis=0)
+        steps = -np.diff(self.run("nesterov_adam", lambda θ, t: g, eps=0.0), axis=0)
         for t in (1, 2, UPDATES):
             factor = (1 - 0.9 ** (t + 1)) / (1 - 0.9**t)
             np.testing.assert_allclose(steps[t - 1], α * factor * np.sign(g), rtol=1e-10)

@@ -87,7 +87,7 @@ class TestFromTorch:
     def test_sgd_does_not_say_where_a_schedule_stood(self) -> None:
         theirs = make("SGD momentum")
         walk(theirs, 1, 3)
-        ours = unyoke.SGD(parameters(), direction="momentum", schedule=schedules.cosine(40))
+        ours = unyoke.SGD(parameters(), momentum=0.9, schedule=schedules.cosine(40))
         refused(ours, theirs.state_dict(), r"how many updates.*from_torch")
 
     def test_the_paper_s_sgd_takes_the_rate_into_its_buffer(self) -> None:
@@ -95,7 +95,7 @@ class TestFromTorch:
         walk(whole, 1, 30)
         walk(first, 1, 10)
         start = [nn.Parameter(weight) for weight in weights(first)]
-        ours = unyoke.SGD(start, lr=0.02, weight_decay=0.1, backend="eager")
+        ours = unyoke.SGDW(start, lr=0.02, weight_decay=0.1, decay="l2", backend="eager")
         ours.load_state_dict(through_a_file(first.state_dict()))
         walk(ours, 11, 30)
         assert_close(weights(ours), weights(whole), 1e-12)

@@ -11,90 +11,24 @@ from typing import TYPE_CHECKING, Any
 from unyoke import compat
 
 if TYPE_CHECKING:
-    from unyoke import decays, directions, groups, optimizers, schedules, transfer
-    from unyoke.decays import normalized
-    from unyoke.interchange.convert import from_torch, to_torch
-    from unyoke.interchange.decoupling import decouple
-    from unyoke.monitoring import monitor
-    from unyoke.optimizer import Optimizer
-    from unyoke.optimizers import (
-        SGD,
-        SGDW,
-        AdaBayes,
-        AdaBayesFP,
-        Adadelta,
-        AdadeltaW,
-        Adagrad,
-        AdagradW,
-        Adam,
-        Adamax,
-        AdamaxW,
-        AdamW,
-        AMSGrad,
-        AMSGradW,
-        LambW,
-        LarsW,
-        Lion,
-        LionW,
-        Muon,
-        MuonW,
-        NAdam,
-        NAdamW,
-        NDAdam,
-        RAdam,
-        RAdamW,
-        RMSprop,
-        RMSpropW,
-    )
-    from unyoke.releasing import release
-    from unyoke.timescales import timescale, total_decay
+    from unyoke import decays as decays
+    from unyoke import directions as directions
+    from unyoke import groups as groups
+    from unyoke import optimizers as optimizers
+    from unyoke import schedules as schedules
+    from unyoke import transfer as transfer
+    from unyoke.decays import normalized as normalized
+    from unyoke.interchange.convert import from_torch as from_torch
+    from unyoke.interchange.convert import to_torch as to_torch
+    from unyoke.interchange.decoupling import decouple as decouple
+    from unyoke.monitoring import monitor as monitor
+    from unyoke.optimizer import Optimizer as Optimizer
+    from unyoke.optimizers._names import *  # noqa: F403 - written by `make names`
+    from unyoke.releasing import release as release
+    from unyoke.timescales import timescale as timescale
+    from unyoke.timescales import total_decay as total_decay
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "SGD",
-    "SGDW",
-    "AMSGrad",
-    "AMSGradW",
-    "AdaBayes",
-    "AdaBayesFP",
-    "Adadelta",
-    "AdadeltaW",
-    "Adagrad",
-    "AdagradW",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "AdamaxW",
-    "LambW",
-    "LarsW",
-    "Lion",
-    "LionW",
-    "Muon",
-    "MuonW",
-    "NAdam",
-    "NAdamW",
-    "NDAdam",
-    "Optimizer",
-    "RAdam",
-    "RAdamW",
-    "RMSprop",
-    "RMSpropW",
-    "decays",
-    "decouple",
-    "directions",
-    "from_torch",
-    "groups",
-    "monitor",
-    "normalized",
-    "optimizers",
-    "release",
-    "schedules",
-    "timescale",
-    "to_torch",
-    "total_decay",
-    "transfer",
-]
 
 compat.install()
 
@@ -120,9 +54,14 @@ def __getattr__(name: str) -> Any:
     So the command line answers at once, and starts its workers before it imports torch itself. No
     module has the name of a function here, or importing the module would take its place.
     """
-    if name in _MODULES or name not in __all__:
+    if name == "__all__":
+        return sorted({*_MODULES, *_HOMES, *_module("optimizers").ALL})
+    if name in _HOMES:
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name[:1].isupper() and name in _module("optimizers").ALL:
+        found = _module("optimizers").ALL[name]
+    else:
         return _module(name)
-    found = getattr(importlib.import_module(_HOMES.get(name, "unyoke.optimizers")), name)
     globals()[name] = found
     return found
 
@@ -138,4 +77,4 @@ def _module(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__getattr__("__all__")})

@@ -21,10 +21,12 @@ from typing import Any
 
 import torch
 
+from unyoke import directions
 from unyoke._step import counters, group_checks
 from unyoke._step.groups import Owner
-from unyoke._step.hyperparameters import Group, check_saved, plain
+from unyoke._step.hyperparameters import Group, check_saved
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
+from unyoke.ranges import plain
 from unyoke.storage import fit, formats
 
 OWN = ("state_dtype", "rounding")
@@ -105,10 +107,11 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
     """The group as it will be: the checkpoint's numbers, this optimizer's parameters."""
     theirs = deepcopy({name: value for name, value in saved_group.items() if name != "params"})
     names = group.get("param_names")
+    group = _with_their_words(optimizer, group, saved_group)
     form = _form(group, saved_group)
     if form is not None:
         theirs = _numbers_here(form, group, theirs)
-    elif theirs.get("direction") != group["direction"]:
+    elif _direction(theirs) not in optimizer.groups.family(group["direction"]):
         raise ValueError(
             f"the checkpoint is of direction {theirs.get('direction')!r}, this optimizer's is "
             f"{group['direction']!r}"
@@ -126,6 +129,22 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
     if objection is not None:
         raise ValueError(f"parameter group {index} of the checkpoint{objection}")
     return {name: plain(value) for name, value in result.items()} | {"params": group["params"]}
+
+
+def _direction(saved_group: Group) -> str:
+    """The name that the direction of a saved group has now."""
+    name = directions.current(saved_group.get("direction", ""))
+    saved_group["direction"] = name
+    return name
+
+
+def _with_their_words(optimizer: Owner, group: Group, saved_group: Group) -> Group:
+    """The group, with the words of torch's that a saved group of torch's has; they choose."""
+    words = optimizer.groups.words
+    if not is_foreign(saved_group) or not words or not words <= saved_group.keys():
+        return group
+    group = {**group, **{name: saved_group[name] for name in words}}
+    return {**group, "direction": optimizer.groups.group_direction(group).name}
 
 
 # Checkpoints of torch's own optimizers

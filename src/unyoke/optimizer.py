@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch.optim.optimizer import (
@@ -17,27 +16,17 @@ from torch.optim.optimizer import (
 from unyoke import backends, decays, directions
 from unyoke._step import group_checks, state
 from unyoke._step.device import amp_on_device
-from unyoke._step.groups import Groups
-from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, plain
+from unyoke._step.groups import Forms, Groups
+from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, combine
+from unyoke.ranges import plain
 from unyoke.schedules import Schedule
 from unyoke.storage import formats
 from unyoke.storage.formats import Rounding, StateDtype
 
 if TYPE_CHECKING:
     from unyoke.explain import Explanation
-
-COMMON = (
-    "lr",
-    "weight_decay",
-    "decay",
-    "state_dtype",
-    "rounding",
-    "maximize",
-    "differentiable",
-    "capturable",
-)
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -53,7 +42,9 @@ class Optimizer(torch.optim.Optimizer):
 
     Args:
         params: parameters, named parameters or parameter groups; a group may have its own values
-            of all that follows up to ``maximize``, except ``direction`` and ``schedule``.
+            of all that follows up to ``maximize``, except ``schedule`` and ``backend``. A group
+            with another ``direction`` has that direction's defaults, and of the constructor's
+            numbers only lr and weight_decay.
         lr: α ≥ 0, the initial learning rate; a number or a tensor that is updated in place.
         weight_decay: λ ≥ 0, per update, multiplied by η_t and **not** by the learning rate (for
             ``decay="lr_coupled"`` and ``"l2"``: as in torch). A number, a tensor,
@@ -80,6 +71,12 @@ class Optimizer(torch.optim.Optimizer):
     released: Callable[[], None] | None = None
     """What ``step()`` does while somebody else makes the updates."""
 
+    words: ClassVar[tuple[str, ...]] = ()
+    """Entries of every group beside the hyperparameters, such as torch's ``nesterov``."""
+
+    forms: ClassVar[Forms] = {}
+    """Directions that words choose between, by name: which must be true and which false."""
+
     def __init__(
         self,
         params: ParamsT,
@@ -97,12 +94,15 @@ class Optimizer(torch.optim.Optimizer):
         capturable: bool = False,
         **hyperparameters: Any,
     ) -> None:
-        self.groups = Groups(schedule, directions.get(direction))
+        self.groups = Groups(schedule, directions.get(direction), self.forms)
         self.backend = backend
         self._stepper = Stepper()
         backends.check_name(backend)
-        known = combine(self.direction, decays.get(decay)).defaults
-        self._check_keywords(hyperparameters, known)
+        words = {name: hyperparameters.get(name, False) for name in self.words}
+        chosen = self.groups.group_direction({**words, "direction": self.direction.name})
+        self.groups.direction = chosen
+        known = {**words, **combine(self.direction, decays.get(decay)).defaults}
+        group_checks.check_keywords(type(self).__name__, self.direction, hyperparameters, known)
         defaults = {
             "lr": plain(lr),
             "weight_decay": plain(weight_decay),
@@ -118,26 +118,21 @@ class Optimizer(torch.optim.Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check_keywords(self, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-        for name in given:
-            if name not in known:
-                near = difflib.get_close_matches(name, (*known, *COMMON), n=1)
-                raise TypeError(
-                    f"{type(self).__name__} with direction {self.direction.name!r} has no "
-                    f"hyperparameter {name!r}: "
-                    + (f"did you mean {near[0]!r}? " if near else "")
-                    + f"there are {', '.join((*known, *COMMON))}"
-                )
-
     @property
     def direction(self) -> Direction:
-        """What turns gradients into steps."""
+        """What turns gradients into steps, in groups that name no other; may be replaced."""
         assert self.groups.direction is not None
         return self.groups.direction
 
     @direction.setter
     def direction(self, direction: Direction) -> None:
+        old = self.direction.name
         self.groups.direction = direction
+        for group in self.param_groups:
+            if group["direction"] == old:
+                group["direction"] = direction.name
+                for name, value in direction.defaults.items():
+                    group.setdefault(name, value)
 
     @property
     def schedule(self) -> Schedule | None:
@@ -156,21 +151,22 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError: a value out of its range or a group without parameters; nothing is changed.
         """
-        group = {name: plain(value) for name, value in param_group.items() if name != "params"}
-        group["params"] = param_group["params"]
-        group["decay"] = self.groups.named(group.get("decay", self.defaults["decay"]))
+        group = self._named_parts(param_group)
+        rule = self.groups.rule({**self.defaults, **group})
+        group_checks.check_keys(rule, group, self.words)
         if "state_dtype" in group:
             group["state_dtype"] = formats.check_state_dtype(group["state_dtype"])
-        rule = self.groups.rule(group)
-        group_checks.check_keys(rule, group)
-        full = {**rule.defaults, **self.defaults, **group}
+        family = self.groups.family(self.direction.name)
+        own = {} if rule.direction.name in family else rule.direction.defaults
+        full = {**rule.defaults, **self.defaults, **own, **group}
+        full |= {name: plain(full[name]) for name in ("lr", "weight_decay", *rule.defaults)}
         self._stepper.on_device.count(self.param_groups)
         lr, weight_decay = full["lr"], full["weight_decay"]
         opened = self.groups.opened(lr, weight_decay, self.param_groups)
         rule.check(full)
         formats.check_rounding(full["rounding"])
-        group |= {name: full[name] for name in rule.defaults}
-        group |= {**opened, "direction": self.direction.name}
+        group |= {name: full[name] for name in ("lr", *rule.defaults)}
+        group |= {**opened, "direction": rule.direction.name}
         super().add_param_group(group)
         group = self.param_groups[-1]
         group_checks.drop_repeats(group)
@@ -184,7 +180,17 @@ class Optimizer(torch.optim.Optimizer):
                 state.ensure(self.state, rule, weight, group)
         warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
         if warning is not None:
-            warnings.warn(warning, UserWarning, stacklevel=5)
+            warnings.warn(warning, UserWarning, stacklevel=group_checks.depth_of_caller())
+
+    def _named_parts(self, param_group: Group) -> Group:
+        """A new group with its direction and decay by name; own ones are kept aside."""
+        group = {name: plain(value) for name, value in param_group.items() if name != "params"}
+        group["params"] = param_group["params"]
+        group["decay"] = self.groups.named(group.get("decay", self.defaults["decay"]))
+        if "direction" not in group:
+            return {**group, "direction": self.direction.name}
+        group["direction"] = self.groups.named_direction(group["direction"])
+        return group | self.groups.choosing(group["direction"], {**self.defaults, **group})
 
     # The step
 

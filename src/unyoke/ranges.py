@@ -37,12 +37,8 @@ def plain(value: Any) -> Any:
         return operator.index(value)
     except TypeError:
         pass
-    if not isinstance(value, SupportsFloat):
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):  # an array of several numbers
-        return value
+    is_one = isinstance(value, SupportsFloat) and getattr(value, "ndim", 0) == 0
+    return float(value) if is_one else value
 
 
 def check_defaults(defaults: Values, values: Values) -> None:

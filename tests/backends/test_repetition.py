@@ -191,7 +191,7 @@ def moved(training: Training) -> None:
 
 
 def another_direction(training: Training) -> None:
-    training.optimizer.direction = unyoke.directions.nadamw
+    training.optimizer.direction = unyoke.directions.nesterov_adam
 
 
 def a_verdict_once(training: Training) -> None:

@@ -145,12 +145,12 @@ class TestFromTorch:
         ("torchs", "own", "ours", "arguments"),
         [
             (torch.optim.Adam, {}, unyoke.Adam, {}),
-            (torch.optim.SGD, {"momentum": 0.9}, unyoke.SGD, {"direction": "momentum"}),
+            (torch.optim.SGD, {"momentum": 0.9}, unyoke.SGD, {}),
             (
                 torch.optim.SGD,
                 {"momentum": 0.9, "nesterov": True},
                 unyoke.SGD,
-                {"direction": "nesterov"},
+                {},
             ),
             (torch.optim.AdamW, {}, unyoke.AdamW, {}),
         ],

@@ -16,7 +16,10 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> to
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 @pytest.mark.parametrize("shape", [(4, 6), (6, 4), (5, 5), (1, 7)])
-@pytest.mark.parametrize("settings", [{}, {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 3}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 3}, {"nesterov": False}],
+)
 def test_muon_is_torch_s(shape: tuple[int, ...], settings: dict[str, Any]) -> None:
     """float32: the bfloat16 steps turn a last digit of the momentum into 1/256 of an entry."""
     p, q = (torch.nn.Parameter(normal(*shape, dtype=torch.float32)) for _ in range(2))
@@ -27,6 +30,22 @@ def test_muon_is_torch_s(shape: tuple[int, ...], settings: dict[str, Any]) -> No
         ours.step()
         torchs.step()
     torch.testing.assert_close(p, q, rtol=0, atol=20 * 0.02 * 0.01)
+
+
+@pytest.mark.parametrize("rows", [4, 9])
+def test_muon_s_unclamped_rate(rows: int) -> None:
+    """torch 2.14's "spectral_unclamped": √(rows/columns), however small."""
+    p, q = (torch.nn.Parameter(normal(rows, 6)) for _ in range(2))
+    optimizers = (
+        unyoke.Muon([p], lr=1.0, weight_decay=0.0, adjust_lr_fn="spectral_unclamped"),
+        unyoke.Muon([q], lr=1.0, weight_decay=0.0),
+    )
+    before = p.detach().clone()
+    for weight, optimizer in zip((p, q), optimizers, strict=True):
+        weight.grad = normal(rows, 6, seed=1)
+        optimizer.step()
+    ratio = (p.detach() - before).norm() / (q.detach() - before).norm()
+    assert float(ratio) == pytest.approx(min(1.0, (rows / 6) ** 0.5))
 
 
 def test_muon_s_step_is_nearly_orthogonal_in_float64() -> None:
@@ -119,7 +138,7 @@ def test_lamb_moves_a_tensor_by_its_own_length_times_lr() -> None:
     torch.testing.assert_close((p - before).norm(), 0.01 * before.norm(), rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("direction", ["nd_adam", "muon", "lamb", "lars"])
+@pytest.mark.parametrize("direction", ["nd_adam", "muon", "muon_momentum", "lamb", "lars"])
 def test_compiled_backends_say_that_they_cannot(direction: str) -> None:
     from unyoke import backends
 

@@ -62,12 +62,13 @@ SAME = [
     ),
 ]
 OTHERWISE = {
-    "nadamw": "timm's NAdamW",
+    "nesterov_adam": "timm's NAdamW",
     "lion": "lion-pytorch and timm's Lion",
     "adabayes": "the author's adabayes.py",
     "adabayes_fp": "the author's adabayesfp.py",
     "nd_adam": "the oracle, from the paper",
     "muon": "torch.optim.Muon, in test_norms.py",
+    "muon_momentum": "torch.optim.Muon(nesterov=False), in test_norms.py",
     "lamb": "timm's Lamb(decoupled_decay=True, always_adapt=True, max_grad_norm=None)",
     "lars": "timm's Lars(always_adapt=True)",
 }

@@ -2,19 +2,87 @@
 
 from __future__ import annotations
 
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from unyoke import decays, directions
 from unyoke._step.hyperparameters import Group
-from unyoke.equation import Rule
+from unyoke.equation import Direction, Rule
 from unyoke.storage import formats
 
+COMMON = (
+    "lr",
+    "weight_decay",
+    "direction",
+    "decay",
+    "schedule",
+    "backend",
+    "state_dtype",
+    "rounding",
+    "maximize",
+    "differentiable",
+    "capturable",
+)
+"""What every optimizer takes beside its hyperparameters."""
 
-def check_keys(rule: Rule, group: Group) -> None:
-    """Refuse a key that some other part would understand; other extra keys are the user's own."""
-    for name in group.keys() - rule.defaults.keys():
+TORCH_WORDS = {
+    "amsgrad": "direction='amsgrad', or unyoke.AdamW(amsgrad=True)",
+    "centered": "direction='rmsprop_centered', or unyoke.RMSpropW(centered=True)",
+    "dampening": "direction='momentum', whose hyperparameter it is, or unyoke.SGD",
+    "decoupled_weight_decay": "decay='lr_coupled'",
+    "nesterov": "direction='nesterov', or unyoke.SGD(nesterov=True)",
+}
+"""Words by which torch's optimizers choose an algorithm, and what to write here."""
+
+
+def check_keywords(
+    owner: str, direction: Direction, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> None:
+    """Refuse an argument that nothing here has, and name what may have been meant.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, (*known, *COMMON), n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = f"write {TORCH_WORDS[name]}. " if name in TORCH_WORDS else hint
+            raise TypeError(
+                f"{owner} with direction {direction.name!r} has no hyperparameter {name!r}: {hint}"
+                f"There are {', '.join((*known, *COMMON))}"
+            )
+
+
+def depth_of_caller() -> int:
+    """Frames from the caller of this up to the user's, for a warning that points there."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__", "")):
+        depth, frame = depth + 1, frame.f_back
+    return depth
+
+
+def _is_inside(module: str) -> bool:
+    return module.split(".")[0] in ("unyoke", "torch")
+
+
+def check_keys(rule: Rule, group: Group, words: Sequence[str] = ()) -> None:
+    """Refuse a key that some other part would understand; other extra keys are the user's own.
+
+    Raises:
+        TypeError: there is one; names whose it is, or, of a word of torch's, what to write.
+    """
+    for name in TORCH_WORDS.keys() - {*words, *rule.defaults}:
+        if group.get(name):
+            raise TypeError(
+                f"a parameter group gives {name}={group[name]!r}, which chooses another algorithm "
+                f"in torch.optim: give the group {TORCH_WORDS[name]}"
+            )
+    for name in group.keys() - rule.defaults.keys() - {*words}:
         parts = (*directions.ALL.values(), *decays.ALL.values())
         owners = [repr(part) for part in parts if name in part.defaults]
         if owners:

@@ -6,12 +6,12 @@ function of t and somebody's own direction or decay are objects, and are kept he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
 
-from unyoke import decays
+from unyoke import decays, directions
 from unyoke._step.hyperparameters import (
     Group,
     WeightDecay,
@@ -26,25 +26,41 @@ from unyoke._step.hyperparameters import (
 from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.schedules import Schedule
 
+Forms: TypeAlias = Mapping[str, Mapping[str, bool]]
+
 
 class Groups:
     """The parts that parameter groups name, and the functions that their numbers follow.
 
     Args:
         schedule: t → η_t; None if ``lr`` is moved by somebody else, or not at all.
-        direction: of all groups; None where another library's optimizer makes the step.
+        direction: of groups that name none of their own; None where another library's optimizer
+            makes the step.
+        forms: directions that entries of a group choose between, as torch's ``momentum`` and
+            ``nesterov`` do: by name, which entries must be true and which false.
 
     Attributes:
         schedule: as given; may be replaced.
         direction: as given; may be replaced.
     """
 
-    def __init__(self, schedule: Schedule | None, direction: Direction | None = None) -> None:
+    def __init__(
+        self,
+        schedule: Schedule | None,
+        direction: Direction | None = None,
+        forms: Forms | None = None,
+    ) -> None:
         if schedule is not None and not callable(schedule):
-            raise ValueError(f"schedule must be a function of t, not {schedule!r}")
+            raise ValueError(
+                f"schedule must be a function of t, such as unyoke.schedules.cosine(updates), not "
+                f"{schedule!r}"
+            )
         self.schedule = schedule
-        self.direction = direction
+        self._forms = forms or {}
+        self._directions: dict[str, Direction] = {}
         self._decays: dict[str, Decay] = {}
+        self._default: str | None = None
+        self.direction = direction
         self._functions: list[WeightDecay | None] = []
         self._warned = False
 
@@ -64,10 +80,70 @@ class Groups:
         name = group["decay"]
         return self._decays.get(name) or decays.get(name)
 
+    @property
+    def direction(self) -> Direction | None:
+        """That of groups that name none of their own."""
+        return None if self._default is None else self._named_direction(self._default)
+
+    @direction.setter
+    def direction(self, direction: Direction | None) -> None:
+        self._default = None if direction is None else self.named_direction(direction)
+
+    def named_direction(self, direction: str | Direction) -> str:
+        """The name by which a group holds a direction; an own one is kept here for it."""
+        if isinstance(direction, str) and direction in self._directions:
+            return direction
+        part = directions.get(direction)
+        is_own = directions.ALL.get(part.name) is not part
+        if is_own and self._directions.setdefault(part.name, part) is not part:
+            raise ValueError(
+                f"two directions of this optimizer are called {part.name!r}, and its groups hold "
+                "names: rename one"
+            )
+        return part.name
+
+    def _named_direction(self, name: str) -> Direction:
+        return self._directions.get(name) or directions.get(name)
+
+    def family(self, name: str) -> Collection[str]:
+        """The directions that a group of this one changes to when its entries change."""
+        return self._forms if name in self._forms else (name,)
+
+    def group_direction(self, group: Group) -> Direction:
+        """This group's direction: the one that it names, or that its entries choose."""
+        name = group["direction"]
+        if name in self._forms:
+            name = next(
+                form
+                for form, entries in self._forms.items()
+                if all(bool(group[entry]) == wanted for entry, wanted in entries.items())
+            )
+        return self._named_direction(name)
+
+    @property
+    def words(self) -> set[str]:
+        """The entries that choose between directions."""
+        return {entry for entries in self._forms.values() for entry in entries}
+
+    def choosing(self, name: str, entries: Group) -> Group:
+        """What to change in a group's entries so that they choose this direction.
+
+        Raises:
+            ValueError: the direction needs a number that is 0.
+        """
+        changed: Group = {}
+        for entry, wanted in self._forms.get(name, {}).items():
+            if bool(entries[entry]) == wanted:
+                continue
+            if wanted and not isinstance(entries[entry], bool):
+                raise ValueError(f"direction {name!r} needs {entry} > 0: give it as well")
+            changed[entry] = type(entries[entry])(wanted)
+        return changed
+
     def rule(self, group: Group) -> Rule:
-        """The direction with this group's decay."""
-        assert self.direction is not None, "the step is another library's"
-        return combine(self.direction, self.decay(group))
+        """This group's direction with this group's decay."""
+        assert self._default is not None, "the step is another library's"
+        return combine(self.group_direction(group), self.decay(group))
 
     # Groups that come
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, SupportsFloat, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import torch
 
 from unyoke.decays import Normalized
 from unyoke.equation import Decay, per_update
+from unyoke.ranges import plain as number
 from unyoke.schedules import Schedule
 
 WeightDecay: TypeAlias = float | torch.Tensor | Normalized | Callable[[int], float]
@@ -30,6 +31,8 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
     lr, base = group["lr"], group["base_lr"]
     # Floats first: to find out that a float is no tensor takes as long as all the rest
     plain = isinstance(lr, float) and isinstance(base, float)
+    if not plain:
+        lr, base = number(lr), number(base)
     if schedule is not None:
         eta = schedule(group["updates"])
         if not plain and isinstance(base, torch.Tensor):
@@ -103,24 +106,6 @@ def warning_if_large(group: Group, decay: Decay) -> str | None:
     )
 
 
-def plain(value: Any) -> Any:
-    """A group's value as a checkpoint can hold it: NumPy's numbers become Python's."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(plain, value))
-    if _is_number(value) and type(value) not in (int, float):
-        return float(value)
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    """Whether it is one number, of whatever library; tensors are looked at elsewhere."""
-    return (
-        isinstance(value, SupportsFloat)
-        and not isinstance(value, (bool, torch.Tensor))
-        and getattr(value, "ndim", 0) == 0
-    )
-
-
 def check_lr(lr: Any) -> None:
     """A learning rate is finite and ≥ 0."""
     _check_number("learning rate", lr)
@@ -132,6 +117,7 @@ def check_weight_decay(weight_decay: Any) -> None:
 
 
 def _check_number(name: str, value: Any) -> None:
+    value = number(value)
     if isinstance(value, torch.Tensor):
         if value.dim() > 1:
             raise ValueError(
@@ -140,7 +126,7 @@ def _check_number(name: str, value: Any) -> None:
             )
         if value.is_cuda or bool(((value >= 0) & value.isfinite()).all()):
             return  # a value on a device is not waited for
-    elif _is_number(value) and 0 <= float(value) < math.inf:
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
         return
     raise ValueError(f"Invalid {name}: {value!r}: it must be a finite number ≥ 0")
 

@@ -13,8 +13,11 @@ from unyoke.backends.guards import Contents, Entry, Scene
 from unyoke.equation import Rule
 from unyoke.storage import fit, formats
 
-SWITCHES = ("decay", "rounding", "seed", "maximize", "differentiable", "capturable")
+SWITCHES = ("direction", "decay", "rounding", "seed", "maximize", "differentiable", "capturable")
 """What a group says of a step beside numbers."""
+
+CHOOSING = ("momentum", "nesterov", "amsgrad", "centered")
+"""Entries that choose a direction, where they are no number of the direction itself."""
 
 
 class Plan:
@@ -77,7 +80,8 @@ class Plan:
         with_gradient = set(map(id, work.weights))
         own = work.rule.state + formats.extra_names(work.rule)
         names = ("step", *work.rule.scalars, *own)
-        entries = [Entry(group, name, group[name]) for name in SWITCHES]
+        choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
+        entries = [Entry(group, name, group[name]) for name in (*SWITCHES, *choosing)]
         if params is group["params"]:
             entries.append(Entry(group, "params", params))
         entries += [

@@ -105,6 +105,7 @@ class Stepper:
         weights: list[torch.Tensor],
     ) -> Plan:
         params = group["params"]
+        group["direction"] = rule.direction.name  # entries of the group may have chosen another
         states = [state.ensure(optimizer.state, rule, weight, group) for weight in weights]
         numbers = [
             (index << 20) + number

@@ -13,6 +13,9 @@ Coefficients (what depends on t alone) are formed by the function above each for
 in float64: 1 − 0.999 formed in float32 is wrong by 5e-5 of itself. At a learning rate of exactly 0
 every step is 0, whatever the buffers hold.
 
+A direction is known by its name as soon as it stands in a file of this folder, or in one of
+:mod:`unyoke.optimizers` beside the optimizer that is made of it.
+
 >>> from unyoke import directions
 >>> directions.adam.summary
 "Adam's step, bias-corrected."
@@ -20,56 +23,24 @@ every step is 0, whatever the buffers hold.
 
 from __future__ import annotations
 
-import difflib
+import warnings
 from collections.abc import Mapping
-from types import MappingProxyType
 
-from unyoke.directions.bayes import adabayes, adabayes_fp
-from unyoke.directions.descent import gradient, heavy_ball, momentum, nesterov
-from unyoke.directions.moments import adam, adamax, amsgrad, nadam, nadamw, radam
-from unyoke.directions.norms import lamb, lars, muon, nd_adam
-from unyoke.directions.signs import lion
-from unyoke.directions.squares import (
-    adadelta,
-    adagrad,
-    rmsprop,
-    rmsprop_centered,
-    rmsprop_centered_momentum,
-    rmsprop_momentum,
-)
-from unyoke.equation import Direction
+from unyoke.discovery import Registry
+from unyoke.slots import Direction
 
-ALL: Mapping[str, Direction] = MappingProxyType(
-    {
-        part.name: part
-        for part in (
-            gradient,
-            heavy_ball,
-            momentum,
-            nesterov,
-            adam,
-            amsgrad,
-            nadam,
-            nadamw,
-            radam,
-            adamax,
-            adagrad,
-            adadelta,
-            rmsprop,
-            rmsprop_centered,
-            rmsprop_momentum,
-            rmsprop_centered_momentum,
-            lion,
-            adabayes,
-            adabayes_fp,
-            nd_adam,
-            muon,
-            lamb,
-            lars,
-        )
-    }
+_REGISTRY: Registry[Direction] = Registry(
+    "direction",
+    ("unyoke.directions", "unyoke.optimizers"),
+    lambda value: isinstance(value, Direction),
+    first=("descent", "moments"),
 )
+
+ALL: Mapping[str, Direction] = _REGISTRY
 """Every direction by its name."""
+
+RENAMED: Mapping[str, str] = {"nadamw": "nesterov_adam"}
+"""Old names of directions, which work for one release."""
 
 
 def names() -> tuple[str, ...]:
@@ -83,40 +54,27 @@ def get(name: str | Direction) -> Direction:
     Raises:
         ValueError: no such direction; the message lists near names.
     """
-    if isinstance(name, Direction):
+    return name if isinstance(name, Direction) else _REGISTRY.named(current(name))
+
+
+def current(name: str) -> str:
+    """The name that a direction has now; an old one warns."""
+    if name not in RENAMED:
         return name
-    if name not in ALL:
-        near = difflib.get_close_matches(str(name), ALL, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"unknown direction {name!r}: {hint}there are {', '.join(ALL)}")
-    return ALL[name]
+    warnings.warn(
+        f"direction {name!r} is called {RENAMED[name]!r}: the old name goes with the next release",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return RENAMED[name]
 
 
-__all__ = [
-    "ALL",
-    "adabayes",
-    "adabayes_fp",
-    "adadelta",
-    "adagrad",
-    "adam",
-    "adamax",
-    "amsgrad",
-    "get",
-    "gradient",
-    "heavy_ball",
-    "lamb",
-    "lars",
-    "lion",
-    "momentum",
-    "muon",
-    "nadam",
-    "nadamw",
-    "names",
-    "nd_adam",
-    "nesterov",
-    "radam",
-    "rmsprop",
-    "rmsprop_centered",
-    "rmsprop_centered_momentum",
-    "rmsprop_momentum",
-]
+def __getattr__(name: str) -> Direction:
+    """A direction as an attribute: ``directions.adam``."""
+    if name.startswith("_") or (name not in RENAMED and name not in ALL):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return get(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ALL})

@@ -92,7 +92,9 @@ def amsgrad(
     coefficients=adam_coefficients,
     defaults=DEFAULTS,
 )
-def nadamw(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps):
+def nesterov_adam(
+    grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps
+):
     """Adam with Nesterov momentum in the form of timm's NAdamW.
 
     m_t, v_t as in Adam ;  m̄_t = β1·m_t + (1 − β1)·g_t
@@ -142,7 +144,7 @@ def nadam(
     step = α·η_t·m̂_t / (√v̂_t + ε)
 
     Π μ_i is kept as ``mu_product``, in float64 where torch has float32: 1e-7 apart.
-    :data:`nadamw` is the simpler algorithm of timm's NAdamW.
+    :data:`nesterov_adam` is the simpler algorithm of timm's NAdamW.
 
     Source: Dozat, ICLR workshop 2016; torch.optim.NAdam.
     """

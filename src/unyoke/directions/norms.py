@@ -91,8 +91,9 @@ def _muon_objection(weight: torch.Tensor) -> str | None:
 RATE_OF_SHAPE = {
     "original": lambda rows, columns: math.sqrt(max(1.0, rows / columns)),
     "match_rms_adamw": lambda rows, columns: 0.2 * math.sqrt(max(rows, columns)),
+    "spectral_unclamped": lambda rows, columns: math.sqrt(rows / columns),
 }
-"""What Muon multiplies the learning rate with: Jordan's choice, and Liu et al.'s."""
+"""What Muon multiplies the learning rate with: Jordan's choice, Liu et al.'s, and torch 2.14's."""
 
 
 def _check_muon(hyperparameters: Hyperparameters) -> None:
@@ -120,9 +121,19 @@ def orthogonalized(
     return x.T if tall else x
 
 
-@direction(
-    state=("momentum_buffer",),
-    coefficients=lambda lr, momentum, ns_coefficients, eps, ns_steps, adjust_lr_fn: {
+def _muon_step(
+    grad: Any, buffer: Any, lr: Any, ns_coefficients: Any, eps: Any, ns_steps: Any, rate: Any
+) -> Any:
+    """α·η_t·c·NS(buffer); in bfloat16, as in torch, up to float32."""
+    short = buffer if buffer.dtype == torch.float64 else buffer.bfloat16()
+    turned = orthogonalized(short, ns_coefficients, ns_steps, eps).to(grad.dtype)
+    return lr * rate(*grad.shape) * turned
+
+
+def _muon_coefficients(
+    lr: Any, momentum: Any, ns_coefficients: Any, eps: Any, ns_steps: Any, adjust_lr_fn: str
+) -> Coefficients:
+    return {
         "lr": lr,
         "momentum": momentum,
         "new": 1.0 - momentum,
@@ -130,35 +141,60 @@ def orthogonalized(
         "eps": eps,
         "ns_steps": ns_steps,
         "rate_of_shape": RATE_OF_SHAPE[adjust_lr_fn],
-    },
-    defaults={
+    }
+
+
+MUON: dict[str, Any] = {
+    "state": ("momentum_buffer",),
+    "coefficients": _muon_coefficients,
+    "defaults": {
         "momentum": 0.95,
         "ns_coefficients": (3.4445, -4.7750, 2.0315),
         "eps": 1e-7,
         "ns_steps": 5,
         "adjust_lr_fn": "original",
     },
-    check=both(check_momentum, _check_muon),
-    scope="tensor",
-    objection=_muon_objection,
-)
+    "check": both(check_momentum, _check_muon),
+    "scope": "tensor",
+    "objection": _muon_objection,
+}
+
+
+@direction(**MUON)
 def muon(grad, momentum_buffer, lr, momentum, new, ns_coefficients, eps, ns_steps, rate_of_shape):
     """Muon: Nesterov momentum made orthogonal, so that every direction is learned at one rate.
 
     b_t = μ·b_{t−1} + (1 − μ)·g_t ;  b̃_t = μ·b_t + (1 − μ)·g_t
     step = α·η_t·√max(1, rows/columns)·NS(b̃_t), NS five Newton–Schulz steps towards UVᵀ
 
-    For matrices only. ``adjust_lr_fn="match_rms_adamw"`` has 0.2·√max(rows, columns) in the place
-    of the root. The Newton–Schulz steps run in bfloat16, as in torch, for weights up to float32,
-    and in float64 for float64 weights, where torch has bfloat16 too.
+    For matrices only. In the place of the root, ``adjust_lr_fn="match_rms_adamw"`` has
+    0.2·√max(rows, columns) and ``"spectral_unclamped"`` √(rows/columns). The Newton–Schulz steps
+    run in bfloat16, as in torch, for weights up to float32, and in float64 for float64 weights,
+    where torch has bfloat16 too.
 
     Source: Jordan, "Muon", 2024; torch.optim.Muon.
     """
     momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
     ahead = momentum * momentum_buffer + new * grad  # b̃_t
-    short = ahead if ahead.dtype == torch.float64 else ahead.bfloat16()
-    turned = orthogonalized(short, ns_coefficients, ns_steps, eps).to(grad.dtype)
-    return lr * rate_of_shape(*grad.shape) * turned, momentum_buffer
+    step = _muon_step(grad, ahead, lr, ns_coefficients, eps, ns_steps, rate_of_shape)
+    return step, momentum_buffer
+
+
+@direction(**MUON)
+def muon_momentum(
+    grad, momentum_buffer, lr, momentum, new, ns_coefficients, eps, ns_steps, rate_of_shape
+):
+    """Muon without the look ahead of Nesterov's momentum.
+
+    b_t = μ·b_{t−1} + (1 − μ)·g_t ;  step = α·η_t·√max(1, rows/columns)·NS(b_t)
+
+    For matrices only; the rest as in :data:`muon`.
+
+    Source: torch.optim.Muon(nesterov=False).
+    """
+    momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
+    step = _muon_step(grad, momentum_buffer, lr, ns_coefficients, eps, ns_steps, rate_of_shape)
+    return step, momentum_buffer
 
 
 def _trust(weight: torch.Tensor, step: torch.Tensor, coefficient: Any) -> torch.Tensor:

@@ -108,17 +108,10 @@ def _forms() -> tuple[Form, ...]:
     muon = getattr(optim, "Muon", None)  # torch 2.9
     if muon is not None:
         shared = ("momentum", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn")
-        forms.append(
-            Form(
-                "muon",
-                muon,
-                shared,
-                {"nesterov": True},
-                decouples="always",
-                counts=False,
-                spelled_none={"adjust_lr_fn": "original"},
-            )
-        )
+        none: dict[str, Any] = {"spelled_none": {"adjust_lr_fn": "original"}, "counts": False}
+        for name, nesterov in (("muon", True), ("muon_momentum", False)):
+            switch = {"nesterov": nesterov}
+            forms.append(Form(name, muon, shared, switch, decouples="always", **none))
     return tuple(forms)
 
 
@@ -129,7 +122,6 @@ NONE_HERE: Mapping[str, str] = {
     "Adafactor": "its second moments are factored by rows and columns, which no direction here is",
     "ASGD": "it averages the weights and decays them in a way of its own",
     "LBFGS": "it evaluates the model several times in a step and keeps a history of flat vectors",
-    "Muon": "with nesterov=False it is not our direction 'muon'",
     "Rprop": "it has a step size for every weight and no decay",
     "SparseAdam": "it is lazy: moments of rows without gradient stand still, as nowhere here",
 }

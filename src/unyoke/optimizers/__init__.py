@@ -2,7 +2,11 @@
 
 A name with W has the paper's decay, η_t·λ, not multiplied by the learning rate. A name without it
 means what it means where it comes from: an L2 penalty for torch's, the decay multiplied by the
-learning rate for Lion and Muon. ``decay=`` gives any of them any other rule.
+learning rate for Lion, Muon and AdEMAMix. ``decay=`` gives any of them any other rule.
+
+A class is known by its name as soon as it stands in a file of this folder (see
+:mod:`unyoke.optimizers.named`). ``make names`` writes it out for type checkers, and into the
+tables of the README and docs/optimizers.md.
 
 >>> from unyoke import optimizers
 >>> optimizers.names()["RAdamW"]
@@ -12,68 +16,21 @@ learning rate for Lion and Muon. ``decay=`` gives any of them any other rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unyoke.optimizers.bayes import AdaBayes, AdaBayesFP
-from unyoke.optimizers.descent import SGD, SGDW
-from unyoke.optimizers.moments import (
-    Adam,
-    Adamax,
-    AdamaxW,
-    AdamW,
-    AMSGrad,
-    AMSGradW,
-    NAdam,
-    NAdamW,
-    RAdam,
-    RAdamW,
-)
-from unyoke.optimizers.named import Named, Options
-from unyoke.optimizers.norms import LambW, LarsW, Muon, MuonW, NDAdam
-from unyoke.optimizers.signs import Lion, LionW
-from unyoke.optimizers.squares import (
-    Adadelta,
-    AdadeltaW,
-    Adagrad,
-    AdagradW,
-    RMSprop,
-    RMSpropW,
-)
+from unyoke.discovery import Registry
+from unyoke.optimizers.named import Composition as Composition
+from unyoke.optimizers.named import Named as Named
+from unyoke.optimizers.named import Options as Options
 
-ALL: Mapping[str, type[Named]] = MappingProxyType(
-    {
-        cls.__name__: cls
-        for cls in (
-            SGDW,
-            SGD,
-            AdamW,
-            Adam,
-            AMSGradW,
-            AMSGrad,
-            NAdamW,
-            NAdam,
-            RAdamW,
-            RAdam,
-            AdamaxW,
-            Adamax,
-            AdagradW,
-            Adagrad,
-            AdadeltaW,
-            Adadelta,
-            RMSpropW,
-            RMSprop,
-            LionW,
-            Lion,
-            MuonW,
-            Muon,
-            LambW,
-            LarsW,
-            NDAdam,
-            AdaBayes,
-            AdaBayesFP,
-        )
-    }
+if TYPE_CHECKING:
+    from unyoke.optimizers._names import *  # noqa: F403 - written by `make names`
+
+ALL: Mapping[str, type[Named]] = Registry(
+    "optimizer",
+    (__name__,),
+    lambda value: isinstance(value, type) and "composition" in vars(value),
+    first=("sgd", "adam"),  # the paper's
 )
 """Every named optimizer by its name."""
 
@@ -87,17 +44,21 @@ class Row(NamedTuple):
     summary: str
 
 
+def row(name: str, cls: type[Named]) -> Row:
+    """What the table says of an optimizer, somebody's own included."""
+    parts = cls.composition
+    summary = (cls.__doc__ or "").strip().split("\n")[0]
+    return Row(name, parts.direction.name, parts.decay.name, summary)
+
+
 def rows() -> tuple[Row, ...]:
     """What there is, for tables: name, direction, decay and one line about it."""
-    return tuple(
-        Row(name, **cls.composition, summary=(cls.__doc__ or "").strip().split("\n")[0])
-        for name, cls in ALL.items()
-    )
+    return tuple(row(name, cls) for name, cls in ALL.items())
 
 
 def names() -> dict[str, str]:
     """Every optimizer's name, with one line about it."""
-    return {row.name: row.summary for row in rows()}
+    return {each.name: each.summary for each in rows()}
 
 
 def table() -> str:
@@ -107,39 +68,12 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = [
-    "ALL",
-    "SGD",
-    "SGDW",
-    "AMSGrad",
-    "AMSGradW",
-    "AdaBayes",
-    "AdaBayesFP",
-    "Adadelta",
-    "AdadeltaW",
-    "Adagrad",
-    "AdagradW",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "AdamaxW",
-    "LambW",
-    "LarsW",
-    "Lion",
-    "LionW",
-    "Muon",
-    "MuonW",
-    "NAdam",
-    "NAdamW",
-    "NDAdam",
-    "Named",
-    "Options",
-    "RAdam",
-    "RAdamW",
-    "RMSprop",
-    "RMSpropW",
-    "Row",
-    "names",
-    "rows",
-    "table",
-]
+def __getattr__(name: str) -> Any:
+    """An optimizer as an attribute: ``optimizers.AdamW``."""
+    if name.startswith("_") or name not in ALL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return ALL[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ALL})

@@ -28,6 +28,8 @@ WEIGHTS = 12
 BATCH = 8
 LR = 0.05
 DECAY = 1e-3
+SGD_L2 = partial(unyoke.SGDW, decay="l2")
+ADAM_L2 = partial(unyoke.AdamW, decay="l2")
 COARSE = np.linspace(-3.0, 2.0, 11)
 """Decades around λ/α among which the search for the best λ′ begins."""
 
@@ -90,25 +92,25 @@ def same_plain_sgd(number: int, scheduled: bool = False) -> float:
     """P1: SGD + L2 with λ′ = λ/α against SGDW, without momentum."""
     problem, schedule = Problem(number), _schedule(scheduled)
     kept: dict[str, Any] = {"lr": LR, "momentum": 0.0, "schedule": schedule}
-    penalised = path(unyoke.SGD, problem, weight_decay=DECAY / LR, **kept)
+    penalised = path(SGD_L2, problem, weight_decay=DECAY / LR, **kept)
     return distance(penalised, path(unyoke.SGDW, problem, weight_decay=DECAY, **kept))
 
 
 def parted_by_momentum(number: int, scheduled: bool = False) -> float:
     """P1's limit: what the best λ′ leaves once there is momentum."""
-    return _best_penalty(number, unyoke.SGD, unyoke.SGDW, scheduled)
+    return _best_penalty(number, SGD_L2, unyoke.SGDW, scheduled)
 
 
 def parted_in_adam(number: int) -> float:
     """P2: what the best λ′ of Adam + L2 leaves of AdamW."""
-    return _best_penalty(number, unyoke.Adam, unyoke.AdamW, scheduled=False)
+    return _best_penalty(number, ADAM_L2, unyoke.AdamW, scheduled=False)
 
 
 def steady_decay(number: int) -> float:
     """P1 with momentum: decay per update of SGD + L2 under zero gradients, over αλ′/(1 − β1)."""
     problem = Problem(number)
     problem.inputs[:] = 0.0
-    weights = path(unyoke.SGD, problem, lr=LR, momentum=0.9, weight_decay=DECAY)
+    weights = path(SGD_L2, problem, lr=LR, momentum=0.9, weight_decay=DECAY)
     late = np.linalg.norm(weights[-1]) / np.linalg.norm(weights[UPDATES // 2])
     return float(-math.log(late) / (UPDATES - UPDATES // 2) / (LR * DECAY / 0.1))
 

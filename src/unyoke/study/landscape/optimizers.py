@@ -1,12 +1,14 @@
 """The optimizers that a study can run, by name.
 
 `AdamW` and every other name of `unyoke.optimizers`; `Adam+l2_first_moment` is Adam with another
-rule of `unyoke.decays`. Hyperparameters are the defaults.
+rule of `unyoke.decays`. Hyperparameters are the defaults. `SGD` and `Adam` are here what the paper
+calls so, Algorithm 1 and 2 with L2; torch's SGD has no momentum, and the rate outside its buffer.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -19,6 +21,8 @@ from unyoke.equation import combine
 from unyoke.study.errors import StudyError
 
 SEPARATOR = "+"
+PAPER = {"SGD": unyoke.SGDW, "Adam": unyoke.AdamW}
+"""Algorithm 1 and 2 of the paper, which have an L2 penalty under these names."""
 
 
 def canonical(text: str) -> str:
@@ -35,7 +39,7 @@ def canonical(text: str) -> str:
     if not separator:
         return name
     _known(decay, decays.ALL, "decay rule")
-    if decay == optimizers.ALL[name].composition["decay"]:
+    if decay == _own_decay(name):
         return name
     try:
         combine(directions.get(direction(name)), decays.get(decay))
@@ -46,13 +50,21 @@ def canonical(text: str) -> str:
 
 def direction(name: str) -> str:
     """The direction of the optimizer of this name."""
-    return optimizers.ALL[name.partition(SEPARATOR)[0]].composition["direction"]
+    return _class(name.partition(SEPARATOR)[0]).composition.direction.name
 
 
 def decay(name: str) -> str:
     """The decay rule of the optimizer of this name."""
     base, separator, other = name.partition(SEPARATOR)
-    return other if separator else optimizers.ALL[base].composition["decay"]
+    return other if separator else _own_decay(base)
+
+
+def _class(name: str) -> type[optimizers.Named]:
+    return PAPER.get(name) or optimizers.ALL[name]
+
+
+def _own_decay(name: str) -> str:
+    return "l2" if name in PAPER else _class(name).composition.decay.name
 
 
 def factory(name: str) -> Callable[..., unyoke.Optimizer]:
@@ -64,16 +76,15 @@ def factory(name: str) -> Callable[..., unyoke.Optimizer]:
     base = name.partition(SEPARATOR)[0]
     rule = decay(name)
     objection = directions.get(direction(name)).objection
-    # NDAdam's own constructor has no place for the decay that it has not.
-    main: Callable[..., unyoke.Optimizer] = (
-        partial(unyoke.Optimizer, direction="nd_adam") if base == "NDAdam" else optimizers.ALL[base]
-    )
+    main: Callable[..., unyoke.Optimizer] = _class(base)
+    if "weight_decay" not in inspect.signature(main).parameters:  # one without decay ignores λ
+        main = partial(unyoke.Optimizer, direction=direction(name))
 
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
         stacked = isinstance(lr, Tensor) and lr.dim() == 1
         taken = [objection(weight[0] if stacked else weight) is None for weight in params]
         parts = []
-        for cls, mine in ((main, True), (unyoke.Adam, False)):
+        for cls, mine in ((main, True), (unyoke.AdamW, False)):
             weights = [w for w, take in zip(params, taken, strict=True) if take is mine]
             if weights:
                 parts.append(cls(weights, lr=lr, weight_decay=weight_decay, decay=rule, **more))

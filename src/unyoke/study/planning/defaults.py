@@ -59,7 +59,7 @@ SCHEDULE = "cosine"
 OPTIMIZERS = ("Adam", "AdamW", "SGD", "SGDW")
 
 _RELATIVES = {
-    **dict.fromkeys(("adam", "amsgrad", "nadam", "nadamw", "radam", "nd_adam"), "Adam"),
+    **dict.fromkeys(("adam", "amsgrad", "nadam", "nesterov_adam", "radam", "nd_adam"), "Adam"),
     "heavy_ball": "SGD",
 }
 """By direction: whose steps have the same size at the same α."""
