@@ -120,7 +120,7 @@ def test_epochs_are_counted_in_updates() -> None:
         ({"optimizers": "AdamX"}, "unknown optimizer 'AdamX'; did you mean"),
         ({"optimizers": ","}, "empty"),
         ({"schedule": "linear"}, "unknown schedule 'linear'"),
-        ({"optimizers": "Adam+l3"}, "unknown decay rule 'l3'; known: none, l2"),
+        ({"optimizers": "Adam+l3"}, "unknown decay rule 'l3'; known: none, decoupled"),
         ({"optimizers": "SGD+l2_first_moment"}, "does not have two"),
         ({"optimizers": "Lion"}, "Lion has no usual axes"),
         ({"optimizers": "NDAdam", "weight_decay": ["0.1"]}, "NDAdam has no weight decay"),
