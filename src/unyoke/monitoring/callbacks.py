@@ -32,7 +32,8 @@ def hugging_face_callback(**options: Any) -> Any:
     """A callback for ``transformers.Trainer(callbacks=[…])``.
 
     It watches the optimizer from ``on_train_begin`` on; warnings are printed, and the numbers join
-    the trainer's logs, and so whatever it reports to, unless ``writers`` are given.
+    the logs that the trainer prints. What it reports to (``report_to=``) is asked before callbacks
+    of the user's: give ``writers`` for it, such as ``writers.WandB()``.
 
     Args:
         options: of :func:`unyoke.monitor`.
