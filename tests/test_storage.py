@@ -12,7 +12,8 @@ import torch
 
 import unyoke
 from unyoke import primitives
-from unyoke.storage import encodings, formats
+from unyoke.storage import encodings, formats, random_words
+from unyoke.storage.rounding import rounding_of
 
 N = 1 << 16
 OCTAVES = {"signed": 16, "unsigned": 22}
@@ -33,7 +34,15 @@ HALF = torch.tensor(1 << 19, dtype=torch.int32)
 
 
 def words(seed: int = 1, n: int = N) -> torch.Tensor:
-    return encodings.noise(seed, torch.arange(n, dtype=torch.int32))
+    return random_words.noise(seed, torch.arange(n, dtype=torch.int32))
+
+
+def subtract_stochastic(
+    dtype: torch.dtype, weight: torch.Tensor, delta: torch.Tensor, uniform: torch.Tensor
+) -> torch.Tensor:
+    rounding: Any = rounding_of("stochastic", dtype)
+    (new,) = rounding.subtract(weight, delta, uniform)
+    return new
 
 
 def assert_unbiased(drawn: torch.Tensor, low: float, high: float, expected: float) -> None:
@@ -58,13 +67,13 @@ class TestNoise:
             x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
             x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B) + np.uint32(key)
             x ^= x >> np.uint32(16)
-        found = encodings.mixed(primitives.int32(key), torch.from_numpy(index.view(np.int32)))
+        found = random_words.mixed(primitives.int32(key), torch.from_numpy(index.view(np.int32)))
         np.testing.assert_array_equal(found.numpy().view(np.uint32), x)
 
     def test_gives_every_number_to_one_place(self) -> None:
         """Backwards to where it came from, by the factors' inverses modulo 2^32."""
         index = np.arange(-(1 << 31), 1 << 31, 65537, dtype=np.int64).astype(np.int32)
-        x = encodings.scrambled(torch.from_numpy(index)).numpy().view(np.uint32)
+        x = random_words.scrambled(torch.from_numpy(index)).numpy().view(np.uint32)
         with np.errstate(over="ignore"):
             for factor in (0x846CA68B, 0x297A2D39):
                 x = x * np.uint32(pow(factor, -1, 1 << 32))
@@ -72,7 +81,7 @@ class TestNoise:
         np.testing.assert_array_equal(x.view(np.int32), index)
 
     def test_of_numbers_is_that_of_tensors(self) -> None:
-        assert words(7, 50).tolist() == [encodings.noise(7, index) for index in range(50)]
+        assert words(7, 50).tolist() == [random_words.noise(7, index) for index in range(50)]
 
     @pytest.mark.parametrize("distance", [*range(1, 9), 100, 128, 1000, 4096, 32768, 1 << 24])
     @pytest.mark.parametrize(("one", "other"), [("m", "m"), ("v", "v"), ("m", "v")])
@@ -82,23 +91,23 @@ class TestNoise:
         By chance 1 in 10⁷ of such sums is above the limit.
         """
         count = 1 << 18
-        take = {"m": encodings.upper_bits, "v": encodings.lower_bits}
+        take = {"m": random_words.upper_bits, "v": random_words.lower_bits}
         index = torch.arange(count, dtype=torch.int32)
-        first = take[one](encodings.noise(5, index), 20) >> 16
-        second = take[other](encodings.noise(5, index + distance), 20) >> 16
+        first = take[one](random_words.noise(5, index), 20) >> 16
+        second = take[other](random_words.noise(5, index + distance), 20) >> 16
         cells = torch.bincount(16 * first + second, minlength=256).double()
         assert float((cells - count / 256).square().sum() / (count / 256)) < 255 + 6 * 22.6
 
     @pytest.mark.parametrize("other", ["next element", "next word", "next update", "next tensor"])
     def test_bits_are_fair_and_independent(self, other: str) -> None:
-        noise = formats.Noise(3, 10, 0)
+        noise = random_words.Noise(3, 10, 0)
         like = torch.empty(N)
         one = noise.word(0, like)
         two = {
             "next element": one.roll(1),
             "next word": noise.word(1, like),
-            "next update": formats.Noise(3, 11, 0).word(0, like),
-            "next tensor": formats.Noise(3, 10, 1).word(0, like),
+            "next update": random_words.Noise(3, 11, 0).word(0, like),
+            "next tensor": random_words.Noise(3, 10, 1).word(0, like),
         }[other]
         bits = torch.arange(32, dtype=torch.int32)
         one_bits = (one.unsqueeze(1) >> bits & 1).double() - 0.5
@@ -110,9 +119,9 @@ class TestNoise:
     def test_chance_is_fine_near_zero(self) -> None:
         """A chance of 1e-8 is a multiple of the smallest uniform number but one in thousands."""
         fine = torch.arange(4096, dtype=torch.int32) << 8
-        uniform = encodings.chance(torch.zeros_like(fine), fine)
+        uniform = random_words.chance(torch.zeros_like(fine), fine)
         np.testing.assert_array_equal(uniform.double().numpy(), np.arange(4096) * 2.0**-48)
-        largest = encodings.chance(torch.tensor(-1, dtype=torch.int32), torch.tensor(-1).int())
+        largest = random_words.chance(torch.tensor(-1, dtype=torch.int32), torch.tensor(-1).int())
         assert largest.item() <= 1
 
 
@@ -121,7 +130,7 @@ class TestBfloat16:
     def test_is_right_in_the_mean_and_the_variance(self, value: float) -> None:
         x = torch.full((N,), value)
         drawn = encodings.decode_bfloat16(
-            encodings.encode_bfloat16(x, encodings.upper_bits(words(), 16))
+            encodings.encode_bfloat16(x, random_words.upper_bits(words(), 16))
         ).double()
         exact = x[0].item()
         low, high = sorted(set(drawn.tolist()))
@@ -132,7 +141,7 @@ class TestBfloat16:
         codes = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32)
         values = encodings.decode_bfloat16(codes)
         finite = values.isfinite()
-        back = encodings.encode_bfloat16(values, encodings.lower_bits(words(2, len(codes)), 16))
+        back = encodings.encode_bfloat16(values, random_words.lower_bits(words(2, len(codes)), 16))
         torch.testing.assert_close(back[finite], codes[finite], rtol=0, atol=0)
         again = encodings.decode_bfloat16(back)
         assert torch.equal(again.isnan(), values.isnan())
@@ -171,8 +180,8 @@ class TestEightBits:
             for part in (0.1, 0.5, 0.9):
                 x = torch.tensor(low + part * (high - low))
                 for bits in (
-                    encodings.upper_bits(words(5), 20),
-                    encodings.lower_bits(words(5), 20),
+                    random_words.upper_bits(words(5), 20),
+                    random_words.lower_bits(words(5), 20),
                 ):
                     drawn = decode(encode(x, one, bits), one)
                     assert_unbiased(drawn, low, high, x.item())
@@ -182,7 +191,7 @@ class TestEightBits:
         encode, decode, _ = CODES[code]
         octaves = OCTAVES[code]
         x = 2 ** torch.linspace(-octaves, -1.2, N)
-        error = (decode(encode(x, 1.0, encodings.upper_bits(words(), 20)), 1.0) - x).abs()
+        error = (decode(encode(x, 1.0, random_words.upper_bits(words(), 20)), 1.0) - x).abs()
         upper, finer = x >= 2.0**-10, 16 if code == "unsigned" else 8
         assert (error <= (x + 2.0**-octaves) / 8 * 1.001).all()
         assert (error[upper] <= (x[upper] + 2.0**-octaves) / finer * 1.001).all()
@@ -226,16 +235,16 @@ class TestWeights:
     """θ − ηλθ, where ηλθ may be far under the spacing of the weights."""
 
     @pytest.mark.parametrize("strength", [1e-10, 1e-7, 1e-4])
-    @pytest.mark.parametrize(("dtype", "unit"), [(torch.float32, 1), (torch.bfloat16, 0x10000)])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     def test_stochastic_moves_at_the_exact_chance(
-        self, dtype: torch.dtype, unit: int, strength: float
+        self, dtype: torch.dtype, strength: float
     ) -> None:
         """No sampling: a uniform number just below the exact chance moves, just above stays."""
         θ = torch.randn(4000).to(dtype).float()
         delta = (strength * θ.double()).float()
         exact = θ.double() - delta.double()
-        low = encodings.subtract_stochastic(θ, delta, unit, torch.ones_like(θ)).double()
-        high = encodings.subtract_stochastic(θ, delta, unit, torch.zeros_like(θ)).double()
+        low = subtract_stochastic(dtype, θ, delta, torch.ones_like(θ)).double()
+        high = subtract_stochastic(dtype, θ, delta, torch.zeros_like(θ)).double()
         for bound in (low, high):
             assert torch.equal(bound, bound.to(dtype).double())
         chance = (exact - low) / (high - low)
@@ -243,29 +252,29 @@ class TestWeights:
         inside = (chance > 0) & (chance < 0.999)
         for factor, expected in ((1 - 1e-5, high), (1 + 1e-5, low)):
             uniform = (chance * factor).float()
-            found = encodings.subtract_stochastic(θ, delta, unit, uniform).double()
+            found = subtract_stochastic(dtype, θ, delta, uniform).double()
             assert torch.equal(found[inside], expected[inside])
 
     @pytest.mark.parametrize("value", [1.0, -1.0, 1.5, -0.75])
-    @pytest.mark.parametrize(("dtype", "unit"), [(torch.float32, 1), (torch.bfloat16, 0x10000)])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     @pytest.mark.parametrize("part", [0.3, -0.3, 0.8])
     def test_stochastic_has_the_mean_and_the_variance(
-        self, dtype: torch.dtype, unit: int, value: float, part: float
+        self, dtype: torch.dtype, value: float, part: float
     ) -> None:
         gap = torch.finfo(dtype).eps / 2
         θ = torch.full((N,), value)
-        uniform = encodings.chance(words(8), words(9))
-        drawn = encodings.subtract_stochastic(θ, torch.tensor(part * gap), unit, uniform).double()
+        uniform = random_words.chance(words(8), words(9))
+        drawn = subtract_stochastic(dtype, θ, torch.tensor(part * gap), uniform).double()
         exact = value - float(np.float32(part * gap))
         low, high = sorted(set(drawn.tolist()))
         assert low < exact < high
         assert_unbiased(drawn, low, high, exact)
 
     @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf, 0.0, -0.0])
-    @pytest.mark.parametrize("unit", [1, 0x10000])
-    def test_stochastic_keeps_what_is_not_a_number(self, bad: float, unit: int) -> None:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_stochastic_keeps_what_is_not_a_number(self, bad: float, dtype: torch.dtype) -> None:
         θ = torch.tensor([bad])
-        found = encodings.subtract_stochastic(θ, torch.zeros(1), unit, torch.zeros(1))
+        found = subtract_stochastic(dtype, θ, torch.zeros(1), torch.zeros(1))
         torch.testing.assert_close(found, θ, equal_nan=True, rtol=0, atol=0)
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -42,16 +42,16 @@ MOVED = {
 """Modules by their old names."""
 
 
-def moved_into(package: str, module: str) -> Callable[[str], Any]:
+def moved_into(package: str, *modules: str) -> Callable[[str], Any]:
     """``__getattr__`` of a package that has the name which its module had.
 
     Args:
         package: its name.
-        module: where the names are now.
+        modules: where the names are now.
     """
 
     def find(name: str) -> Any:
-        if not name.startswith("_"):
+        for module in () if name.startswith("_") else modules:
             found = getattr(importlib.import_module(module), name, None)
             if found is not None and not isinstance(found, ModuleType):
                 _warn(f"{package}.{name}", f"{module}.{name}")

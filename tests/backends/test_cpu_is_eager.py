@@ -24,7 +24,7 @@ from following_backends import (
 
 import unyoke
 from unyoke import decays, directions
-from unyoke.backends.cpu.layout import DTYPES
+from unyoke.backends.cpu.table import FLOATS
 from unyoke.equation import direction
 from unyoke.primitives import Element, absolute, maximum, sign, sqrt, where
 
@@ -84,7 +84,7 @@ def test_a_rule_of_your_own() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("direction", "decay"), KINDS)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_every_dtype(direction: str, decay: str, dtype: torch.dtype) -> None:
     shapes = list(SHAPES.values())
     ours, expected = (
@@ -94,7 +94,7 @@ def test_every_dtype(direction: str, decay: str, dtype: torch.dtype) -> None:
     assert_same_bits(ours, expected)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_nan_and_infinity(dtype: torch.dtype) -> None:
     """They reach the same elements, at the ends and in the middle of a vector and of its rest."""
     odd = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-45])
@@ -165,7 +165,7 @@ def test_two_dtypes_in_one_group() -> None:
         generator = torch.Generator().manual_seed(0)
         weights = [
             torch.nn.Parameter(normal((n,), generator, dtype))
-            for n, dtype in enumerate((*DTYPES, *DTYPES), start=3)
+            for n, dtype in enumerate((*FLOATS, *FLOATS), start=3)
         ]
         optimizer = unyoke.AdamW(weights, backend=backend, **SETTINGS)
         for _ in range(3):

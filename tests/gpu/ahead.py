@@ -17,6 +17,7 @@ from unyoke.backends.gpu import tables
 from unyoke.backends.gpu.source import Recipe
 from unyoke.equation import combine
 from unyoke.storage import formats
+from unyoke.storage.rounding import rounding_of
 
 F64, F32, F16, BF16, U8 = (
     torch.float64,
@@ -64,7 +65,8 @@ class Case:
         )
         states = tuple(kind.dtype or dtype for dtype, kind in zip(states, kinds, strict=True))
         options = {"scaled": self.scaled, "by_value": not self.table and wide == F32}
-        return Recipe(rule, self.weight, self.grad, states, kinds, self.rounding, **options)
+        rounding = rounding_of(self.rounding, self.weight)
+        return Recipe(rule, self.weight, self.grad, states, kinds, rounding, **options)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def compiled(case: Case) -> Report:
     shape = tables.shape(recipe)
     types = {"addresses": "*i64", "chunks": "*i64", "keys": "*i32", "key": "i32"}
     types["coefficients"] = POINTERS[recipe.computation]
-    types |= dict.fromkeys(recipe.rule.coefficient_names, "fp32")
+    types |= dict.fromkeys(recipe.coefficients, "fp32")
     signature = {name: types.get(name, "*fp32") for name in recipe.arguments}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRITON_CACHE_DIR"] = folder

@@ -69,12 +69,13 @@ def test_the_compiler_made_a_fast_kernel(
     """Vector loads and stores for every stream, all in registers, nothing flushed to zero."""
     from unyoke.backends.gpu import tables
 
-    report, streams = reports[case].result(), case.recipe.streams
+    report, columns = reports[case].result(), case.recipe.columns
     shape = tables.shape(case.recipe)
     each = shape.block // shape.lanes
     record_property("registers", report.registers)
-    assert report.loaded >= each * sum(dtype.itemsize for _, dtype in streams)
-    assert report.stored >= each * sum(d.itemsize for name, d in streams if name != "grad")
+    assert report.loaded >= each * sum(column.dtype.itemsize for column in columns)
+    written = sum(column.dtype.itemsize for column in columns if column.name != "grad")
+    assert report.stored >= each * written
     assert report.local == 0
     assert not report.flushes
     plain = {case.weight, case.grad, case.state} == {F32} and case.rounding == "nearest"

@@ -1,10 +1,68 @@
-"""In which order a tensor's elements lie in memory: what a flat loop must know of strides."""
+"""Whether a parameter's tensors can be run through together by a flat loop over memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import torch
+
+from unyoke.backends.base import Work
+from unyoke.backends.element import Recipe, real
+from unyoke.storage import fit
+from unyoke.storage.encodings import BLOCK
+
+
+def objection(work: Work, index: int, recipe: Recipe, dtypes: Container[torch.dtype]) -> str | None:
+    """Why a kernel cannot run through a parameter's tensors; None if it can.
+
+    Args:
+        work: what is to be done.
+        index: of the parameter.
+        recipe: of the kernel.
+        dtypes: that the kernels of a backend take.
+    """
+    weight, models = work.weights[index], work.models
+    shape = tuple(weight.shape)
+    scaled = [column.name for column in recipe.blocked]
+    reason = fit.companion_objection(weight, work.states[index], scaled, work.rounding)
+    if reason is not None:
+        return reason
+    tensors = recipe.tensors(work, index)
+    for column, tensor in zip(recipe.columns, tensors, strict=False):  # scales have been asked
+        if reason := _unreadable(tensor, weight.device, dtypes):
+            return f"the {column.name} of a parameter of shape {shape} {reason}"
+        if tensor is weight and not is_dense(weight):
+            return f"a parameter of shape {shape} has gaps: strides {weight.stride()}"
+        if tensor.shape != shape:
+            return (
+                f"a parameter of shape {shape} has a {column.name} of shape {tuple(tensor.shape)}"
+            )
+        if not same_order(weight, tensor):
+            return (
+                f"a parameter of shape {shape} has strides {weight.stride()}, its {column.name} "
+                f"{tensor.stride()}: a kernel needs one order"
+            )
+    if models is None:
+        return None
+    if recipe.blocked and models > 1 and weight.numel() // models % BLOCK:
+        return f"in a stack of shape {shape} two models share a block of 8-bit state"
+    return stack_objection(weight, models)
+
+
+def _unreadable(
+    tensor: torch.Tensor, device: torch.device, dtypes: Container[torch.dtype]
+) -> str | None:
+    if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        return f"is a {type(tensor).__name__}"
+    if tensor.layout is not torch.strided:
+        return f"is {tensor.layout}"
+    if tensor.device != device:
+        return f"is on {tensor.device}"
+    if real(tensor.dtype) not in dtypes:
+        return f"is {tensor.dtype}"
+    if tensor.is_neg() or tensor.is_conj():
+        return "is a view that is lazily negated or conjugated"
+    return None
 
 
 def _steps(tensor: torch.Tensor) -> Iterator[tuple[int, int]]:

@@ -2,4 +2,5 @@
 
 from unyoke.compat import moved_into
 
-__getattr__ = moved_into(__name__, "unyoke.storage.encodings")
+_ROOMS = ("encodings", "rounding", "random_words")
+__getattr__ = moved_into(__name__, *(f"unyoke.storage.{room}" for room in _ROOMS))

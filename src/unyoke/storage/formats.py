@@ -16,13 +16,13 @@ import torch
 
 from unyoke.equation import Rule
 from unyoke.storage import encodings
+from unyoke.storage.rounding import ROUNDINGS, WeightRounding, rounding_of
 
 StateDtype: TypeAlias = torch.dtype | Literal["float32", "bfloat16", "int8"]
 Rounding: TypeAlias = Literal["nearest", "kahan", "stochastic"]
 State: TypeAlias = dict[str, Any]
 
 STATE_DTYPES = ("float32", "bfloat16", "int8")
-ROUNDINGS = ("nearest", "kahan", "stochastic")
 COMPENSATION = "compensation"
 
 
@@ -49,10 +49,6 @@ class Format:
     block: int = 0
 
 
-def _half(value: Any) -> Any:
-    return 1 << 19
-
-
 PLAIN = Format("float32")
 BFLOAT16 = Format(
     "bfloat16",
@@ -68,7 +64,7 @@ SIGNED = Format(
     encodings.encode_signed,
     encodings.decode_signed,
     random=20,
-    nearest=_half,
+    nearest=encodings.half_step,
     block=encodings.BLOCK,
 )
 UNSIGNED = Format(
@@ -77,15 +73,15 @@ UNSIGNED = Format(
     encodings.encode_unsigned,
     encodings.decode_unsigned,
     random=20,
-    nearest=_half,
+    nearest=encodings.half_step,
     block=encodings.BLOCK,
 )
+_BY_DTYPE = {kind.dtype: kind for kind in (BFLOAT16, SIGNED, UNSIGNED)}
 
 
 def format_of(rule: Rule, state: Mapping[str, Any], name: str) -> Format:
     """How a state tensor is kept; its dtype tells."""
-    dtype = state[name].dtype
-    return {torch.bfloat16: BFLOAT16, torch.int8: SIGNED, torch.uint8: UNSIGNED}.get(dtype, PLAIN)
+    return _BY_DTYPE.get(state[name].dtype, PLAIN)
 
 
 def chosen(rule: Rule, name: str, like: torch.Tensor, state_dtype: str) -> Format:
@@ -147,11 +143,10 @@ def objection(weight: torch.Tensor, group: Mapping[str, Any]) -> str | None:
         return f"{what} is for plain tensors, and this one is a {type(weight).__name__}"
     if group["differentiable"]:
         return f"{what} rounds, which autograd cannot record: leave out differentiable=True"
-    if rounding == "stochastic" and weight.dtype not in (torch.float32, torch.bfloat16):
-        return (
-            "rounding='stochastic' is for float32 and bfloat16 weights, and this one is "
-            f"{weight.dtype}: use 'kahan'"
-        )
+    try:
+        rounding_of(rounding, weight.dtype)
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -193,11 +188,11 @@ def read(state: Mapping[str, Any], name: str, kind: Format) -> torch.Tensor:
         return kept
     result = torch.empty_like(kept, dtype=torch.float32)
     if kind.block:
-        codes = _blocks(in_memory(kept).to(torch.int32), kind.block)
+        codes = _blocks(_codes(kept).to(torch.int32), kind.block)
         values = kind.decode(codes, state[scale_name(name)].unsqueeze(1))
         in_memory(result).copy_(values.flatten()[: kept.numel()])
     else:
-        in_memory(result).copy_(kind.decode(in_memory(kept).view(torch.int16).to(torch.int32)))
+        in_memory(result).copy_(kind.decode(_codes(kept).to(torch.int32)))
     return result
 
 
@@ -221,11 +216,12 @@ def write(
         values, random = _blocks(values, kind.block), _blocks(random, kind.block)
         scale = encodings.block_scale(values.abs().amax(dim=1))
         state[scale_name(name)].copy_(scale)
-        codes = kind.encode(values, 1.0 / scale.unsqueeze(1), random)
-        in_memory(kept).copy_(codes.flatten()[: kept.numel()].to(kept.dtype))
+        codes = kind.encode(values, encodings.inverse(scale.unsqueeze(1)), random)
+        codes = codes.flatten()[: kept.numel()]
     else:
         codes = kind.encode(values, random)
-        in_memory(kept).view(torch.int16).copy_(codes.to(torch.int16))
+    place = _codes(kept)
+    place.copy_(codes.to(place.dtype))
 
 
 def converted(
@@ -281,6 +277,12 @@ def check_scales(state: Mapping[str, Any], name: str, kind: Format) -> None:
     )
 
 
+def _codes(kept: torch.Tensor) -> torch.Tensor:
+    """The whole numbers that stand for a tensor's, in the order of memory."""
+    flat = in_memory(kept)
+    return flat.view(torch.int16) if kept.dtype == torch.bfloat16 else flat
+
+
 def _blocks(flat: torch.Tensor, block: int) -> torch.Tensor:
     """A row for each block; the last is filled with zeros."""
     return torch.nn.functional.pad(flat, (0, -flat.numel() % block)).view(-1, block)
@@ -293,59 +295,28 @@ def subtract(
     weight: torch.Tensor,
     value: torch.Tensor,
     delta: torch.Tensor,
-    rounding: str,
+    rounding: WeightRounding,
     state: Mapping[str, Any],
     uniform: Callable[[], torch.Tensor],
 ) -> None:
-    """θ − delta into ``weight``; ``value`` is θ in the dtype of the computation."""
-    if rounding == "nearest":
-        weight.copy_(value - delta)
-    elif rounding == "stochastic":
-        unit = 0x10000 if weight.dtype == torch.bfloat16 else 1
-        weight.copy_(encodings.subtract_stochastic(value, delta, unit, uniform()))
-    elif weight.dtype == torch.bfloat16:
-        kept = state[COMPENSATION]
-        new, rest = encodings.subtract_kahan_bfloat16(value, kept.to(value.dtype), delta, uniform())
-        weight.copy_(new)
-        kept.copy_(rest)
-    else:
-        kept = state[COMPENSATION]
-        high, low = encodings.subtract_kahan(value, kept.to(value.dtype), delta)
-        weight.copy_(high)
-        kept.copy_((high - weight) + low)
-
-
-# Random bits
-
-
-class Noise:
-    """The random bits of one tensor in one update.
+    """θ − delta into ``weight``; ``value`` is θ in the dtype of the computation.
 
     Args:
-        seed: the group's.
-        t: the number of this update.
-        number: the tensor's, which stays the same from update to update.
+        weight: the parameter.
+        value: its numbers.
+        delta: what is subtracted.
+        rounding: of this weight.
+        state: of the parameter, with its compensation.
+        uniform: draws the weight's random numbers, in the order of memory.
     """
-
-    def __init__(self, seed: int, t: int, number: int) -> None:
-        self._key = encodings.mixed(encodings.mixed(seed, t), number)
-
-    def word(self, which: int, like: torch.Tensor) -> torch.Tensor:
-        """Word number ``which`` for every element, in the order of memory."""
-        index = torch.arange(like.numel(), dtype=torch.int32, device=like.device)
-        word: torch.Tensor = encodings.noise(encodings.mixed(self._key, which), index)
-        return word
-
-    def of_state(self, position: int, kind: Format, like: torch.Tensor) -> torch.Tensor:
-        """Random bits for state number ``position`` of the rule."""
-        take = encodings.lower_bits if position % 2 else encodings.upper_bits
-        bits: torch.Tensor = take(self.word(position // 2, like), kind.random)
-        return bits
-
-    def of_weight(self, states: int, weight: torch.Tensor) -> torch.Tensor:
-        """Uniform numbers for the weight, after the words that the states take."""
-        first = (states + 1) // 2
-        flat = encodings.chance(self.word(first, weight), self.word(first + 1, weight))
-        laid = torch.empty_like(weight, dtype=torch.float32)
-        in_memory(laid).copy_(flat)
-        return laid
+    targets, given = [weight], [value]
+    if rounding.compensated:
+        targets.append(state[COMPENSATION])
+        given.append(state[COMPENSATION].to(value.dtype))
+    given.append(delta)
+    if rounding.random:
+        drawn = torch.empty_like(weight, dtype=torch.float32)
+        in_memory(drawn).copy_(uniform())
+        given.append(drawn)
+    for target, new in zip(targets, rounding.subtract(*given), strict=True):
+        target.copy_(new)

@@ -68,7 +68,7 @@ def _prepare(work: Work) -> str | None:
     """Find the tensors and compile what they need; the reason if that cannot be."""
     from unyoke.backends.cpu.table import tables
 
-    found = tables(work, work.models)
+    found = tables(work)
     if isinstance(found, str):
         return found
     prepared = Prepared(work, found)

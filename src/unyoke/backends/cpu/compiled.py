@@ -9,7 +9,6 @@ Imported when something must be compiled, and Numba with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import CellType, FunctionType
 from typing import Any
 
@@ -18,16 +17,17 @@ import numpy as np
 import torch
 
 from unyoke import primitives
+from unyoke.backends import element
 from unyoke.backends._native import intrinsics
 from unyoke.backends._native.functions import names_in
 from unyoke.backends._native.intrinsics import compiled
-from unyoke.backends.cpu.source import Recipe
-from unyoke.storage import encodings
+from unyoke.backends.cpu import source
+from unyoke.backends.element import Recipe
 
 
 def names(recipe: Recipe) -> dict[str, Any]:
     """What the names in a kernel's text stand for."""
-    number = np.float64 if recipe.dtypes[0] is torch.float64 else np.float32
+    number = np.float64 if recipe.computation is torch.float64 else np.float32
     result = {
         "update": bind(recipe.rule.function, number, whole=number),
         "number": number,
@@ -38,24 +38,19 @@ def names(recipe: Recipe) -> dict[str, Any]:
         "number_at": intrinsics.number_at,
         "room": intrinsics.room,
         "int32": np.int32,
-        "uint16": np.uint16,
-        "STRIDE": np.int32(encodings.STRIDE),
         "float32": np.float32,
-        "bits_of": intrinsics.bits_of_float32,
         "float_of": intrinsics.float32_of_bits,
+        "float32_of_half": intrinsics.float32_of_half,
+        "larger": bind(primitives.maximum, np.float32, whole=int),
     }
-    for function in (*encodings.FUNCTIONS, primitives.absolute, primitives.maximum):
-        result[function.__name__] = bind(function, np.float32, whole=int)
-    result["larger"] = result["maximum"]
-    for index, dtype in enumerate(recipe.dtypes):
-        kept = STORAGES[dtype]
-        result[f"load{index}"] = number if kept.load is None else kept.load
-        result[f"store{index}"] = kept.store
-        result[f"code{index - 2}"] = np.uint16 if dtype is torch.bfloat16 else kept.store
-    scales = {name: torch.float32 for name, _ in recipe.columns}
-    dtypes = scales | recipe.elementwise | recipe.room
-    for number_of_column, (name, dtype) in enumerate(dtypes.items()):
-        pair = intrinsics.column(STORAGES[dtype].element, number_of_column)
+    for name, function in element.functions(recipe).items():
+        result[name] = bind(function, np.float32, whole=int)
+    for column in recipe.columns:
+        result[f"kept_{column.name}"] = MEMORY[column.dtype][1]
+    dtypes = {column.name: column.dtype for column in recipe.columns}
+    dtypes |= {f"scale_{column.name}": torch.float32 for column in recipe.blocked}
+    for number_of_column, (name, dtype) in enumerate((dtypes | source.room(recipe)).items()):
+        pair = intrinsics.column(MEMORY[dtype][0], number_of_column)
         result[f"get_{name}"], result[f"put_{name}"] = pair
     return result
 
@@ -84,6 +79,7 @@ def bind(function: Any, number: Any, whole: Any) -> Any:
         primitives.where: intrinsics.select,
         primitives.int32: np.int32,
         primitives.float32: np.float32,
+        primitives.float16: float16,
         primitives.bits_of: intrinsics.bits_of_float32,
         primitives.float_of: intrinsics.float32_of_bits,
         primitives.multiply_add: intrinsics.multiply_add,
@@ -111,46 +107,24 @@ def _bind(function: Any, literals: dict[type, Any], known: dict[Any, Any]) -> An
     return known[function]
 
 
-select: Any = intrinsics.select  # mypy takes these for what they are before Numba has seen them
+# mypy takes these for what they are before Numba has seen them
 copy: Any = intrinsics.copy
-
-# How numbers lie in memory
-
-
-@dataclass(frozen=True)
-class Storage:
-    """How a tensor's numbers are read into a computation and written back, rounded once.
-
-    Attributes:
-        element: what lies in memory.
-        load: memory → float32; None where a conversion to the computation's dtype is all.
-        store: the computation's dtype → memory.
-    """
-
-    element: Any
-    load: Any
-    store: Any
+float32_of_half: Any = intrinsics.float32_of_half
+half_of_float32: Any = intrinsics.half_of_float32
 
 
 @compiled
-def load_bfloat16(bits: Any) -> Any:
-    return intrinsics.float32_of_bits(np.int32(bits) << np.int32(16))
+def float16(x: Any) -> Any:
+    return float32_of_half(half_of_float32(x))
 
 
-@compiled
-def store_bfloat16(number: Any) -> Any:
-    bits = intrinsics.bits_of_float32(number)
-    to_nearest_even = np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))
-    nearest = np.uint16((bits + to_nearest_even) >> np.int32(16))
-    return select(number == number, nearest, np.uint16(0x7FC0))
-
-
-STORAGES = {
-    torch.float32: Storage(numba.float32, None, np.float32),
-    torch.float64: Storage(numba.float64, None, np.float64),
-    torch.bfloat16: Storage(numba.uint16, load_bfloat16, store_bfloat16),
-    torch.float16: Storage(numba.uint16, intrinsics.float32_of_half, intrinsics.half_of_float32),
-    torch.uint8: Storage(numba.uint8, None, np.uint8),  # codes have functions of their own
-    torch.int8: Storage(numba.int8, None, np.int8),
-    torch.int32: Storage(numba.int32, None, None),
+MEMORY = {
+    torch.float32: (numba.float32, np.float32),
+    torch.float64: (numba.float64, np.float64),
+    torch.bfloat16: (numba.uint16, np.uint16),
+    torch.float16: (numba.uint16, intrinsics.half_of_float32),
+    torch.uint8: (numba.uint8, np.uint8),
+    torch.int8: (numba.int8, np.int8),
+    torch.int32: (numba.int32, np.int32),
 }
+"""Of each dtype what lies in memory, and what makes it of a number or of a code."""

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from unyoke.backends import element
 from unyoke.backends._native import jit_cache
 from unyoke.backends._native.functions import fingerprint
 from unyoke.backends.cpu import source
-from unyoke.backends.cpu.source import Recipe
-from unyoke.storage import encodings
+from unyoke.backends.element import Recipe
 
 
 @functools.lru_cache(maxsize=256)
@@ -26,7 +26,7 @@ def kernel(recipe: Recipe) -> Any:
 
         return compiled.names(recipe)
 
-    known = fingerprint(recipe.rule.function, *encodings.FUNCTIONS)
+    known = fingerprint(recipe.rule.function, *element.functions(recipe).values())
     try:
         return jit_cache.build(source.text(recipe), names, known, arguments=3)
     except Exception as error:  # whatever Numba raises at a formula that it does not understand

@@ -1,7 +1,7 @@
-"""The text of a kernel: a rule's formula in loops over memory, in the formats that it is kept in.
+"""The text of a kernel: the stages of an element in loops over memory.
 
 Where state is kept in codes, or the weight is not simply rounded to nearest, the work is divided
-into short loops over the 128 elements of a block: draw random words, decode, update, encode, round.
+into short loops over the 128 elements of a block: draw random words, decode, update, round, encode.
 What one leaves to another stays in the nearest cache. One loop for all would be slower by half: the
 constants of its formulas are more than a processor has vector registers, and a root, a division and
 a code one after the other are more than it looks ahead.
@@ -9,106 +9,43 @@ a code one after the other are more than it looks ahead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from unyoke.equation import Rule
+from unyoke.backends import element
+from unyoke.backends.element import Column, Recipe, Stage
 from unyoke.storage.encodings import BLOCK
-from unyoke.storage.formats import Format, scale_name
 
 STRIP = 4 * BLOCK
 """Elements whose new values are made before any of their codes: by then the scales are known."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a kernel is made for.
-
-    Attributes:
-        rule: direction and decay.
-        dtypes: of weight, gradient and each state.
-        kinds: how each state is kept.
-        rounding: of the weights.
-        maximize: the gradient's sign is turned.
-    """
-
-    rule: Rule
-    dtypes: tuple[torch.dtype, ...]
-    kinds: tuple[Format, ...]
-    rounding: str
-    maximize: bool
-
-    @property
-    def blocked(self) -> list[int]:
-        """The states that are kept in blocks."""
-        return [k for k, kind in enumerate(self.kinds) if kind.block]
-
-    @property
-    def narrow(self) -> list[int]:
-        """The states that are kept in codes."""
-        return [k for k, kind in enumerate(self.kinds) if kind.encode is not None]
-
-    @property
-    def columns(self) -> list[tuple[str, str]]:
-        """The tensors of one parameter: their names in the text and in its state."""
-        names = [("weight", "parameter"), ("grad", "gradient")]
-        names += [(f"state{k}", name) for k, name in enumerate(self.rule.state)]
-        names += [(f"scale{k}", scale_name(self.rule.state[k])) for k in self.blocked]
-        return names + [("rest", "compensation")] * (self.rounding == "kahan")
-
-    @property
-    def elementwise(self) -> dict[str, torch.dtype]:
-        """Of the columns those with a number for each element, and its dtype."""
-        names = [name for name, _ in self.columns if not name.startswith("scale")]
-        return dict(zip(names, (*self.dtypes, self.dtypes[0]), strict=False))
-
-    @property
-    def room(self) -> dict[str, torch.dtype]:
-        """What one loop leaves to another: a number for each element of a strip, and its dtype."""
-        values = {f"kept{k}": torch.float32 for k in self.narrow}
-        words = {f"words{word}": torch.int32 for word in self.words}
-        wide = torch.promote_types(self.dtypes[0], torch.float32)
-        return values | words | ({} if self.rounding == "nearest" else {"delta": wide})
-
-    @property
-    def coefficients(self) -> list[str]:
-        return [f"c{k}" for k in range(len(self.rule.coefficient_names))]
-
-    @property
-    def wants_chance(self) -> bool:
-        """Whether the weight's rounding takes a random number."""
-        short = self.dtypes[0] is torch.bfloat16
-        return self.rounding == "stochastic" or (self.rounding == "kahan" and short)
-
-    @property
-    def words(self) -> list[int]:
-        """The numbers of the random words that an element takes."""
-        found = {k // 2 for k, kind in enumerate(self.kinds) if kind.random}
-        if self.wants_chance:
-            found |= {self.first_word, self.first_word + 1}
-        return sorted(found)
-
-    @property
-    def first_word(self) -> int:
-        """The weight's first random word, after those of the states."""
-        return (len(self.kinds) + 1) // 2
-
-
 def text(recipe: Recipe) -> str:
     """The whole text; its function ``run`` updates the chunks first … last − 1 of a job."""
-    rule, dtypes = recipe.rule, recipe.dtypes
-    lines = [f"# {rule.name}, weights rounded: {recipe.rounding}"]
-    for (_, name), dtype in zip(recipe.columns, dtypes, strict=False):
-        lines.append(f"# {name}: {str(dtype).removeprefix('torch.')}")
+    rule, dtypes = recipe.rule, {column.name: column.dtype for column in recipe.columns}
+    lines = [f"# {rule.name}, weights rounded: {recipe.rounding.name}"]
+    lines += [f"# {name}: {str(dtype).removeprefix('torch.')}" for name, dtype in dtypes.items()]
     lines += [f"# coefficients: {', '.join(rule.coefficient_names)}", "", "@compiled"]
     return "\n".join([*lines, *_run(recipe), ""])
 
 
+def room(recipe: Recipe) -> dict[str, torch.dtype]:
+    """What one loop leaves to another: a number for each element of a strip, and its dtype."""
+    values = {f"value_{column.name}": torch.float32 for column in recipe.narrow}
+    words = {f"word{word}": torch.int32 for word in recipe.words}
+    return values | words | ({} if _is_fused(recipe) else {"delta": recipe.computation})
+
+
+def _is_fused(recipe: Recipe) -> bool:
+    """Whether the loop of the formula rounds the weight too."""
+    return not (recipe.rounding.random or recipe.rounding.compensated)
+
+
 def _run(recipe: Recipe) -> Iterator[str]:
     """The loop over chunks, and out of the tables what each is about."""
-    width = len(recipe.coefficients) + 2
+    coefficients = recipe.rule.coefficient_names
+    width = len(coefficients) + 2
     yield "def run(job, first, last):"
     yield "    addresses, tensors = word_at(job, 0), word_at(job, 1)"
     yield "    chunks, coefficients, own = word_at(job, 2), word_at(job, 3), word_at(job, 4)"
@@ -117,15 +54,17 @@ def _run(recipe: Recipe) -> Iterator[str]:
     yield "        tensor, start = word_at(chunks, 4 * chunk), word_at(chunks, 4 * chunk + 1)"
     yield "        size, row = word_at(chunks, 4 * chunk + 2), word_at(chunks, 4 * chunk + 3)"
     yield f"        numbers = coefficients + {8 * width} * row"
-    for k, name in enumerate(recipe.coefficients):
-        yield f"        {name} = number(number_at(numbers, {k}))"
-    for k, (name, _) in enumerate(recipe.columns):
-        yield f"        {name}_place = word_at(addresses, {k} * tensors + tensor)"
+    for k, name in enumerate(coefficients):
+        yield f"        c_{name} = number(number_at(numbers, {k}))"
+    names = [column.name for column in recipe.columns]
+    names += [f"scale_{column.name}" for column in recipe.blocked]
+    for k, name in enumerate(names):
+        yield f"        begin_{name} = word_at(addresses, {k} * tensors + tensor)"
     if recipe.words:
         yield f"        seed, t = number_at(numbers, {width - 2}), number_at(numbers, {width - 1})"
         yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, tensor)))"
         yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
-    yield from _indented(_strips(recipe) if recipe.room else _plain(recipe), 2)
+    yield from _indented(_strips(recipe) if room(recipe) else _plain(recipe), 2)
     yield "    return 0"
 
 
@@ -135,9 +74,9 @@ def _indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
 
 def _plain(recipe: Recipe) -> Iterator[str]:
     """A chunk in one loop."""
-    for name, dtype in recipe.elementwise.items():
-        yield f"{name} = {name}_place + {dtype.itemsize} * start"
-    yield from _update(recipe, "size")
+    for column in recipe.columns:
+        yield f"at_{column.name} = begin_{column.name} + {column.dtype.itemsize} * start"
+    yield from _loop(recipe, [element.update(recipe), element.subtract(recipe)], "size")
 
 
 def _strips(recipe: Recipe) -> Iterator[str]:
@@ -145,30 +84,29 @@ def _strips(recipe: Recipe) -> Iterator[str]:
     yield "strip, end = start, start + size"
     yield "while strip < end:"
     yield f"    count = min({STRIP}, (end - strip) // {BLOCK} * {BLOCK})"
-    for name, dtype in recipe.elementwise.items():
-        yield f"    strip_{name} = {name}_place + {dtype.itemsize} * strip"
+    for column in recipe.columns:
+        name, size = column.name, column.dtype.itemsize
+        yield f"    strip_{name} = begin_{name} + {size} * strip"
     yield "    if count == 0:"
     yield from _indented(_stage(recipe), 2)
-    for loops in (
-        (*_draw(recipe), *_decode(recipe), *_update(recipe, str(BLOCK))),
-        (*_encode(recipe), *_round(recipe)),
-    ):
+    for loops in (_up_to_scales(recipe), _from_scales(recipe)):
         yield f"    for begin in range(0, max(count, {BLOCK}), {BLOCK}):"
         yield from _indented((*_places(recipe), *loops), 2)
     yield "    if count == 0:"
-    for name, dtype in recipe.elementwise.items():
+    for column in recipe.columns:
+        name, size = column.name, column.dtype.itemsize
         if name != "grad":
-            place = f"{name}_place + {dtype.itemsize} * strip"
-            yield f"        copy({place}, strip_{name}, {dtype.itemsize} * (end - strip))"
+            place = f"begin_{name} + {size} * strip"
+            yield f"        copy({place}, strip_{name}, {size} * (end - strip))"
     yield f"    strip += max(count, {BLOCK})"
 
 
 def _rooms(recipe: Recipe) -> Iterator[str]:
-    for name, dtype in recipe.room.items():
+    shared = room(recipe)
+    for name, dtype in shared.items():
         yield f"strip_{name} = room({STRIP * dtype.itemsize})"
-    if recipe.room:
-        for name, dtype in recipe.elementwise.items():
-            yield f"staged_{name} = room({BLOCK * dtype.itemsize})"
+    for column in recipe.columns if shared else ():
+        yield f"staged_{column.name} = room({BLOCK * column.dtype.itemsize})"
 
 
 def _stage(recipe: Recipe) -> Iterator[str]:
@@ -177,112 +115,93 @@ def _stage(recipe: Recipe) -> Iterator[str]:
     So every loop has the length of a block, which saves 8 % and no loop is compiled twice. Scales
     are the same with an element once or twice.
     """
-    for name, dtype in recipe.elementwise.items():
-        size = f"{dtype.itemsize} * (end - strip)"
-        yield f"repeat(staged_{name}, strip_{name}, {size}, {dtype.itemsize * BLOCK})"
+    for column in recipe.columns:
+        name, size = column.name, column.dtype.itemsize
+        yield f"repeat(staged_{name}, strip_{name}, {size} * (end - strip), {size * BLOCK})"
         yield f"strip_{name} = staged_{name}"
 
 
 def _places(recipe: Recipe) -> Iterator[str]:
     """Where a block's numbers are."""
-    for name, dtype in (recipe.elementwise | recipe.room).items():
-        yield f"{name} = strip_{name} + {dtype.itemsize} * begin"
-    for k in recipe.blocked:
-        yield f"scale{k} = scale{k}_place + 4 * ((strip + begin) // {BLOCK})"
+    dtypes = {column.name: column.dtype for column in recipe.columns} | room(recipe)
+    for name, dtype in dtypes.items():
+        yield f"at_{name} = strip_{name} + {dtype.itemsize} * begin"
+    for column in recipe.blocked:
+        name = f"scale_{column.name}"
+        yield f"at_{name} = begin_{name} + 4 * ((strip + begin) // {BLOCK})"
+        yield f"{name} = get_{name}(at_{name}, 0)"
 
 
-def _draw(recipe: Recipe) -> Iterator[str]:
-    """Random words."""
+def _up_to_scales(recipe: Recipe) -> Iterator[str]:
+    """Random words, old values, the formula and the new scales."""
     for word in recipe.words:
-        yield f"place = int32(key{word} + int32(strip + begin) * STRIDE)"
+        yield f"word = place(key{word}, int32(strip + begin))"
         yield f"for i in range({BLOCK}):"
-        yield f"    put_words{word}(words{word}, i, scrambled(place))"
-        yield "    place = int32(place + STRIDE)"
+        yield f"    put_word{word}(at_word{word}, i, scrambled(word))"
+        yield "    word = next_place(word)"
+    stages = [*element.stages(recipe)]
+    formula = stages.index(element.update(recipe))
+    for stage in stages[:formula]:
+        yield from _loop(recipe, [stage], str(BLOCK))
+    yield from (f"top_{column.name} = int32(0)" for column in recipe.blocked)
+    yield from _loop(recipe, stages[formula : formula + 1 + _is_fused(recipe)], str(BLOCK))
+    for column in recipe.blocked:
+        name = f"scale_{column.name}"
+        yield f"put_{name}(at_{name}, 0, {element.scale_of(f'top_{column.name}')})"
 
 
-def _decode(recipe: Recipe) -> Iterator[str]:
-    """Codes into old values."""
-    for k in recipe.narrow:
-        kind = recipe.kinds[k]
-        assert kind.decode is not None, "codes are read by somebody"
-        given = [f"int32(get_state{k}(state{k}, i))"]
-        if kind.block:
-            yield f"old_scale{k} = get_scale{k}(scale{k}, 0)"
-            given.append(f"old_scale{k}")
-        yield f"for i in range({BLOCK}):"
-        yield f"    put_kept{k}(kept{k}, i, {kind.decode.__name__}({', '.join(given)}))"
+def _from_scales(recipe: Recipe) -> Iterator[str]:
+    """Weights that are not rounded to nearest at once, and codes."""
+    stages = [*element.stages(recipe)]
+    rest = stages.index(element.update(recipe)) + 1 + _is_fused(recipe)
+    for stage in stages[rest:]:
+        yield from _loop(recipe, [stage], str(BLOCK))
 
 
-def _update(recipe: Recipe, count: str) -> Iterator[str]:
-    """The formula; and the new scales."""
-    numbers = range(len(recipe.kinds))
-    new = "".join(f"{name}, " for name in ("step", *(f"new{k}" for k in numbers)))
-    grad = f"{'-' if recipe.maximize else ''}load1(get_grad(grad, i))"
-    values = ["value", grad, *(_old(recipe, k) for k in numbers), *recipe.coefficients]
-    yield from (f"top{k} = int32(0)" for k in recipe.blocked)
+def _loop(recipe: Recipe, stages: Sequence[Stage], count: str) -> Iterator[str]:
+    """A loop over stages: what they read is loaded, and what they make is stored."""
+    made = [name for stage in stages for name in stage.makes]
+    read = dict.fromkeys(name for stage in stages for name in stage.reads if name not in made)
     yield f"for i in range({count}):"
-    yield "    value = load0(get_weight(weight, i))"
-    yield f"    ({new}) = update({', '.join(values)})"
-    if recipe.rounding == "nearest":
-        yield "    put_weight(weight, i, store0(value - step))"
-    else:
-        yield "    put_delta(delta, i, step)"
-    for k, kind in enumerate(recipe.kinds):
-        if kind.encode is None:
-            yield f"    put_state{k}(state{k}, i, store{k + 2}(new{k}))"
-            continue
-        yield f"    put_kept{k}(kept{k}, i, float32(new{k}))"
-        if kind.block:
-            yield f"    top{k} = larger(top{k}, bits_of(absolute(float32(new{k}))))"
-    for k in recipe.blocked:
-        yield f"put_scale{k}(scale{k}, 0, block_scale(float_of(top{k})))"
+    yield from (f"    {name} = {_load(recipe, name)}" for name in read)
+    yield from (f"    {stage.line}" for stage in stages)
+    for name in made:
+        yield from _indented(_store(recipe, name))
 
 
-def _old(recipe: Recipe, k: int) -> str:
-    """The expression that reads a state."""
-    if recipe.kinds[k].encode is None:
-        return f"load{k + 2}(get_state{k}(state{k}, i))"
-    return f"number(get_kept{k}(kept{k}, i))"
+def _load(recipe: Recipe, name: str) -> str:
+    """The expression that reads a name's number from memory."""
+    column = _column(recipe, name)
+    if column is None:
+        return f"get_{name}(at_{name}, i)"  # delta or a word
+    age = name.split("_")[0]
+    if column.is_narrow and age != "code":
+        return f"number(get_value_{column.name}(at_value_{column.name}, i))"
+    raw = f"get_{column.name}(at_{column.name}, i)"
+    if column.is_coded:
+        raw = f"int32({raw})"
+    elif column.dtype == torch.float16:
+        raw = f"float32_of_half({raw})"
+    return raw if age == "code" else column.loaded(raw)
 
 
-def _encode(recipe: Recipe) -> Iterator[str]:
-    """New values into codes."""
-    for k in recipe.narrow:
-        kind = recipe.kinds[k]
-        assert kind.encode is not None, "codes are written by somebody"
-        given = [f"get_kept{k}(kept{k}, i)"]
-        if kind.block:
-            yield f"inverse{k} = float32(1) / get_scale{k}(scale{k}, 0)"
-            given.append(f"inverse{k}")
-        given.append(f"{'lower' if k % 2 else 'upper'}_bits({_word(k // 2)}, {kind.random})")
-        yield f"for i in range({BLOCK}):"
-        code = f"code{k}({kind.encode.__name__}({', '.join(given)}))"
-        yield f"    put_state{k}(state{k}, i, {code})"
-
-
-def _word(number: int) -> str:
-    return f"get_words{number}(words{number}, i)"
-
-
-def _round(recipe: Recipe) -> Iterator[str]:
-    """θ − delta, where it is not rounded to nearest at once."""
-    if recipe.rounding == "nearest":
+def _store(recipe: Recipe, name: str) -> Iterator[str]:
+    """What becomes of a number that was made."""
+    column = _column(recipe, name)
+    if column is None:
+        if name in room(recipe):
+            yield f"put_{name}(at_{name}, i, {name})"
         return
-    yield f"for i in range({BLOCK}):"
-    yield "    value, step = load0(get_weight(weight, i)), get_delta(delta, i)"
-    if recipe.wants_chance:
-        yield f"    uniform = chance({_word(recipe.first_word)}, {_word(recipe.first_word + 1)})"
-    if recipe.rounding == "stochastic":
-        unit = 0x10000 if recipe.dtypes[0] is torch.bfloat16 else 1
-        new = f"subtract_stochastic(value, step, {unit}, uniform)"
-        yield f"    put_weight(weight, i, store0({new}))"
-    elif recipe.wants_chance:
-        rest = "load0(get_rest(rest, i))"
-        yield f"    high, low = subtract_kahan_bfloat16(value, {rest}, step, uniform)"
-        yield "    put_weight(weight, i, store0(high))"
-        yield "    put_rest(rest, i, store0(low))"
-    else:
-        yield "    high, low = subtract_kahan(value, load0(get_rest(rest, i)), step)"
-        yield "    rounded = store0(high)"
-        yield "    put_weight(weight, i, rounded)"
-        yield "    put_rest(rest, i, store0((high - load0(rounded)) + low))"
+    if column.is_narrow and not name.startswith("code_"):
+        yield f"put_value_{column.name}(at_value_{column.name}, i, float32({name}))"
+        if column.kind.block and name.startswith("new_"):
+            top = f"top_{column.name}"
+            yield f"{top} = larger({top}, {element.magnitude_of(column)})"
+        return
+    yield f"put_{column.name}(at_{column.name}, i, kept_{column.name}({column.stored()}))"
+
+
+def _column(recipe: Recipe, name: str) -> Column | None:
+    """The column that ``old_x``, ``new_x`` or ``code_x`` belongs to."""
+    own = name.partition("_")[2]
+    return next((column for column in recipe.columns if column.name == own), None)

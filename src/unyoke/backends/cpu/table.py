@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from unyoke.backends import layout
 from unyoke.backends._native.data_pointers import COEFFICIENTS, Integers, Located
 from unyoke.backends.base import Work
-from unyoke.backends.cpu import kernels, layout, workers
-from unyoke.backends.cpu.source import Recipe
-from unyoke.storage import fit, formats
+from unyoke.backends.cpu import kernels, workers
+from unyoke.backends.element import Recipe
+
+FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
+DTYPES = FLOATS | {torch.int8, torch.uint8}
+"""That kernels read and write; weights are floats."""
 
 CHUNK = 1 << 15
 """Elements in a row of the table: large tensors are cut, so that threads can share them."""
@@ -81,32 +85,18 @@ def _chunks(weights: Sequence[torch.Tensor], models: int) -> Integers:
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def tables(work: Work, models: int | None) -> list[Table] | str:
-    """One table for each kernel that is needed; or why there cannot be one.
-
-    Args:
-        work: all of it must be taken.
-        models: how many models a stack has in its first dimension; None: they are no stacks.
-    """
+def tables(work: Work) -> list[Table] | str:
+    """One table for each kernel that all of the work needs; or why there cannot be one."""
     alike: dict[Recipe, dict[int, list[torch.Tensor]]] = {}
-    for index, (weight, grad, state) in enumerate(
-        zip(work.weights, work.grads, work.states, strict=True)
-    ):
-        recipe = _recipe(work, weight, grad, state)
-        scaled = [work.rule.state[k] for k in recipe.blocked]
-        reason = fit.companion_objection(weight, state, scaled, work.rounding)
+    for index, weight in enumerate(work.weights):
+        if weight.dtype not in FLOATS or weight.device.type != "cpu":
+            where = f"{weight.dtype} on {weight.device}"
+            return f"a parameter of shape {tuple(weight.shape)} is {where}"
+        recipe = Recipe.of(work, index)
+        reason = layout.objection(work, index, recipe, DTYPES)
         if reason is not None:
             return reason
-        tensors = {"parameter": weight, "gradient": grad, **state}
-        column = {name: tensors[name] for _, name in recipe.columns}
-        scales = {name: column.pop(name) for text, name in recipe.columns if "scale" in text}
-        column.pop("parameter")
-        reason = layout.objection(weight, column, scales)
-        if reason is None and models is not None:
-            reason = layout.stack_objection(weight, models, bool(recipe.blocked))
-        if reason is not None:
-            return reason
-        alike.setdefault(recipe, {})[index] = [tensors[name] for _, name in recipe.columns]
+        alike.setdefault(recipe, {})[index] = recipe.tensors(work, index)
     result = []
     for recipe, found in alike.items():
         kernel = kernels.kernel(recipe)
@@ -114,14 +104,5 @@ def tables(work: Work, models: int | None) -> list[Table] | str:
             return kernel
         columns = list(zip(*found.values(), strict=True))
         numbers = [work.numbers[index] for index in found]
-        result.append(Table(kernel, list(found), columns, numbers, models))
+        result.append(Table(kernel, list(found), columns, numbers, work.models))
     return result
-
-
-def _recipe(
-    work: Work, weight: torch.Tensor, grad: torch.Tensor, state: Mapping[str, Any]
-) -> Recipe:
-    rule = work.rule
-    dtypes = (weight.dtype, grad.dtype, *(state[name].dtype for name in rule.state))
-    kinds = tuple(formats.format_of(rule, state, name) for name in rule.state)
-    return Recipe(rule, dtypes, kinds, work.rounding, work.maximize)

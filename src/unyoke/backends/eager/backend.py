@@ -13,6 +13,8 @@ from unyoke.backends.eager.in_place import apart
 from unyoke.backends.layout import lacks_memory
 from unyoke.equation import Rule
 from unyoke.storage import formats
+from unyoke.storage.random_words import Noise
+from unyoke.storage.rounding import rounding_of
 
 
 class Eager(Backend):
@@ -117,15 +119,16 @@ def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch
         tensors.append(real(formats.read(state, name, kind)).to(dtype))
     delta, *new = _evaluate(rule, tensors, [coefficients[name] for name in rule.coefficient_names])
     new = apart(new, [value, *tensors[2:]])
-    noise = formats.Noise(work.seed, work.update_of(index), work.numbers[index])
+    noise = Noise(work.seed, work.update_of(index), work.numbers[index])
+    rounding = rounding_of(work.rounding, target.dtype)
     formats.subtract(
-        target, value, delta, work.rounding, state, lambda: noise.of_weight(len(kinds), target)
+        target, value, delta, rounding, state, lambda: noise.chance(len(kinds), target)
     )
     for position, (name, kind, tensor) in enumerate(zip(rule.state, kinds, new, strict=True)):
         if work.differentiable:
             state[name] = torch.view_as_complex(tensor) if state[name].is_complex() else tensor
         elif kind.random:
-            random = noise.of_state(position, kind, state[name])
+            random = noise.bits(position, kind.random, state[name])
             formats.write(state, name, tensor, kind, random)
         else:
             real(state[name]).copy_(tensor)

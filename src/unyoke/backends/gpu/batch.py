@@ -10,7 +10,7 @@ import torch
 
 from unyoke.backends.base import Work
 from unyoke.backends.gpu import data_pointers, tables
-from unyoke.storage import encodings
+from unyoke.storage import random_words
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.machine import Machine
@@ -99,12 +99,12 @@ class Batch:
         self._is_recorded = False
         self._kept: list[torch.Tensor] = []  # what graphs read
         self._programs = 0
-        numbers = set(recipe.arguments) & {*recipe.rule.coefficient_names, "key"}
+        numbers = set(recipe.arguments) & {*recipe.coefficients, "key"}
         self._taken = len(numbers)  # of a row: the key comes last
         self._rows = np.zeros((len(members), recipe.row), np.int64)
-        if recipe.random:
+        if recipe.words:
             self._rows[:, -1] = [work.numbers[index] for index in members]
-        columns = _columns(recipe, members, work)
+        columns = list(zip(*(recipe.tensors(work, index) for index in members), strict=True))
         self.places = data_pointers.find(columns, self._rows[:, : len(columns)].T)
         self._addresses = Mirror(machine, self._device, torch.int64)
         self._coefficients = Mirror(machine, self._device, recipe.computation)
@@ -125,11 +125,11 @@ class Batch:
         tensors = []
         if work.formed is not None:
             tensors.append(work.formed.tables[self.recipe.computation])
-            if self.recipe.random:
+            if self.recipe.words:
                 tensors.append(work.formed.keys)
         elif not self.recipe.by_value:
             tensors.append(self._coefficients_now(work))
-            if self.recipe.random:
+            if self.recipe.words:
                 tensors.append(self._keys_now(work))
         if self.recipe.scaled:
             assert work.found_inf is not None
@@ -158,7 +158,7 @@ class Batch:
                 if isinstance(value, torch.Tensor) and value.device.type != "cpu":
                     tensors.append((number * self._models, column, value))
                 else:
-                    matrix[:, column] = value
+                    matrix[:, column] = np.asarray(value)
             rows += matrix.tolist()
         table = self._coefficients.show(rows, rows)
         if tensors:
@@ -169,19 +169,8 @@ class Batch:
 
     def _keys_now(self, work: Work) -> torch.Tensor:
         """What starts each set's random numbers."""
-        keys = [encodings.mixed(work.seed, t) for t in work.updates]
+        keys = [random_words.mixed(work.seed, t) for t in work.updates]
         if any(isinstance(key, torch.Tensor) for key in keys):
             return torch.stack(keys).repeat_interleave(self._models)
         numbers = [key for key in keys for _ in range(self._models)]
         return self._keys.show(numbers, numbers)
-
-
-def _columns(recipe: Recipe, members: Sequence[int], work: Work) -> list[Sequence[torch.Tensor]]:
-    """A kernel's tensors in its order: streams, then scales."""
-    names = [name for name, _ in recipe.streams[2:]] + list(recipe.scales)
-    states = [work.states[index] for index in members]
-    return [
-        [work.weights[index] for index in members],
-        [work.grads[index] for index in members],
-        *([state[name] for state in states] for name in names),
-    ]

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import torch
 
+from unyoke.backends import layout
 from unyoke.backends.base import Work
+from unyoke.backends.element import real
 from unyoke.backends.gpu.batch import Batch
 from unyoke.backends.gpu.machine import Machine
 from unyoke.backends.gpu.source import TYPES, Recipe
-from unyoke.backends.layout import is_dense, same_order, stack_objection
-from unyoke.storage import encodings, fit, formats
-from unyoke.storage.encodings import BLOCK
+from unyoke.storage import random_words
 
 
 def objection_to(work: Work, machine: Machine) -> str | None:
@@ -38,44 +38,7 @@ def _tensors(work: Work) -> Iterator[torch.Tensor]:
 
 def _objection_to_one(work: Work, index: int) -> str | None:
     """What stands against one parameter."""
-    weight, grad, state = work.weights[index], work.grads[index], work.states[index]
-    kinds = [formats.format_of(work.rule, state, name) for name in work.rule.state]
-    scaled = [name for name, kind in zip(work.rule.state, kinds, strict=True) if kind.block]
-    reason = fit.companion_objection(weight, state, scaled, work.rounding)
-    if reason is not None:
-        return reason
-    names = (*work.rule.state, *[formats.COMPENSATION] * (work.rounding == "kahan"))
-    named = {"weight": weight, "gradient": grad, **{name: state[name] for name in names}}
-    models = work.models or 1
-    for name, tensor in named.items():
-        if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
-            return f"the {name} of parameter {index} is a {type(tensor).__name__}"
-        if tensor.layout is not torch.strided:
-            return f"the {name} of parameter {index} is {tensor.layout}"
-        if _real_dtype(tensor) not in TYPES:
-            return f"the {name} of parameter {index} is {tensor.dtype}"
-        if tensor.is_neg() or tensor.is_conj():
-            return f"the {name} of parameter {index} is lazily negated or conjugated"
-        if tensor.shape != weight.shape or not same_order(weight, tensor):
-            return (
-                f"the {name} of parameter {index} lies in memory as {_layout(tensor)}, and the "
-                f"weight as {_layout(weight)}: a kernel needs one layout"
-            )
-    if not is_dense(weight):
-        return f"parameter {index} has gaps in memory: {_layout(weight)}"
-    if models > 1 and (reason := stack_objection(weight, models)):
-        return reason
-    if models > 1 and weight.numel() // models % BLOCK and any(kind.block for kind in kinds):
-        return f"models in parameter {index} share 8-bit blocks of {BLOCK} elements"
-    return None
-
-
-def _layout(tensor: torch.Tensor) -> str:
-    return f"shape {tuple(tensor.shape)} with strides {tensor.stride()}"
-
-
-def _real_dtype(tensor: torch.Tensor) -> torch.dtype:
-    return tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
+    return layout.objection(work, index, Recipe.of(work, index), TYPES)
 
 
 def row(work: Work) -> tuple[float, ...] | None:
@@ -92,7 +55,7 @@ def row(work: Work) -> tuple[float, ...] | None:
         if isinstance(value, torch.Tensor):
             return None
     values = [float(coefficients[name]) for name in work.rule.coefficient_names]
-    return (*values, encodings.mixed(work.seed, t))
+    return (*values, random_words.mixed(work.seed, t))
 
 
 def batches(work: Work, machine: Machine) -> Iterator[Batch]:
@@ -100,23 +63,12 @@ def batches(work: Work, machine: Machine) -> Iterator[Batch]:
     members: dict[Recipe, list[int]] = {}
     by_value = row(work) is not None
     for index in range(len(work.weights)):
-        members.setdefault(_recipe(work, index, by_value), []).append(index)
+        # a launch takes numbers in float32
+        narrow = real(work.weights[index].dtype) != torch.float64
+        recipe = Recipe.of(
+            work, index, scaled=work.found_inf is not None, by_value=by_value and narrow
+        )
+        members.setdefault(recipe, []).append(index)
     models = work.models or 1
     for recipe, indices in members.items():
         yield Batch(recipe, machine, indices, work, models)
-
-
-def _recipe(work: Work, index: int, by_value: bool) -> Recipe:
-    rule, state = work.rule, work.states[index]
-    weight = _real_dtype(work.weights[index])
-    return Recipe(
-        rule=rule,
-        weight=weight,
-        grad=_real_dtype(work.grads[index]),
-        states=tuple(_real_dtype(state[name]) for name in rule.state),
-        formats=tuple(formats.format_of(rule, state, name) for name in rule.state),
-        rounding=work.rounding,
-        maximize=work.maximize,
-        scaled=work.found_inf is not None,
-        by_value=by_value and weight != torch.float64,  # a launch takes numbers in float32
-    )

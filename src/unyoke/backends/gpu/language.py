@@ -22,7 +22,6 @@ from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
 
 from unyoke import primitives
-from unyoke.equation import Rule
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -55,6 +54,10 @@ def float32(x):  # type: ignore[no-untyped-def]
     return tl.cast(x, tl.float32)
 
 
+def float16(x):  # type: ignore[no-untyped-def]
+    return tl.cast(tl.cast(x, tl.float16), tl.float32)
+
+
 def bits_of(x):  # type: ignore[no-untyped-def]
     return tl.cast(x, tl.int32, bitcast=True)
 
@@ -79,6 +82,7 @@ WORDS: dict[Function, Function] = {
     primitives.absolute: absolute,
     primitives.int32: int32,
     primitives.float32: float32,
+    primitives.float16: float16,
     primitives.bits_of: bits_of,
     primitives.float_of: float_of,
     largest: largest,
@@ -118,10 +122,6 @@ class Language:
                 source = bare_source(formula)
                 self._bound[formula] = self.define(formula.__name__, source, values)
         return self._bound[formula]
-
-    def rule(self, rule: Rule) -> Any:
-        """The update of one element."""
-        return self.bound(rule.function)
 
     def define(
         self, name: str, source: str, values: dict[str, Any], numbers: Sequence[str] = ()

@@ -10,7 +10,7 @@ import torch
 from unyoke.backends.base import Formed, Former
 from unyoke.backends.gpu.batch import Mirror
 from unyoke.backends.gpu.recorder import TYPES, Recorder
-from unyoke.storage import encodings
+from unyoke.storage import random_words
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.machine import Launcher, Machine
@@ -143,7 +143,7 @@ class Program(Former):
             recorder, list(named), names, time, list(zip(kinds, news, strict=True)), scaled
         )
         language = self._machine.language()
-        known = {"mixed": language.bound(encodings.mixed)}
+        known = {"mixed": language.bound(random_words.mixed)}
         function = language.define("program", text, known, ("seed", "count", "go"))
         self._tensors, self._count, self._scaled = list(named.values()), len(flats[0]), scaled
         self._start = self._machine.starter(function, (LANES,), WARPS, device)

@@ -44,7 +44,7 @@ def shape(recipe: Recipe) -> Shape:
     Plain formats are bound by memory, and blocks of their own are as good as it gets. 8-bit state
     is bound by arithmetic, of which a program that does several blocks saves some.
     """
-    return Shape(2048, 256, 8) if recipe.blocks else Shape(1024, 128)
+    return Shape(2048, 256, 8) if recipe.blocked else Shape(1024, 128)
 
 
 def chunks(lengths: Sequence[int], sets: Sequence[int], shape: Shape, models: int = 1) -> Table:
