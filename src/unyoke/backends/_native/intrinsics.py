@@ -11,6 +11,7 @@ import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.compiler import Compiler, CompilerBase
 from numba.extending import intrinsic
 
 # IEEE arithmetic as it stands. No flag that lets the compiler reorder, contract or approximate, so
@@ -24,9 +25,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def compiled(function: Any) -> Any:
+def compiled(function: Any, compiler: type[CompilerBase] = Compiler) -> Any:
     """A function for Numba to compile when it is first called from compiled code."""
-    return numba.njit(function, **OPTIONS)
+    return numba.njit(function, pipeline_class=compiler, **OPTIONS)
 
 
 COLUMNS = 32
@@ -86,7 +87,7 @@ def room(context: Any, size: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bytes_ = ir.ArrayType(ir.IntType(8), size.literal_value)
-        place = cgutils.alloca_once(builder, bytes_)  # type: ignore[no-untyped-call]
+        place = cgutils.alloca_once(builder, bytes_)
         place.align = 64  # a vector that crosses two lines of the cache takes twice as long
         return builder.ptrtoint(place, ir.IntType(64))
 
@@ -100,7 +101,7 @@ def copy(context: Any, to: Any, source: Any, size: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = ir.IntType(8).as_pointer()
         target, origin = (builder.inttoptr(place, byte) for place in arguments[:2])
-        cgutils.raw_memcpy(builder, target, origin, arguments[2], 1)  # type: ignore[no-untyped-call]
+        cgutils.raw_memcpy(builder, target, origin, arguments[2], 1)
         return context.get_dummy_value()
 
     return types.void(to, source, types.int64), generate
@@ -148,7 +149,7 @@ def ask(context: Any, function: Any, handle: Any) -> Any:
         anything = ir.IntType(8).as_pointer()
         c_type = ir.FunctionType(ir.IntType(32), (anything, anything)).as_pointer()
         c_function = builder.inttoptr(arguments[0], c_type)
-        answer = cgutils.alloca_once(builder, ir.IntType(64))  # type: ignore[no-untyped-call]
+        answer = cgutils.alloca_once(builder, ir.IntType(64))
         builder.store(ir.Constant(ir.IntType(64), 0), answer)  # some answers have 32 bits
         status = builder.call(
             c_function,
@@ -166,7 +167,7 @@ def invoke(context: Any, function: Any, words: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word = ir.IntType(64)
-        given = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
+        given = cgutils.unpack_tuple(builder, arguments[1])
         c_type = ir.FunctionType(word, [word] * len(given)).as_pointer()
         return builder.call(builder.inttoptr(arguments[0], c_type), given)
 
@@ -179,8 +180,8 @@ def perform(context: Any, function: Any, integers: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word, text = ir.IntType(64), ir.IntType(8).as_pointer()
-        given = cgutils.unpack_tuple(builder, arguments[1])  # type: ignore[no-untyped-call]
-        answer = cgutils.alloca_once(builder, word)  # type: ignore[no-untyped-call]
+        given = cgutils.unpack_tuple(builder, arguments[1])
+        answer = cgutils.alloca_once(builder, word)
         kinds = (word.as_pointer(), text, *[word] * len(given))
         c_type = ir.FunctionType(ir.IntType(32), kinds).as_pointer()
         builder.call(builder.inttoptr(arguments[0], c_type), [answer, text(None), *given])

@@ -1,14 +1,14 @@
 """Formulas for Numba: the very same code, with the names in it bound to other things.
 
 Two things differ from what eager runs. The few primitives that Python and torch implement get an
-implementation for compiled code. And literals take the dtype of the computation: to Numba ``1.0``
-is a float64, which would draw the whole formula to float64 and halve its speed.
+implementation for compiled code. And literals take the dtype of the computation.
 
 Imported when something must be compiled, and Numba with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import CellType, FunctionType
 from typing import Any
 
@@ -22,6 +22,7 @@ from unyoke.backends._native import intrinsics
 from unyoke.backends._native.functions import names_in
 from unyoke.backends._native.intrinsics import compiled
 from unyoke.backends.cpu import source
+from unyoke.backends.cpu.literals import compiler as literal_types
 from unyoke.backends.element import Recipe
 
 
@@ -87,24 +88,23 @@ def bind(function: Any, number: Any, whole: Any) -> Any:
     return _bind(function, {float: number, int: whole}, known)
 
 
-def _bind(function: Any, literals: dict[type, Any], known: dict[Any, Any]) -> Any:
+def _bind(function: Any, literals: Mapping[type, Any], known: dict[Any, Any]) -> Any:
     if function not in known:
-
-        def literal(value: Any) -> Any:
-            return literals[type(value)](value) if type(value) in literals else value
-
         used = {
             name: _bind(value, literals, known)
             if isinstance(value, FunctionType)
-            else literal(value)
+            else literals.get(type(value), _same)(value)
             for name, value in names_in(function).items()
         }
         code = function.__code__
-        code = code.replace(co_consts=tuple(map(literal, code.co_consts)))
         closed = tuple(CellType(used[name]) for name in code.co_freevars)
         bound = FunctionType(code, used, function.__name__, function.__defaults__, closed)
-        known[function] = compiled(bound)
+        known[function] = compiled(bound, literal_types(literals[float], literals[int]))
     return known[function]
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 # mypy takes these for what they are before Numba has seen them
