@@ -167,6 +167,26 @@ class TestWhatHappensBetweenSteps:
         optimizer.step()
         assert weights[0].isfinite().all()
 
+    @pytest.mark.parametrize("name", ["exp_avg_scale", "compensation"])
+    def test_what_accompanies_the_state_is_looked_at_too(self, name: str) -> None:
+        weight = torch.nn.Parameter(torch.ones(LARGE))
+        optimizer = unyoke.AdamW([weight], state_dtype="int8", rounding="kahan", **SETTINGS)
+        for _ in range(2):
+            weight.grad = torch.ones(LARGE)
+            optimizer.step()
+        optimizer.state[weight][name].untyped_storage().resize_(0)
+        with pytest.raises(
+            RuntimeError, match=f"the {name} of parameter 0 of its group, .* 0 bytes"
+        ):
+            optimizer.step()
+
+    def test_the_compile_backend_refuses_it_too(self) -> None:
+        weight = torch.nn.Parameter(torch.ones(3))
+        weight.grad = torch.ones(3)
+        weight.grad.untyped_storage().resize_(0)
+        with pytest.raises(RuntimeError, match="compile: the gradient of parameter 0 of its group"):
+            unyoke.AdamW([weight], backend="compile").step()
+
 
 def formula(program: list[tuple[str, int, int]], results: list[int]) -> Direction:
     """A direction of two states that runs a program; values are numbered as they come."""

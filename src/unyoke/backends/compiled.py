@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from unyoke.backends.base import Backend, Work
-from unyoke.backends.eager import real
+from unyoke.backends.eager import memory_objection, real
 
 
 class Compiled(Backend):
@@ -35,7 +35,9 @@ class Compiled(Backend):
             return f"rounding={work.rounding!r} is not compiled"
         if any(isinstance(c, torch.Tensor) and c.dim() for c in work.coefficients[0].values()):
             return "coefficients of stacked models are not compiled"
-        for grad, state in zip(work.grads, work.states, strict=True):
+        for index, (grad, state) in enumerate(zip(work.grads, work.states, strict=True)):
+            if (reason := memory_objection(work, index)) is not None:
+                return reason
             if grad.layout is not torch.strided:
                 return f"{grad.layout} gradients are not compiled"
             if any(state[name].element_size() < 4 for name in work.rule.state):

@@ -5,6 +5,6 @@ flat.py      many small tensors as one, large ones piece by piece
 in_place.py  the formula as operations in place
 """
 
-from unyoke.backends.eager.backend import Eager, real
+from unyoke.backends.eager.backend import Eager, memory_objection, real
 
-__all__ = ["Eager", "real"]
+__all__ = ["Eager", "memory_objection", "real"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,12 +43,13 @@ class Prepared:
     """How a work's tensors are run through, as long as they are what they were."""
 
     def __init__(self, work: Work) -> None:
-        self._facts = _facts(work)
+        self._names = _names(work)
+        self._facts = _facts(work, self._names)
         self._runs, self._alone = flat.divide(work)
 
     def holds(self, work: Work) -> bool:
         """Whether everything is what it was, but for its place and the numbers in it."""
-        return self._facts is not None and _facts(work) == self._facts
+        return self._facts is not None and _facts(work, self._names) == self._facts
 
     def run(self, work: Work) -> None:
         with torch.set_grad_enabled(work.differentiable and torch.is_grad_enabled()):
@@ -62,46 +64,51 @@ class Prepared:
                     rows.put_back()
 
 
-def _facts(work: Work) -> Any:
+def _names(work: Work) -> Sequence[str]:
+    """The state that is looked at: the rule's, and what its formats have added."""
+    extra = formats.extra_names(work.rule)
+    return (*work.rule.state, *(name for name in extra if any(name in s for s in work.states)))
+
+
+def _facts(work: Work, names: Sequence[str]) -> Any:
     """What decides how the work is done, the size of its memory included; None if it changes."""
     numbers = [
         value.shape if isinstance(value, torch.Tensor) else None
         for each in work.coefficients
         for value in each.values()
     ]
-    names = work.rule.state
-    tensors = [
-        *work.weights,
-        *work.grads,
-        *(state[name] for state in work.states for name in names),
-    ]
+    kept = [state[name] for state in work.states for name in names if name in state]
     which = None if work.which is None else [*work.which]
     try:
-        return (
-            which,
-            numbers,
-            [
-                (type(t), t.untyped_storage().nbytes(), t.shape, t.stride(), t.dtype, t.device)
-                for t in tensors
-            ],
-        )
+        tensors = [
+            (type(t), t.untyped_storage().nbytes(), t.shape, t.stride(), t.dtype, t.device)
+            for t in (*work.weights, *work.grads, *kept)
+        ]
     except (RuntimeError, NotImplementedError):
         return None  # sparse gradients: found out each time
+    return which, numbers, tensors
 
 
 def _objection(work: Work, index: int) -> str | None:
     """Why a parameter cannot be updated."""
-    kinds = ("weight", "gradient", *work.rule.state)
-    for kind, tensor in zip(kinds, flat.tensors_of(work, index), strict=True):
+    if (reason := memory_objection(work, index)) is not None:
+        return reason
+    return None if work.grads[index].layout is torch.strided else sparse.why_not(work, index)
+
+
+def memory_objection(work: Work, index: int) -> str | None:
+    """Which of a parameter's tensors has lost its memory; None if none has."""
+    weight, state = work.weights[index], work.states[index]
+    tensors = {"weight": weight, "gradient": work.grads[index]}
+    names = (*work.rule.state, *formats.extra_names(work.rule))
+    tensors |= {name: state[name] for name in names if name in state}
+    for kind, tensor in tensors.items():
         if type(tensor) in flat.PLAIN and tensor.layout is torch.strided:
             reason = lacks_memory(tensor)
             if reason is not None:
                 name = f" {work.names[index]}" if work.names else ""
-                shape = tuple(work.weights[index].shape)
-                return f"the {kind} of parameter{name}, of shape {shape}, {reason}"
-    if work.grads[index].layout is torch.strided:
-        return None
-    return sparse.why_not(work, index)
+                return f"the {kind} of parameter{name}, of shape {tuple(weight.shape)}, {reason}"
+    return None
 
 
 def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
