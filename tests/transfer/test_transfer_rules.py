@@ -199,6 +199,18 @@ class TestMeasured:
         assert found.q is None
         assert found.factor(1.0, 4.0) == pytest.approx(4**-0.6)
 
+    def test_one_seed_and_an_edge_are_doubts(self, tmp_path: Path) -> None:
+        alone = {"value": 0.4, "low": None, "high": None}
+        folder = write_map(tmp_path, {100: (0.1, 0.01), 400: (0.1, 0.005)}, alone)
+        document = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
+        document["findings"][0]["edges"] = ["the smallest α tried"]
+        (folder / "cells.json").write_text(json.dumps(document), encoding="utf-8")
+        found = read_maps([folder], "adamw")
+        assert found.agrees is None
+        check = transfer(TUNED, TUNED.changed(epochs=60), measured=found).recommended.check
+        assert "best cell of 100 updates lies on an edge" in check
+        assert "one seed gives no interval" in check
+
     def test_what_it_cannot_read(self, tmp_path: Path) -> None:
         with pytest.raises(TransferError, match=r"no cells\.json"):
             read_maps([tmp_path / "nowhere"], "adamw")

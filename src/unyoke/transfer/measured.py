@@ -26,20 +26,22 @@ class Measured:
     """What maps of the task say.
 
     Attributes:
-        p: d log λ*/d log α with its 95 % interval.
-        p_low, p_high: the interval.
+        p: d log λ*/d log α.
+        p_low, p_high: its 95 % interval over seeds; None with one seed.
         q: d log λ*/d log T at one α; None with one budget.
         q_low, q_high: as far as half a step of the grid moves it.
         source: where it was read.
+        caution: what makes these numbers doubtful; may be empty.
     """
 
     p: float
-    p_low: float
-    p_high: float
+    p_low: float | None
+    p_high: float | None
     q: float | None
     q_low: float | None
     q_high: float | None
     source: str
+    caution: str = ""
 
     def factor(self, lr_ratio: float, length_ratio: float) -> float:
         """λ′/λ = (α′/α)^p·(T′/T)^q; without two budgets q = p − 1, which gradient flow has."""
@@ -48,8 +50,8 @@ class Measured:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether p = 1 + q within the intervals; None if there was one budget."""
-        if self.q_low is None or self.q_high is None:
+        """Whether p = 1 + q within the intervals; None with one budget or one seed."""
+        if self.q_low is None or self.q_high is None or self.p_low is None or self.p_high is None:
             return None
         return self.p_low <= 1.0 + self.q_high and 1.0 + self.q_low <= self.p_high
 
@@ -74,10 +76,15 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
     name = NAMES[optimizer]
     ridges: list[Mapping[str, Any]] = []
     bests: list[_Best] = []
+    cautions: list[str] = []
     for folder in folders:
         for finding in _findings(folder, name):
             if finding.get("ridge") and finding["ridge"].get("value") is not None:
                 ridges.append(finding["ridge"])
+            if finding.get("edges"):
+                cautions.append(
+                    f"the best cell of {finding['updates']} updates lies on an edge of its grid"
+                )
             best = finding.get("best")
             if best and best["weight_decay"] > 0:
                 grid = _step(folder, name)
@@ -89,10 +96,13 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
             f"unyoke report {folders[0]}"
         )
     ridge = ridges[-1]
-    p, low, high = (float(ridge[key]) for key in ("value", "low", "high"))
+    low, high = ridge.get("low"), ridge.get("high")
+    if low is None or high is None:
+        cautions.append("one seed gives no interval (more: unyoke map --extend --seeds)")
+    p = float(ridge["value"])
     q, q_low, q_high = _exponent(bests, p)
     source = "maps in " + ", ".join(map(str, folders))
-    return Measured(p, low, high, q, q_low, q_high, source)
+    return Measured(p, low, high, q, q_low, q_high, source, "; ".join(cautions))
 
 
 def _findings(folder: Path, name: str) -> list[dict[str, Any]]:

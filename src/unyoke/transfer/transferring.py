@@ -151,12 +151,11 @@ def _choice(tuned: Run, to: Run, norms: bool, measured: Measured | None) -> tupl
 def _check(tuned: Run, spread: float, measured: Measured | None, best: Outcome) -> str:
     """The measurement that decides, if the rules differ by more than `APART`."""
     if measured is not None:
+        doubts = [measured.caution] if measured.caution else []
         if measured.agrees is False:
-            return (
-                "p and 1 + q differ by more than their intervals, so the task is in no one regime: "
-                "check the answer with λ/3 and 3λ at the new budget"
-            )
-        return ""
+            doubts.append("p and 1 + q differ by more than their intervals: no one regime")
+        advice = "check the answer with λ/3 and 3λ at the new budget"
+        return f"{'; '.join(doubts)}: {advice}" if doubts else ""
     if spread <= APART:
         return ""
     short = max(1, round(tuned.length / 4))
