@@ -210,6 +210,33 @@ def amsgrad(s: Symbols, u: Update, *, betas: Betas = (0.9, 0.999), eps: float = 
     return u.γ * m_hat / (sqrt(v_hat) + eps)
 
 
+def ademamix(
+    s: Symbols,
+    u: Update,
+    *,
+    betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+    alpha: float = 2.0,
+    beta3_warmup: int = 0,
+    alpha_warmup: int = 0,
+    eps: float = 1e-8,
+) -> Array:
+    """Pagliardini et al. 2024, Algorithm 1, with f(β) = log ½/log β − 1 from the authors' code."""
+    β1, β2, β3_end = betas
+    α, β3 = alpha, β3_end
+    if u.t < alpha_warmup:
+        α = u.t / alpha_warmup * alpha
+    if u.t < beta3_warmup:
+        half_lives = [math.log(0.5) / math.log(β + 1e-8) - 1 for β in (β1, β3_end)]
+        μ = u.t / beta3_warmup
+        β3 = 0.5 ** (1 / ((1 - μ) * half_lives[0] + μ * half_lives[1] + 1))
+    s.m1 = β1 * s.m1 + (1 - β1) * u.g
+    s.m2 = β3 * s.m2 + (1 - β3) * u.g
+    s.v = β2 * s.v + (1 - β2) * u.h**2
+    m1_hat = s.m1 / (1 - β1**u.t)
+    v_hat = s.v / (1 - β2**u.t)
+    return u.γ * (m1_hat + α * s.m2) / (sqrt(v_hat) + eps)
+
+
 def nadam(
     s: Symbols,
     u: Update,
@@ -438,6 +465,7 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         nesterov,
         adam,
         amsgrad,
+        ademamix,
         nadam,
         nesterov_adam,
         radam,

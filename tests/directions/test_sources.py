@@ -62,6 +62,7 @@ SAME = [
     ),
 ]
 OTHERWISE = {
+    "ademamix": "the authors' schedules, below",
     "nesterov_adam": "timm's NAdamW",
     "lion": "lion-pytorch and timm's Lion",
     "adabayes": "the author's adabayes.py",
@@ -169,3 +170,59 @@ def test_a_constant_gradient_does_not_break_centered_rmsprop() -> None:
         ends.append(p.detach())
     assert ends[0].isfinite().all()
     assert ends[1].isnan().any(), "torch has changed: say so in the documentation"
+
+
+class TestAdEMAMix:
+    """arXiv 2409.03137: a scalar walked by hand, as the authors' step goes."""
+
+    BETAS = (0.9, 0.999, 0.9999)
+
+    def walked(
+        self, alpha: float, beta3_warmup: int, alpha_warmup: int, decay: float
+    ) -> list[float]:
+        β1, β2, β3 = self.BETAS
+        θ, fast, slow, v, path = 1.0, 0.0, 0.0, 0.0, []
+
+        def updates_to_half(β: float) -> float:
+            return float(np.log(0.5) / np.log(β + 1e-8)) - 1
+
+        for t in range(1, UPDATES + 1):
+            now = alpha * min(1.0, t / alpha_warmup) if alpha_warmup else alpha
+            β = β3
+            if t < beta3_warmup:
+                share = t / beta3_warmup
+                half = (1 - share) * updates_to_half(β1) + share * updates_to_half(β3)
+                β = 0.5 ** (1 / (half + 1))
+            g = 0.7 * θ + np.sin(t)
+            fast = β1 * fast + (1 - β1) * g
+            slow = β * slow + (1 - β) * g
+            v = β2 * v + (1 - β2) * g * g
+            root = np.sqrt(v) / np.sqrt(1 - β2**t) + 1e-8
+            θ -= 0.02 * ((fast / (1 - β1**t) + now * slow) / root + decay * θ)
+            path.append(float(θ))
+        return path
+
+    @pytest.mark.parametrize(("beta3_warmup", "alpha_warmup"), [(0, 0), (45, 0), (0, 45), (40, 25)])
+    @pytest.mark.parametrize("decay", [0.0, 0.1])
+    def test_is_the_authors(self, beta3_warmup: int, alpha_warmup: int, decay: float) -> None:
+        p = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
+        warmups = {"beta3_warmup": beta3_warmup, "alpha_warmup": alpha_warmup}
+        optimizer = unyoke.AdEMAMix([p], 0.02, self.BETAS, 5.0, weight_decay=decay, **warmups)
+        found = []
+        for t in range(1, UPDATES + 1):
+            p.grad = 0.7 * p.detach() + np.sin(t)
+            optimizer.step()
+            found.append(float(p.detach()))
+        np.testing.assert_allclose(found, self.walked(5.0, decay=decay, **warmups), rtol=1e-12)
+
+    def test_without_the_slow_average_it_is_adam(self) -> None:
+        ends = []
+        for cls, own in ((unyoke.AdEMAMixW, {"alpha": 0.0}), (unyoke.AdamW, {})):
+            p = torch.nn.Parameter(torch.linspace(-1, 1, 6, dtype=torch.float64))
+            path(cls([p], lr=0.02, weight_decay=1e-3, backend="eager", **own))
+            ends.append(p.detach())
+        torch.testing.assert_close(*ends, rtol=1e-13, atol=1e-13)
+
+    def test_the_slow_average_changes_where_it_goes(self) -> None:
+        apart = np.subtract(self.walked(5.0, 0, 0, 0.0), self.walked(0.0, 0, 0, 0.0))
+        assert abs(apart).max() > 1e-3

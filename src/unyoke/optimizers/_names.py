@@ -11,6 +11,8 @@ from unyoke.optimizers.adam import AMSGradW as AMSGradW
 from unyoke.optimizers.adam import AMSGrad as AMSGrad
 from unyoke.optimizers.adamax import AdamaxW as AdamaxW
 from unyoke.optimizers.adamax import Adamax as Adamax
+from unyoke.optimizers.ademamix import AdEMAMixW as AdEMAMixW
+from unyoke.optimizers.ademamix import AdEMAMix as AdEMAMix
 from unyoke.optimizers.bayes import AdaBayes as AdaBayes
 from unyoke.optimizers.bayes import AdaBayesFP as AdaBayesFP
 from unyoke.optimizers.layerwise import LambW as LambW
