@@ -26,20 +26,20 @@ SHAPES = ((1024, 128, 1), (1024, 256, 1), (512, 128, 1), (2048, 256, 1), (2048, 
 
 def launch_seconds(case: str, bench: Bench, options: dict[str, Any]) -> float:
     """Seconds of one launch, by the device's own clock."""
-    from unyoke.backends.gpu import batches
+    from unyoke.backends.gpu import launches
 
     optimizer = unyoke.AdamW(parameters(CASES[case], bench), **options)
     optimizer.step()
     work = optimizer._stepper.plans[0].work
-    (batch,) = work.cache["gpu"]._batches
-    row = batches.row(work)
+    (launch,) = work.cache["gpu"]._launches
+    row = launches.row(work)
     assert row is not None
     times = []
     for _ in range(5):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         for _ in range(10):
-            batch.run(work, row)
+            launch.run(work, row)
         end.record()
         torch.cuda.synchronize()
         times.append(start.elapsed_time(end) / 1e4)

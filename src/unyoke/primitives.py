@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import torch
 
 Element: TypeAlias = Any
-"""A float inside a kernel, a torch.Tensor in eager: whatever supports the arithmetic."""
+"""For those who annotate: a float in a kernel, a torch.Tensor in eager."""
 
 
 def sqrt(x):

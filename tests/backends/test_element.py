@@ -47,7 +47,7 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> str:
     pytest.importorskip("triton", reason="triton is not installed")
     from unyoke.backends.gpu import Interpreter
 
-    monkeypatch.setattr(backends.ALL["gpu"], "_machine", Interpreter())
+    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
     return "gpu"
 
 

@@ -133,9 +133,9 @@ def compile_program(capability: int) -> str:
 
     from unyoke import backends, schedules
     from unyoke.backends.gpu import Interpreter
+    from unyoke.backends.gpu.coefficients import LANES, WARPS
     from unyoke.backends.gpu.language import Language
     from unyoke.backends.gpu.language import compiled as language
-    from unyoke.backends.gpu.program import LANES, WARPS
 
     class NothingRuns(Interpreter):
         def language(self) -> Language:
@@ -147,14 +147,14 @@ def compile_program(capability: int) -> str:
 
     functions: list[Any] = []
     gpu: Any = backends.ALL["gpu"]
-    gpu._machine = NothingRuns()
+    gpu._runtime = NothingRuns()
     options = {"direction": "nadam", "schedule": schedules.warm_restarts(5, 2)}
     optimizer: Any = stepped("gpu", updates=1, capturable=True, **options)
-    program = optimizer._stepper.plans[0]._former
+    program = optimizer._stepper.plans[0]._coefficient_kernel
     tensors = [program._numbers.table, *program._tensors]
     names = {F32: "*fp32", F64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
     types = [*(names[tensor.dtype] for tensor in tensors), "i32", "i32", "i32", "constexpr"]
-    (function,) = (each for each in functions if each.fn.__name__ == "program")
+    (function,) = (each for each in functions if each.fn.__name__ == "coefficients")
     signature = dict(zip(function.arg_names, types, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRITON_CACHE_DIR"] = folder

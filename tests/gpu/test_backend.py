@@ -17,15 +17,15 @@ from stepping import NEEDS_TRITON, stepped
 
 import unyoke
 from unyoke import backends, primitives
-from unyoke.backends.gpu import Interpreter, machine, tables
-from unyoke.backends.gpu.batch import Mirror
-from unyoke.backends.gpu.machine import Nvidia
+from unyoke.backends.gpu import Interpreter, runtime, tables
+from unyoke.backends.gpu.launch import Mirror
+from unyoke.backends.gpu.runtime import Nvidia
 
 ROOT = Path(__file__).parents[2]
 
 
 class Pretended(Interpreter):
-    """A machine that has all it needs, so that the tensors are looked at."""
+    """A runtime that has all it needs, so that the tensors are looked at."""
 
     def why_not(self) -> str | None:
         return None
@@ -33,7 +33,7 @@ class Pretended(Interpreter):
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.ALL["gpu"], "_machine", Pretended())
+    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Pretended())
 
 
 # Objections
@@ -95,7 +95,7 @@ def test_gradients(change: Callable[[torch.Tensor], torch.Tensor], match: str) -
 
 def test_a_gradient_of_another_layout_at_a_later_step(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton", reason=NEEDS_TRITON)
-    monkeypatch.setattr(backends.ALL["gpu"], "_machine", Interpreter())
+    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
     optimizer = stepped("gpu", ((4, 6),))
     (weight,) = optimizer.param_groups[0]["params"]
     weight.grad = other_order(torch.ones(4, 6))
@@ -120,7 +120,7 @@ def test_a_cpu_tensor_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         def why_not(self) -> str | None:
             return None
 
-    monkeypatch.setattr(backends.ALL["gpu"], "_machine", Present())
+    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Present())
     refused("the tensors are on cpu, and this backend is for cuda")
 
 
@@ -138,12 +138,12 @@ def test_an_old_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: None)
-    machine._missing_here.cache_clear()
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    runtime._missing_here.cache_clear()
     try:
         assert "triton is not installed" in (Nvidia().why_not() or "")
     finally:
-        machine._missing_here.cache_clear()
+        runtime._missing_here.cache_clear()
 
 
 def test_auto_goes_on_without_a_gpu() -> None:

@@ -28,7 +28,7 @@ ELEMENTWISE = [name for name in directions.ALL if refusal(name, "decoupled") is 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton", reason=NEEDS_TRITON)
-    monkeypatch.setattr(backends.ALL["gpu"], "_machine", Interpreter())
+    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
 
 
 def check(backend: str = "eager", tolerance: float = F64, **options: Any) -> None:
@@ -162,20 +162,21 @@ def test_a_tensor_that_goes_to_another_backend_in_between() -> None:
 def test_what_a_graph_reads_lives_on() -> None:
     optimizer = stepped("gpu", capturable=True)
     plan: Any = optimizer._stepper.plans[0]
-    former = weakref.ref(plan._former)
+    kernel = weakref.ref(plan._coefficient_kernel)
     plan.is_recorded = True  # as when its step is recorded
     optimizer.param_groups[0]["lr"] = torch.tensor(0.02)  # another kind of number
     optimizer.step()
     gc.collect()
-    assert former() is not None
-    assert plan._former is not former()
+    assert kernel() is not None
+    assert plan._coefficient_kernel is not kernel()
 
 
 @pytest.mark.usefixtures("interpreted")
 def test_what_cannot_be_written_down_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     optimizer = stepped("gpu", capturable=True, direction="adabayes", updates=1)
     made: list[Any] = []
-    monkeypatch.setattr(type(backends.ALL["gpu"]), "former", lambda *args: made.append(args))
+    gpu = type(backends.ALL["gpu"])
+    monkeypatch.setattr(gpu, "coefficient_kernel", lambda *args: made.append(args))
     optimizer.step()
     assert not made
 

@@ -26,7 +26,7 @@ ELEMENTWISE = [name for name in directions.ALL if refusal(name, "none") is None]
 
 @pytest.fixture(autouse=True)
 def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.ALL["gpu"], "_machine", Interpreter())
+    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
 
 
 def check(tolerance: float = TOLERANCE, **options: Any) -> None:

@@ -20,7 +20,7 @@ from unyoke import backends
 from unyoke._step.counters import DTYPES
 from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, rate, weight_decay_at
 from unyoke._step.plan import Plan
-from unyoke.backends.base import Former
+from unyoke.backends.base import CoefficientKernel
 from unyoke.equation import Hyperparameters, Rule
 from unyoke.schedules import Schedule
 
@@ -193,7 +193,7 @@ class DevicePlan(Plan):
         (self._device,) = devices
         super().__init__(rule, group, params, weights, states, numbers)
         self._clock = clock
-        self._former: Former | None = None
+        self._coefficient_kernel: CoefficientKernel | None = None
         self._is_hopeless = False  # there is no text for the formula
         self._kept: list[Any] = []  # what graphs read
         self.is_recorded = False
@@ -205,8 +205,8 @@ class DevicePlan(Plan):
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         before = self._division
         super().prepare(lr, eta, backend)
-        if self.work.formed is not None and not self._is_for_kernels():
-            self._drop_former()
+        if self.work.device_coefficients is not None and not self._is_for_kernels():
+            self._drop_kernel()
             super().prepare(lr, eta, backend)
         if self.is_recorded and before is not None and before is not self._division:
             self._kept.append(before)
@@ -217,29 +217,29 @@ class DevicePlan(Plan):
         return [backend.name for backend, _ in self.shares] == ["gpu"]
 
     def reckon(self, lr: Any, eta: Any) -> None:
-        work, former = self.work, self._former
+        work, kernel = self.work, self._coefficient_kernel
         self._begun, self._is_counted = 0, False
         self._clock.has_counted = False  # an update that failed may have left it
         self._clock.check(self.group)
         names = (*self._clock.takes, *work.rule.defaults)
         values = {name: self.group[name] for name in names}
         scaled = work.found_inf is not None
-        if former is not None and self.counters.are_own() and former.holds(values, scaled):
-            work.formed = former.formed
+        if kernel is not None and self.counters.are_own() and kernel.holds(values, scaled):
+            work.device_coefficients = kernel.device_coefficients
             return
-        work.formed = None
+        work.device_coefficients = None
         self.counters.read()  # if it has to wait for the device, that is no part of the formula
-        self._drop_former()
+        self._drop_kernel()
         if not self._is_hopeless and (self._is_for_kernels() or not self.shares):
-            self._former = backends.ALL["gpu"].former(self._device, values)
-        former = self._former
-        with former or nullcontext():
-            self._form_numbers(values if former is None else former.values)
+            self._coefficient_kernel = backends.ALL["gpu"].coefficient_kernel(self._device, values)
+        kernel = self._coefficient_kernel
+        with kernel or nullcontext():
+            self._form_numbers(values if kernel is None else kernel.values)
 
-    def _drop_former(self) -> None:
-        if self.is_recorded and self._former is not None:
-            self._kept.append(self._former)
-        self._former = None
+    def _drop_kernel(self) -> None:
+        if self.is_recorded and self._coefficient_kernel is not None:
+            self._kept.append(self._coefficient_kernel)
+        self._coefficient_kernel = None
 
     def _form_numbers(self, values: Mapping[str, Any]) -> None:
         """Form the coefficients by torch's operations, each a kernel of its own on a GPU."""
@@ -273,24 +273,24 @@ class DevicePlan(Plan):
 
     def _count_on_device(self) -> None:
         """Form the numbers, if a kernel does that, and count the update."""
-        work, former = self.work, self._former
-        if work.formed is not None and former is not None:
-            former.run(work.found_inf, work.seed)
+        work, kernel = self.work, self._coefficient_kernel
+        if work.device_coefficients is not None and kernel is not None:
+            kernel.run(work.found_inf, work.seed)
             self._clock.has_counted = True
         else:
-            if former is not None and self.counters.which is None and self._is_for_kernels():
-                self._build(former)
+            if kernel is not None and self.counters.which is None and self._is_for_kernels():
+                self._build(kernel)
             self.counters.advance(work.coefficients, counts(work.found_inf))
 
-    def _build(self, former: Former) -> None:
-        """Let the former do what was done when the numbers of this update were formed."""
+    def _build(self, kernel: CoefficientKernel) -> None:
+        """Let the kernel do what was done when the numbers of this update were formed."""
         work = self.work
         (coefficients,), (t,) = work.coefficients, work.updates
         chosen = {name: coefficients[name] for name in work.rule.coefficient_names}
         scalars = [coefficients[name] for name in work.rule.scalars]
         counters = list(zip(self.counters.flats, [None, *scalars], strict=True))
         scaled = work.found_inf is not None
-        self._is_hopeless = not former.build(t, chosen, self._clock.updates, counters, scaled)
+        self._is_hopeless = not kernel.build(t, chosen, self._clock.updates, counters, scaled)
 
 
 class OnDevice:

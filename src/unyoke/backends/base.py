@@ -35,7 +35,7 @@ class Gradients(Sequence[torch.Tensor]):
         return (weight.grad for weight in self._weights)
 
 
-class Formed(NamedTuple):
+class DeviceCoefficients(NamedTuple):
     """Coefficients that a device has formed itself, of one set.
 
     Attributes:
@@ -73,8 +73,8 @@ class Work:
         grad_scale: GradScaler's scale, which the gradients still carry; a 0-d tensor.
         found_inf: GradScaler's verdict; unless it is 0, nothing may change. Both are only set for
             a backend that reads them on the device.
-        formed: the coefficients, if the device has them and not the host; then ``coefficients``
-            and ``updates`` are an earlier update's, on the device.
+        device_coefficients: if the device has the coefficients and not the host; then
+            ``coefficients`` and ``updates`` are an earlier update's, on the device.
         cache: the backends' own.
         given_grads: gradients, where they are not those of the weights.
     """
@@ -93,7 +93,7 @@ class Work:
     names: Sequence[str] = ()
     grad_scale: torch.Tensor | None = None
     found_inf: torch.Tensor | None = None
-    formed: Formed | None = None
+    device_coefficients: DeviceCoefficients | None = None
     cache: dict[str, Any] = field(default_factory=dict)
     given_grads: Sequence[torch.Tensor] | None = None
 
@@ -150,7 +150,9 @@ class Backend(ABC):
     def step(self, work: Work) -> None:
         """Update the weights and the states in place."""
 
-    def former(self, device: torch.device, values: Mapping[str, Any]) -> Former | None:
+    def coefficient_kernel(
+        self, device: torch.device, values: Mapping[str, Any]
+    ) -> CoefficientKernel | None:
         """What can form an update's numbers on a device; None where torch does.
 
         Args:
@@ -167,16 +169,16 @@ class Backend(ABC):
         return None
 
 
-class Former(AbstractContextManager[None], ABC):
+class CoefficientKernel(AbstractContextManager[None], ABC):
     """Forms the numbers of updates on a device, as torch did it while this was active.
 
     Attributes:
         values: what they are formed from, with tensors for plain numbers.
-        formed: what the last run has formed; None before :meth:`build`, and where that cannot be.
+        device_coefficients: of the last run; None before :meth:`build`, and where that cannot be.
     """
 
     values: Mapping[str, Any]
-    formed: Formed | None
+    device_coefficients: DeviceCoefficients | None
 
     @abstractmethod
     def holds(self, values: Mapping[str, Any], scaled: bool) -> bool:

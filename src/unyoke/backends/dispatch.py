@@ -44,7 +44,7 @@ class Part:
             own.maximize, own.differentiable = whole.maximize, whole.differentiable
             own.rounding, own.seed = whole.rounding, whole.seed
             own.grad_scale, own.found_inf = whole.grad_scale, whole.found_inf
-            own.formed = whole.formed
+            own.device_coefficients = whole.device_coefficients
         return self.work
 
 

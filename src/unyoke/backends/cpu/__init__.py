@@ -1,15 +1,13 @@
 """The ``cpu`` backend: a rule's formula compiled by Numba into one fused pass over all tensors.
 
-    backend.py   the questions and the deed of a backend
-    layout.py    which tensors a flat loop may run through
-    located.py   where they lie, looked up anew at each step
-    table.py     with that what a kernel is told of them
-    kernels.py   the text of a rule's loop
-    compiled.py  what the names in it stand for: the formula, for Numba
-    native.py    what Numba has no word for
-    machine.py   from text to machine code, kept on disk
-    pool.py      threads for large work
-    team.py      torch's threads, lent for it
+    backend.py   which work it does, and the step
+    table.py     what a kernel is told of the tensors that it serves, cut into chunks
+    source.py    the text of a kernel: loops around the stages of an element
+    compiled.py  what the names in it stand for: the formulas, for Numba
+    literals.py  a pass of Numba's compiler for their literals
+    kernels.py   text and formulas together, as machine code
+    workers.py   threads for large work
+    threads.py   torch's threads, lent for it
 
 Nothing heavier than NumPy is imported before the first step, and Numba only if the machine code is
 not yet on disk.

@@ -8,36 +8,36 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unyoke.backends.base import Backend, Work
-from unyoke.backends.gpu.machine import Machine, Nvidia
+from unyoke.backends.gpu.runtime import Nvidia, Runtime
 
 if TYPE_CHECKING:
+    from unyoke.backends.gpu.coefficients import RecordedKernel
     from unyoke.backends.gpu.prepared import Prepared
-    from unyoke.backends.gpu.program import Program
 
 
 class Gpu(Backend):
     """A rule's formula compiled by Triton into one launch over all tensors.
 
     Args:
-        machine: where kernels run; NVIDIA GPUs unless a test says otherwise.
+        runtime: where kernels run; NVIDIA GPUs unless a test says otherwise.
     """
 
     name = "gpu"
 
-    def __init__(self, machine: Machine | None = None) -> None:
-        self._machine = machine or Nvidia()
+    def __init__(self, runtime: Runtime | None = None) -> None:
+        self._runtime = runtime or Nvidia()
 
     def why_not(self, work: Work) -> str | None:
         prepared: Prepared | None = work.cache.get(self.name)
         if prepared is not None and prepared.holds(work):
             return None
         missing, device = self.missing(), work.weights[0].device
-        if missing is None and device.type != self._machine.device_type:
-            missing = f"the tensors are on {device}, and this backend is for {self._machine}"
+        if missing is None and device.type != self._runtime.device_type:
+            missing = f"the tensors are on {device}, and this backend is for {self._runtime}"
         return missing if missing is not None else self._prepare(work)
 
     def missing(self) -> str | None:
-        return self._machine.why_not()
+        return self._runtime.why_not()
 
     def step(self, work: Work) -> None:
         work.cache[self.name].run(work)
@@ -47,22 +47,24 @@ class Gpu(Backend):
         prepared: Prepared | None = work.cache.get(self.name)
         return prepared
 
-    def former(self, device: torch.device, values: Mapping[str, Any]) -> Program | None:
-        if self.missing() is not None or device.type != self._machine.device_type:
+    def coefficient_kernel(
+        self, device: torch.device, values: Mapping[str, Any]
+    ) -> RecordedKernel | None:
+        if self.missing() is not None or device.type != self._runtime.device_type:
             return None
-        if self._machine.capturing():
+        if self._runtime.capturing():
             return None  # nothing can be made ready now
-        from unyoke.backends.gpu.program import Program
+        from unyoke.backends.gpu.coefficients import RecordedKernel
 
-        return Program(self._machine, device, values)
+        return RecordedKernel(self._runtime, device, values)
 
     def _prepare(self, work: Work) -> str | None:
-        """Make the work's batches; the reason if that cannot be."""
-        from unyoke.backends.gpu import batches
+        """Make the work's launches; the reason if that cannot be."""
+        from unyoke.backends.gpu import launches
         from unyoke.backends.gpu.prepared import Prepared
 
-        objection = batches.objection_to(work, self._machine)
+        objection = launches.objection_to(work, self._runtime)
         if objection is None:
             before: Prepared | None = work.cache.get(self.name)
-            work.cache[self.name] = Prepared(work, self._machine, before)
+            work.cache[self.name] = Prepared(work, self._runtime, before)
         return objection

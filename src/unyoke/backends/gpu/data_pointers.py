@@ -1,4 +1,4 @@
-"""Where the tensors of a batch are, looked up anew at each step: by compiled code if it can be had.
+"""Where a launch's tensors are, looked up anew at each step: by compiled code if it can be had.
 
 The host's compiled code reads torch's own record of a tensor, wherever its memory is. Asking a
 tensor from Python takes more time than its update.
@@ -15,8 +15,8 @@ from unyoke.backends._native.availability import unable
 from unyoke.backends.base import Gradients
 
 
-class Places(Protocol):
-    """The columns of a batch, as ``Located`` of the native readers has them."""
+class DataPointers(Protocol):
+    """The columns of a launch, as ``Located`` of the native readers has them."""
 
     @property
     def question(self) -> tuple[int, int] | None: ...
@@ -26,7 +26,7 @@ class Places(Protocol):
     def readable(self) -> bool: ...
 
 
-def find(columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> Places:
+def find(columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> DataPointers:
     """What writes the tensors' addresses.
 
     Args:

@@ -1,10 +1,10 @@
-"""A work's batches, as long as they are true, and the numbers of the coming update."""
+"""A work's launches, as long as they are true, and the numbers of the coming update."""
 
 from __future__ import annotations
 
 from unyoke.backends.base import Work
-from unyoke.backends.gpu import batches
-from unyoke.backends.gpu.machine import Machine
+from unyoke.backends.gpu import launches
+from unyoke.backends.gpu.runtime import Runtime
 
 
 class Prepared:
@@ -12,28 +12,28 @@ class Prepared:
 
     Args:
         work: that has no objection.
-        machine: what runs it.
+        runtime: what runs it.
         before: what it replaces; it lives on if a CUDA graph reads its tables.
     """
 
     asks_python = True  # only Python knows of graphs that are being recorded
 
-    def __init__(self, work: Work, machine: Machine, before: Prepared | None = None) -> None:
-        self._machine = machine
+    def __init__(self, work: Work, runtime: Runtime, before: Prepared | None = None) -> None:
+        self._runtime = runtime
         self._is_recorded = False
         self._kept: list[Prepared] = []
         if before is not None:
             self._kept = [*before._kept, *[before] * before._is_recorded]
-        self._batches = list(batches.batches(work, machine))
+        self._launches = list(launches.launches(work, runtime))
         self._models = work.models
-        self._row = batches.row(work)
+        self._row = launches.row(work)
         self._by_value = self._row is not None
         self._scaled = work.found_inf is not None
 
     @property
     def questions(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tensors are the same; None where Python has to."""
-        questions = [batch.places.question for batch in self._batches]
+        questions = [launch.pointers.question for launch in self._launches]
         return None if None in questions else [each for each in questions if each is not None]
 
     def holds(self, work: Work) -> bool:
@@ -41,13 +41,13 @@ class Prepared:
         return (
             self._is_of_kind(work)
             and (work.found_inf is not None) == self._scaled
-            and all(batch.places.holds() for batch in self._batches)
+            and all(launch.pointers.holds() for launch in self._launches)
         )
 
     def readable(self) -> bool:
         """Whether what compiled code does not ask is as it was; to be asked before it."""
-        return not self._machine.capturing() and all(
-            batch.places.readable() for batch in self._batches
+        return not self._runtime.capturing() and all(
+            launch.pointers.readable() for launch in self._launches
         )
 
     def take(self, work: Work) -> bool:
@@ -59,13 +59,13 @@ class Prepared:
 
     def run(self, work: Work) -> None:
         """Make the update."""
-        self._is_recorded |= self._machine.capturing()
-        for batch in self._batches:
-            batch.run(work, self._row or ())
+        self._is_recorded |= self._runtime.capturing()
+        for launch in self._launches:
+            launch.run(work, self._row or ())
 
     def _is_of_kind(self, work: Work) -> bool:
         """Whether coefficients come as before; takes them over."""
-        self._row = batches.row(work)
+        self._row = launches.row(work)
         if self._row is None:
             return not self._by_value and work.models == self._models
         return self._by_value

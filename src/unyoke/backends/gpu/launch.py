@@ -13,7 +13,7 @@ from unyoke.backends.gpu import data_pointers, tables
 from unyoke.storage import random_words
 
 if TYPE_CHECKING:
-    from unyoke.backends.gpu.machine import Machine
+    from unyoke.backends.gpu.runtime import Runtime
     from unyoke.backends.gpu.source import Recipe
 
 
@@ -26,8 +26,8 @@ class Mirror:
     host's side is kept for it, and nothing is assumed afterwards about what the device holds.
     """
 
-    def __init__(self, machine: Machine, device: torch.device, dtype: torch.dtype) -> None:
-        self._machine = machine
+    def __init__(self, runtime: Runtime, device: torch.device, dtype: torch.dtype) -> None:
+        self._runtime = runtime
         self._shown: Any = None
         self._tensor = torch.empty(0, dtype=dtype, device=device)
         self._spare: torch.Tensor | None = None  # pinning memory may not be possible in a recording
@@ -41,7 +41,7 @@ class Mirror:
             values: numbers, in lists or in an array.
             version: not equal to the last one if they are others.
         """
-        capturing = self._machine.capturing()
+        capturing = self._runtime.capturing()
         if version != self._shown or self._shown is None:
             self._copy(torch.tensor(values, dtype=self._tensor.dtype), capturing)
             self._shown = None if self._is_written else version
@@ -57,41 +57,41 @@ class Mirror:
         if capturing and self._spare is not None and self._spare.shape == host.shape:
             staged, self._spare = self._spare.copy_(host), None
         else:
-            staged = self._machine.staged(host)
+            staged = self._runtime.staged(host)
         self._tensor.copy_(staged, non_blocking=True)
         if capturing:
             self._kept.append(staged)
             self._is_written = True
         elif self._spare is None or self._spare.shape != host.shape:
-            self._spare = self._machine.staged(host.clone())
+            self._spare = self._runtime.staged(host.clone())
 
 
-class Batch:
+class Launch:
     """Some tensors of a work, on one device and of one recipe.
 
     Args:
         recipe: their kernel.
-        machine: what runs it.
+        runtime: what runs it.
         members: their places in the work.
         work: the work.
         models: K, if the tensors stack K models with coefficients of their own; else 1.
 
     Attributes:
         recipe: their kernel.
-        places: where they are.
+        pointers: where they are.
     """
 
     def __init__(
-        self, recipe: Recipe, machine: Machine, members: Sequence[int], work: Work, models: int
+        self, recipe: Recipe, runtime: Runtime, members: Sequence[int], work: Work, models: int
     ) -> None:
         self.recipe = recipe
-        self._machine = machine
+        self._runtime = runtime
         self._members = members
         self._models = models
         weights = [work.weights[index] for index in members]
         self._device = weights[0].device
         self._shape = tables.shape(recipe)
-        self._launch = machine.launcher(recipe, self._device)
+        self._launch = runtime.launcher(recipe, self._device)
         self._lengths = [weight.numel() * (1 + weight.is_complex()) for weight in weights]
         self._one = torch.ones((), device=self._device)
         self._sets: Sequence[int] | None = ()
@@ -105,10 +105,10 @@ class Batch:
         if recipe.words:
             self._rows[:, -1] = [work.numbers[index] for index in members]
         columns = list(zip(*(recipe.tensors(work, index) for index in members), strict=True))
-        self.places = data_pointers.find(columns, self._rows[:, : len(columns)].T)
-        self._addresses = Mirror(machine, self._device, torch.int64)
-        self._coefficients = Mirror(machine, self._device, recipe.computation)
-        self._keys = Mirror(machine, self._device, torch.int32)
+        self.pointers = data_pointers.find(columns, self._rows[:, : len(columns)].T)
+        self._addresses = Mirror(runtime, self._device, torch.int64)
+        self._coefficients = Mirror(runtime, self._device, recipe.computation)
+        self._keys = Mirror(runtime, self._device, torch.int32)
 
     def run(self, work: Work, row: tuple[float, ...]) -> None:
         """Renew what has changed and launch.
@@ -121,12 +121,12 @@ class Batch:
             if self._is_recorded:
                 self._kept.append(self._chunks)
             self._cut(work)
-        self._is_recorded |= self._machine.capturing()
+        self._is_recorded |= self._runtime.capturing()
         tensors = []
-        if work.formed is not None:
-            tensors.append(work.formed.tables[self.recipe.computation])
+        if work.device_coefficients is not None:
+            tensors.append(work.device_coefficients.tables[self.recipe.computation])
             if self.recipe.words:
-                tensors.append(work.formed.keys)
+                tensors.append(work.device_coefficients.keys)
         elif not self.recipe.by_value:
             tensors.append(self._coefficients_now(work))
             if self.recipe.words:
@@ -135,7 +135,7 @@ class Batch:
             assert work.found_inf is not None
             tensors += [self._one if work.grad_scale is None else work.grad_scale, work.found_inf]
         if self._programs:
-            addresses = self._addresses.show(self._rows, self.places.moves)
+            addresses = self._addresses.show(self._rows, self.pointers.moves)
             self._launch(self._programs, (addresses, self._chunks, *tensors), row[: self._taken])
 
     def _cut(self, work: Work) -> None:

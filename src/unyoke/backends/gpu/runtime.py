@@ -19,7 +19,7 @@ OLDEST = (8, 0)
 """Compute capability for which kernels are compiled and checked in the tests (A100)."""
 
 
-class Machine(ABC):
+class Runtime(ABC):
     """Something that can run a kernel.
 
     Attributes:
@@ -69,7 +69,7 @@ Launcher: TypeAlias = Callable[[int, Sequence[torch.Tensor], Sequence[float]], N
 """Starts so many programs of one kernel with these tensors and then these numbers."""
 
 
-class Nvidia(Machine):
+class Nvidia(Runtime):
     """GPUs, by way of Triton's compiler."""
 
     device_type = "cuda"
@@ -173,7 +173,7 @@ def _hooks() -> bool:
     )
 
 
-class Interpreter(Machine):
+class Interpreter(Runtime):
     """Triton's interpreter on CPU tensors: the same kernels without a GPU, slowly, for tests."""
 
     device_type = "cpu"

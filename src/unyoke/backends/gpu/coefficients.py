@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unyoke.backends.base import Formed, Former
-from unyoke.backends.gpu.batch import Mirror
+from unyoke.backends.base import CoefficientKernel, DeviceCoefficients
+from unyoke.backends.gpu.launch import Mirror
 from unyoke.backends.gpu.recorder import TYPES, Recorder
 from unyoke.storage import random_words
 
 if TYPE_CHECKING:
-    from unyoke.backends.gpu.machine import Launcher, Machine
+    from unyoke.backends.gpu.runtime import Launcher, Runtime
 
 RATES = ("lr", "base_lr", "weight_decay")
 
@@ -25,7 +25,7 @@ class Numbers:
     """The plain numbers that a formula takes, as tensors on a device.
 
     Args:
-        machine: what copies them.
+        runtime: what copies them.
         device: where they go.
         values: by name; floats, also in tuples, become tensors.
 
@@ -33,8 +33,8 @@ class Numbers:
         structure: all the rest, which must stay as it is.
     """
 
-    def __init__(self, machine: Machine, device: torch.device, values: Mapping[str, Any]) -> None:
-        self._mirror = Mirror(machine, device, torch.float64)
+    def __init__(self, runtime: Runtime, device: torch.device, values: Mapping[str, Any]) -> None:
+        self._mirror = Mirror(runtime, device, torch.float64)
         plain, self.structure = _taken_apart(values)
         self.table = self._mirror.show(plain, plain)
         elements = list(self.table.unbind())
@@ -80,28 +80,28 @@ def _replaced(values: Mapping[str, Any], elements: Any) -> dict[str, Any]:
     return {name: one(name, value) for name, value in values.items()}
 
 
-class Program(Former):
+class RecordedKernel(CoefficientKernel):
     """Forms the coefficients of one set, and counts the update.
 
     Made in three steps: while it is active as a context, torch forms the numbers of an update from
     :attr:`values`; :meth:`build` makes a kernel of what was done; :meth:`run` does it again.
 
     Args:
-        machine: what runs it.
+        runtime: what runs it.
         device: where the numbers are.
         values: what they are formed from beside tensors.
     """
 
-    def __init__(self, machine: Machine, device: torch.device, values: Mapping[str, Any]) -> None:
-        self._machine = machine
-        self._numbers = Numbers(machine, device, values)
+    def __init__(self, runtime: Runtime, device: torch.device, values: Mapping[str, Any]) -> None:
+        self._runtime = runtime
+        self._numbers = Numbers(runtime, device, values)
         self._recorder = Recorder(self._numbers.named)
         self._scaled = False
         self._tensors: list[torch.Tensor] = []
         self._count = 0
         self._start: Launcher | None = None
         self.values = self._numbers.values
-        self.formed: Formed | None = None
+        self.device_coefficients: DeviceCoefficients | None = None
 
     def __enter__(self) -> None:
         self._recorder.__enter__()  # type: ignore[no-untyped-call]
@@ -110,7 +110,8 @@ class Program(Former):
         self._recorder.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def holds(self, values: Mapping[str, Any], scaled: bool) -> bool:
-        return self.formed is not None and scaled == self._scaled and self._numbers.show(values)
+        is_made = self.device_coefficients is not None
+        return is_made and scaled == self._scaled and self._numbers.show(values)
 
     def build(
         self,
@@ -142,12 +143,12 @@ class Program(Former):
         text = _text(
             recorder, list(named), names, time, list(zip(kinds, news, strict=True)), scaled
         )
-        language = self._machine.language()
+        language = self._runtime.language()
         known = {"mixed": language.bound(random_words.mixed)}
-        function = language.define("program", text, known, ("seed", "count", "go"))
+        function = language.define("coefficients", text, known, ("seed", "count", "go"))
         self._tensors, self._count, self._scaled = list(named.values()), len(flats[0]), scaled
-        self._start = self._machine.starter(function, (LANES,), WARPS, device)
-        self.formed = Formed(tables, keys)
+        self._start = self._runtime.starter(function, (LANES,), WARPS, device)
+        self.device_coefficients = DeviceCoefficients(tables, keys)
         # Nothing is counted, but the kernel is compiled: not while a graph is being recorded
         self._launch(torch.zeros((), device=device) if scaled else None, 0, go=0)
         return True
@@ -198,5 +199,5 @@ def _text(
         changed = f"tl.where(made != 0, ({new}).to({kind}), old)" if new else "old + made"
         body.append(f"    old = tl.load(counter{k} + i, mask=i < count)")
         body.append(f"    tl.store(counter{k} + i, ({changed}).to({kind}), mask=i < count)")
-    head = f"def program({', '.join(pointers)}, seed, count, go, LANES: tl.constexpr):"
+    head = f"def coefficients({', '.join(pointers)}, seed, count, go, LANES: tl.constexpr):"
     return "\n    ".join([head, *body]) + "\n"

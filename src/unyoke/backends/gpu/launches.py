@@ -1,4 +1,4 @@
-"""What the ``gpu`` backend cannot do, and the batches of what it can."""
+"""What the ``gpu`` backend cannot do, and one launch for each kernel of what it can."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from unyoke.backends import layout
 from unyoke.backends.base import Work
 from unyoke.backends.element import real
-from unyoke.backends.gpu.batch import Batch
-from unyoke.backends.gpu.machine import Machine
+from unyoke.backends.gpu.launch import Launch
+from unyoke.backends.gpu.runtime import Runtime
 from unyoke.backends.gpu.source import TYPES, Recipe
 from unyoke.storage import random_words
 
 
-def objection_to(work: Work, machine: Machine) -> str | None:
+def objection_to(work: Work, runtime: Runtime) -> str | None:
     """What stands against the work, most general first."""
     if work.rule.scope == "tensor":
         return f"{work.rule.name} works on whole tensors, not on elements"
@@ -24,7 +24,7 @@ def objection_to(work: Work, machine: Machine) -> str | None:
     devices = {tensor.device for tensor in _tensors(work)}
     if len(devices) > 1:
         return f"mixed devices in one group: {', '.join(sorted(map(str, devices)))}"
-    objection = machine.why_not_on(*devices)
+    objection = runtime.why_not_on(*devices)
     objections = (_objection_to_one(work, index) for index in range(len(work.weights)))
     return objection or next((found for found in objections if found is not None), None)
 
@@ -58,7 +58,7 @@ def row(work: Work) -> tuple[float, ...] | None:
     return (*values, random_words.mixed(work.seed, t))
 
 
-def batches(work: Work, machine: Machine) -> Iterator[Batch]:
+def launches(work: Work, runtime: Runtime) -> Iterator[Launch]:
     """The work in parts of one recipe each."""
     members: dict[Recipe, list[int]] = {}
     by_value = row(work) is not None
@@ -71,4 +71,4 @@ def batches(work: Work, machine: Machine) -> Iterator[Batch]:
         members.setdefault(recipe, []).append(index)
     models = work.models or 1
     for recipe, indices in members.items():
-        yield Batch(recipe, machine, indices, work, models)
+        yield Launch(recipe, runtime, indices, work, models)
