@@ -108,6 +108,22 @@ class TestWhatItCannotRead:
         with pytest.raises(UnknownCheckpoint, match=r"save optimizer\.state_dict"):
             explain_file(saved(trained(torch.optim.Adam), tmp_path))
 
+    def test_nothing_in_the_file_is_executed(self, tmp_path: Path) -> None:
+        path = saved({"optimizer": Touching(tmp_path / "touched")}, tmp_path)
+        with pytest.raises(UnknownCheckpoint, match="without executing it"):
+            explain_file(path)
+        assert not (tmp_path / "touched").exists()
+
+
+class Touching:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
 
 def run(*words: str) -> Result:
     return CliRunner().invoke(main, ["explain", *words])

@@ -267,9 +267,7 @@ def _function_of(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
     own = vars(optimizer).get("step")
     if own is None:
         return type(optimizer).step
-    if isinstance(own, types.MethodType):
-        return own.__func__
-    return lambda _, *args, **keywords: own(*args, **keywords)  # a scheduler of torch's
+    return lambda _, *args, **keywords: own(*args, **keywords)  # a scheduler's, a monitor's
 
 
 def _updates_made(optimizer: torch.optim.Optimizer) -> int:
