@@ -243,10 +243,19 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         if not self._stepper.repeat(self):
-            differentiable = any(group["differentiable"] for group in self.param_groups)
-            with torch.set_grad_enabled(differentiable and torch.is_grad_enabled()):
-                self._stepper.step(self)
+            self._prepared_update()
         return loss
+
+    def _prepared_update(self) -> None:
+        """The update in the long way, recorded by autograd if that is asked for."""
+        enabled = torch.is_grad_enabled()
+        recorded = enabled and any(group["differentiable"] for group in self.param_groups)
+        # torch.set_grad_enabled is written in Python: an interrupt in it would leave gradients off
+        try:
+            torch._C._set_grad_enabled(recorded)
+            self._stepper.step(self)
+        finally:
+            torch._C._set_grad_enabled(enabled)
 
     _watched_update = torch.optim.Optimizer.profile_hook_step(_update)
 

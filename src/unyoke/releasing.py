@@ -232,4 +232,4 @@ class Release:
             numbers = [(index << 20) + number]
             plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [own], numbers)
         plan.prepare(lr, eta, optimizer.backend)
-        whole(plan.run)
+        whole(plan.run, plan.resumes)

@@ -132,6 +132,11 @@ class Plan:
         self._run_shares()
         self.counters.write(self._following)
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the prepared update can be gone on with after an interrupt."""
+        return all(backend.resumes for backend, _ in self.shares)
+
     def _run_shares(self) -> None:
         """A share whose backend cannot go on after an interrupt is not begun twice."""
         for number in range(self._begun, len(self.shares)):

@@ -58,6 +58,7 @@ class Repetition:
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._asking = [repeater for repeater in repeaters if repeater.asks_python]
         self._changed, self._question = question.changed, question
+        self._resumes = all(plan.resumes for _, plan in plans)
         self._shown: Sequence[Group] = ()
 
     @classmethod
@@ -113,7 +114,7 @@ class Repetition:
             if not repeater.take(plan.work):
                 return False
         self._shown = optimizer.groups.shown(self._groups, 1)
-        whole(self._commit)
+        whole(self._commit, self._resumes)
         return True
 
     def _commit(self) -> None:

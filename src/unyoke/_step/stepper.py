@@ -66,7 +66,7 @@ class Stepper:
                 plan.run()
             self.count(optimizer, shown)
 
-        whole(make)
+        whole(make, all(plan.resumes for _, plan in plans))
         made = [plan.repeater() for _, plan in plans]
         if same_objects(made, self._made):
             self.repetition = Repetition.of(optimizer, plans)
