@@ -2,7 +2,7 @@
 
 The landscape: 4 optimizers × 7 learning rates × 7 weight decays × 3 seeds = 588 trainings of the
 default task, or of another (`--task digits-plain`), 150 updates of 50 samples, cosine schedule,
-each with its learning curve: as many looks at training, validation and test data as the study
+each with its learning curve: as many evaluations of training, validation and test data as the study
 takes, after the same updates.
 
 Three ways, measured in turn in every round, on the same cores:
@@ -49,7 +49,7 @@ from unyoke.study.planning import request, words
 from unyoke.study.running import driver
 from unyoke.study.tasks.registry import load, refer
 from unyoke.study.tasks.task import Task
-from unyoke.study.training.training import HUGE, look_updates
+from unyoke.study.training.training import HUGE, evaluation_updates
 
 Samples = tuple[Tensor, Tensor]
 
@@ -91,7 +91,7 @@ def torch_training(cell: Cell) -> list[tuple[float, float, float]]:
     model = task.model
     optimizer = torch.optim.AdamW(model.parameters(), lr=cell.lr, weight_decay=cell.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, schedules.cosine(cell.updates))
-    looks = look_updates(cell, task)
+    due = evaluation_updates(cell, task)
     inputs, targets = task.train
     generator = torch.Generator().manual_seed(cell.seed)
     curve = []
@@ -108,12 +108,12 @@ def torch_training(cell: Cell) -> list[tuple[float, float, float]]:
             update += 1
             if not loss.item() < HUGE:
                 return curve
-            if update in looks:
-                curve.append(look(model, task.train, task.validation, task.test))
+            if update in due:
+                curve.append(evaluated(model, task.train, task.validation, task.test))
     return curve
 
 
-def look(
+def evaluated(
     model: torch.nn.Module, train: Samples, validation: Samples, test: Samples
 ) -> tuple[float, float, float]:
     """The loss over the training samples, and the errors over the others."""

@@ -49,13 +49,15 @@ def landscape() -> Landscape:
 
 
 def outcome(cell: Cell, noise: random.Random) -> Outcome:
-    """A basin with noise, and a curve of 16 looks."""
+    """A basin with noise, and a curve of 16 evaluations."""
     decay = math.log2(cell.weight_decay) if cell.weight_decay else -20
     height = (math.log2(cell.lr) + 7) ** 2 + (decay + 8) ** 2
     error = 0.08 + 0.01 * min(40.0, height) + noise.gauss(0, 0.004)
     curve = tuple(
-        CurvePoint(cell.updates * look // 16, error + 2 / look, error + 1 / look, error + 1 / look)
-        for look in range(1, 17)
+        CurvePoint(
+            cell.updates * point // 16, error + 2 / point, error + 1 / point, error + 1 / point
+        )
+        for point in range(1, 17)
     )
     figures = (error, error, error, error, 0.009)
     return Outcome("finished", cell.updates, *figures, 899, "%", 1.0, curve)

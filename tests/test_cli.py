@@ -223,3 +223,25 @@ main(["map", "--task", "nowhere.py:task"])
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode == 2
     assert run.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize(
+    ("words", "old", "new"),
+    [
+        (["map", *SMALL, "--looks=0"], "--looks", "--evaluations"),
+        (["map", *SMALL, "--looks", "0"], "--looks", "--evaluations"),
+        (["claims", "no such", "--draw"], "--draw", "--report-only"),
+    ],
+)
+def test_old_names_of_options_work_for_one_release(
+    tmp_path: Path, words: list[str], old: str, new: str
+) -> None:
+    result = unyoke(*words, "--out", tmp_path / "out")
+    warning, refusal = (line for line in result.stderr.splitlines() if line)
+    assert warning.startswith(f"unyoke: DeprecationWarning: {old} is called {new}")
+    assert "No such option" not in refusal
+    assert old not in unyoke(words[0], "--help").stdout
+
+
+def test_an_old_name_is_unknown_to_commands_that_never_had_it(tmp_path: Path) -> None:
+    assert "No such option" in refused(unyoke("report", tmp_path, "--looks", "3"))

@@ -43,18 +43,20 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"monitoring", "population"}),
     frozenset({FACADE}),
     frozenset({"bench", "study"}),
+    frozenset({"commands"}),
     frozenset({"cli"}),
 )
 """From the bottom up. A module belongs to the longest name here that it begins with. Those of one
 name may import each other, in no circle; those of two names on one rung do not."""
 
-USERS = {"bench", "study", "cli"}
+USERS = {"bench", "study", "commands", "cli"}
 """Who use the rest as anybody would: by public names."""
 
 HEAVY = {"matplotlib", "triton", "numba", "llvmlite", "sklearn", "scipy", "click", "argparse"}
 # Modules that are themselves imported only when they are used.
 MAY_IMPORT = {
     "cli": {"click"},
+    "commands": {"click"},
     "transfer.command": {"click"},
     "backends.cpu": {"numba", "llvmlite"},
     "backends._native": {"numba", "llvmlite"},

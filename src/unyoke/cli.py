@@ -6,13 +6,13 @@ they run, so that `unyoke --help` needs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from unyoke.commands import Commands, Refusal, Word, going_on_later
 from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
 
 if TYPE_CHECKING:
@@ -21,45 +21,13 @@ if TYPE_CHECKING:
 
 LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
 WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
-LEARNING_CURVE = "Points of a learning curve; 1 is fastest.  [default: 4 to 16]"
+EVALUATED = "Of each model, at most; 1 is fastest.  [default: 4 to 16]"
 ACCEPT = "Go on with a ledger that other code began; its report names what was changed."
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
 
 EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
 EXPORT = "FILE.csv, .json, .parquet, or .db for Optuna's dashboard."
 CLAIMS = "Folder for ledgers and pages.  [default: unyoke-claims]"
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
-
-class Word(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4 only
-    """A word of the command line, read by a function of `unyoke.study.planning.words`.
-
-    What the function refuses is said of the option. It is imported when there is something to read.
-
-    Args:
-        metavar: how the word is shown in help.
-        reader: the function's name.
-        what: what the word is, in errors; None for functions that know.
-    """
-
-    def __init__(self, metavar: str, reader: str, what: str | None = None) -> None:
-        self.name = metavar
-        self._reader = reader
-        self._what = () if what is None else (what,)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        from unyoke.study.errors import StudyError
-        from unyoke.study.planning import words
-
-        try:
-            return getattr(words, self._reader)(value, *self._what)
-        except StudyError as error:
-            self.fail(str(error), param, ctx)
-
-
 RATES = Word("AXIS", "axis", "learning rate")
 DECAYS = Word("AXIS", "axis", "weight decay")
 OPTIMIZERS = Word("NAME,…", "names", "optimizer")
@@ -70,43 +38,9 @@ EPOCHS = Word("NUMBER,…", "counts", "epochs")
 BATCH_SIZES = Word("NUMBER,…", "counts", "batch size")
 THREADS = Word("NUMBER,…", "counts", "threads")
 SEEDS = Word("NUMBER", "count", "seeds")
-LOOKS = Word("NUMBER", "count", "looks")
+EVALUATIONS = Word("NUMBER", "count", "evaluations")
 TRAININGS = Word("TRAININGS", "refine")
 SHARD = Word("I/N", "shard")
-
-
-class Refusal(click.ClickException):
-    """A mistake that the user can mend: one line, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        click.echo(f"unyoke: {self.format_message()}", err=True)
-
-
-class Commands(click.Group):
-    """A group in which every mistake of the user's is one line and exit code 2."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        from unyoke.study import StudyError
-
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            command = (error.ctx or ctx).command_path
-            raise Refusal(f"{error.format_message()} See: {command} --help") from error
-        except StudyError as error:
-            raise Refusal(str(error)) from error
-
-
-@contextmanager
-def going_on_later() -> Iterator[None]:
-    """Ctrl-C ends the command with a word on how it goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("\ninterrupted; what is done is kept, and the same command goes on", err=True)
-        raise SystemExit(INTERRUPTED) from None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -135,7 +69,7 @@ def main() -> None:
 @click.option("--epochs", type=EPOCHS, help="The same in passes over the training data.")
 @click.option("--batch-size", type=BATCH_SIZES, help="[default: the task's]")
 @click.option("--seeds", type=SEEDS, help="How many.  [default: the task's]")
-@click.option("--looks", type=LOOKS, help=LEARNING_CURVE)
+@click.option("--evaluations", type=EVALUATIONS, help=EVALUATED)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option(
     "--engine",
@@ -167,7 +101,7 @@ def map_command(
     extend: bool,
     accept_code: bool,
     refine: RefineWord | None,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Train a task over learning rate × weight decay and draw where its error is low.
 
@@ -190,9 +124,9 @@ def map_command(
     rounds = None if refine is None else driver.Refine(refine.most)
     part = None if shard is None else driver.Shard(shard.index, shard.count)
     if part is not None and rounds is not None:
-        raise Refusal("--refine looks at the whole map, and --shard runs a part of it: give one")
-    preset = defaults.quick(asked["task"]) if quick else defaults.full(asked["task"])
-    given = {name: value for name, value in asked.items() if value is not None}
+        raise Refusal("--refine needs the whole map, and --shard runs a part of it: give one")
+    preset = defaults.quick(options["task"]) if quick else defaults.full(options["task"])
+    given = {name: value for name, value in options.items() if value is not None}
     landscape = request.landscape(preset=preset, **given)
     folder = out or Path(preset.folder)
     check_folder(folder)
@@ -240,7 +174,7 @@ TRAINED = (
     click.option("--executor", default="processes", show_default=True, help=EXECUTOR),
     click.option("--shard", type=SHARD, help="Only part I of N of every ledger's trainings."),
     click.option("--device", help="Where to train, such as cuda.  [default: the CPU]"),
-    click.option("--draw", is_flag=True, help="Train nothing; answer from what is recorded."),
+    click.option("--report-only", is_flag=True, help="Report what is recorded."),
     click.option("--accept-code", is_flag=True, help=ACCEPT),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long."),
 )
@@ -268,7 +202,7 @@ def claims(
     out: Path,
     **how: Any,
 ) -> None:
-    """Test the paper's claims: all, or those named, such as p1 or knobs/adam-tilt.
+    """Test the paper's claims: all, or those named, such as p1 or generalisation/adam.
 
     Ctrl-C keeps what is done; the same command goes on from there, and draws the page anew from
     finished ledgers without training.
@@ -312,13 +246,13 @@ def figure(
 
 @main.group()
 def ledger() -> None:
-    """Look into ledgers, put them together, take them elsewhere."""
+    """Show ledgers, put them together, take them elsewhere."""
 
 
 @ledger.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def show(folder: Path) -> None:
-    """Tell what FOLDER's ledger asks and how far it has come."""
+    """Tell which landscape FOLDER's ledger is of and how far it has come."""
     from unyoke.study.ledger.ledger import Ledger
 
     with Ledger.open_to_read(folder) as open_ledger:

@@ -47,16 +47,16 @@ def fill(
     error: Callable[[Cell], float],
     upto: int = 10**9,
     spread: float = 2e-4,
-    looks: int | None = None,
+    evaluations: int | None = None,
 ) -> None:
     """Ledgers in which each cell has the error that a function gives it, and a little noise.
 
     Args:
         upto: how many cells of each study are filled.
-        looks: another number than planned.
+        evaluations: another number than planned.
     """
     for (task, study), planned in request.landscapes().items():
-        landscape = planned if looks is None else replace(planned, looks=looks)
+        landscape = planned if evaluations is None else replace(planned, evaluations=evaluations)
         with Ledger.open_to_write(request.folder(task, study), landscape) as ledger:
             for count, cell in enumerate(iter(ledger.claim, None)):
                 if count >= upto:
@@ -246,11 +246,13 @@ def test_ledgers_by_other_code_are_drawn_and_said_but_not_gone_on_with(
         run.fill(request_, landscapes, NoWatcher, Crew(1), print)
 
 
-def test_only_studies_with_curves_need_the_looks_that_are_planned(request_: Request) -> None:
+def test_only_studies_with_curves_need_the_evaluations_that_are_planned(request_: Request) -> None:
     request = replace(request_, names=("generalisation", "restarts"))
-    looks = {study: planned.looks for (_, study), planned in request.landscapes().items()}
-    assert looks == {"main": 1, "restarts": None}
-    fill(request, lambda cell: basin(cell, 0.06), looks=5)
+    evaluations = {
+        study: planned.evaluations for (_, study), planned in request.landscapes().items()
+    }
+    assert evaluations == {"main": 1, "restarts": None}
+    fill(request, lambda cell: basin(cell, 0.06), evaluations=5)
     found = {name: row.verdict == "incomplete" for name, row in answers(request).items()}
     assert found == {name: name.startswith("restarts") for name in found}
     assert set(found.values()) == {True, False}
@@ -410,7 +412,7 @@ def test_the_page_has_every_row(request_: Request) -> None:
         (["claims", "--scale", "huge"], "unknown scale 'huge'"),
         (["claims", "--tasks", "nosuch"], "unknown task 'nosuch'"),
         (["figure", "9"], "unknown figure '9'"),
-        (["figure", "1", "--draw"], "cannot be drawn yet; missing"),
+        (["figure", "1", "--report-only"], "cannot be drawn yet; missing"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str, tmp_path: Path) -> None:
@@ -425,7 +427,7 @@ def test_mistakes_are_one_line(words: list[str], message: str, tmp_path: Path) -
 def test_figures_are_drawn_with_their_data(request_: Request) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
     for number, lines in (("2", 4 * 9), ("s1", 4 * 700)):
-        words = ["figure", number, "--draw", "--scale", "smoke", "--out", str(request_.out)]
+        words = ["figure", number, "--report-only", "--scale", "smoke", "--out", str(request_.out)]
         result = CliRunner().invoke(main, words)
         assert result.exit_code == 0, result.output
         with (request_.out / "digits-plain" / f"figure-{number}.csv").open() as file:
@@ -448,7 +450,7 @@ def _no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_results_are_published_with_their_pictures(request_: Request, tmp_path: Path) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
     results = tmp_path / "docs" / "results.md"
-    words = ["claims", *ASKED, "--draw", "--scale", "smoke", "--tasks", "digits-plain"]
+    words = ["claims", *ASKED, "--report-only", "--scale", "smoke", "--tasks", "digits-plain"]
     words += ["--out", str(request_.out), "--results", str(results)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output

@@ -90,7 +90,7 @@ def test_shards_are_merged_into_the_whole(alone: Path, tmp_path: Path) -> None:
         parts.append(out / "digits-plain" / "main")
     merged = merge(parts, tmp_path / "whole" / "digits-plain" / "main")
     assert merged.done == merged.total
-    text = ran(*GAIN, "--draw", "--out", str(tmp_path / "whole"))
+    text = ran(*GAIN, "--report-only", "--out", str(tmp_path / "whole"))
     assert "incomplete" not in text
     assert [key for key, _ in figures(tmp_path / "whole")] == [key for key, _ in figures(alone)]
 
@@ -109,13 +109,13 @@ def test_an_estimate_is_of_what_is_left(alone: Path) -> None:
     assert (left.trainings, left.updates, left.seconds) == (0, 0, 0.0)
 
 
-def test_looks_do_not_grow_with_updates() -> None:
-    """A budget twice as long costs its updates twice, and no more looks where these are fewest."""
+def test_evaluations_do_not_grow_with_updates() -> None:
+    """A budget twice as long costs its updates twice, and no more evaluations if these are few."""
     request = Request(Path("nowhere"), "smoke", ("digits-plain",))
     ((_, landscape),) = request.studies({"digits-plain": ["main"]}).landscapes.items()
     cells = [replace(cell, updates=20) for cell in list(landscape.cells())[:10]]
     known = estimate.cost(landscape.task, cells)
-    made_up = replace(known, begin=0.0, update=0.001, look=0.5)
+    made_up = replace(known, begin=0.0, update=0.001, evaluation=0.5)
     assert made_up.seconds(cells, None) == pytest.approx(10 * (0.020 + 4 * 0.5))
     assert made_up.seconds(cells, 1) == pytest.approx(10 * (0.020 + 1 * 0.5))
     longer = [replace(cell, updates=40) for cell in cells]
@@ -135,7 +135,7 @@ def test_large_networks_are_timed_on_some_samples(monkeypatch: pytest.MonkeyPatc
     task = registry.load(landscape.task)(0)
     samples = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
     assert cost.update == pytest.approx(10.0 * task.batch_size)
-    assert cost.look == pytest.approx(3.0 * samples)
+    assert cost.evaluation == pytest.approx(3.0 * samples)
     assert cost.sample == f"4 of {task.batch_size} samples of a batch, forward and backward"
 
 

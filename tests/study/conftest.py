@@ -31,7 +31,7 @@ def asked(**words: object) -> Landscape:
     )
 
 
-def outcome(error: float | None, looks: int = 1) -> Outcome:
+def outcome(error: float | None, evaluations: int = 1) -> Outcome:
     """A finished outcome of this error, or a diverged one; its curve has so many points."""
     finished = error is not None
     return Outcome(
@@ -45,7 +45,9 @@ def outcome(error: float | None, looks: int = 1) -> Outcome:
         test_samples=100,
         error_unit="%",
         seconds=0.5,
-        curve=tuple(CurvePoint(5 * look, 1.0 / look, 0.5, 0.5) for look in range(1, looks + 1)),
+        curve=tuple(
+            CurvePoint(5 * point, 1.0 / point, 0.5, 0.5) for point in range(1, evaluations + 1)
+        ),
     )
 
 
@@ -71,11 +73,11 @@ def fill() -> Callable[..., None]:
         landscape: Landscape,
         error: Callable[[Cell], float | None],
         *,
-        looks: int = 1,
+        evaluations: int = 1,
     ) -> None:
         with Ledger.open_to_write(folder, landscape) as ledger:
             while (cell := ledger.claim()) is not None:
-                ledger.record(cell, outcome(error(cell), looks), VERSIONS)
+                ledger.record(cell, outcome(error(cell), evaluations), VERSIONS)
 
     return write
 

@@ -267,7 +267,7 @@ def test_a_failing_cell_is_named(tmp_path: Path) -> None:
 
 
 def test_workers_look_as_often_as_asked(tmp_path: Path, small: Landscape) -> None:
-    few = replace(small, seeds=(0,), looks=2)
+    few = replace(small, seeds=(0,), evaluations=2)
     driver.run(few, tmp_path, Seen(), workers=1)
     with Ledger.open_to_read(tmp_path) as ledger:
         assert {len(ledger.curve(cell)) for cell in few.cells()} == {2}

@@ -73,7 +73,7 @@ def changed(landscape: Landscape) -> list[tuple[Landscape, str]]:
         (replace(landscape, updates=(20,)), "updates 10, not 20"),
         (replace(landscape, batch_sizes=(8,)), "batch sizes the task's own, not 8"),
         (replace(landscape, seeds=(0,)), "seeds 0,1, not 0"),
-        (replace(landscape, looks=1), "looks as usual, not 1"),
+        (replace(landscape, evaluations=1), "evaluations as usual, not 1"),
         (replace(landscape, schedules=("constant",)), "schedules cosine, not constant"),
         (replace(landscape, axes={"SGD": axes["SGD"]}), "optimizers AdamW,SGD, not SGD"),
         (replace(landscape, axes={**axes, "SGD": wider}), "SGD's lr 2^-2:2^0, not 2^-2:2^1"),
@@ -106,5 +106,5 @@ def test_a_part_of_a_larger_landscape(landscape: Landscape) -> None:
     assert landscape.is_part_of(larger)
     assert not larger.is_part_of(landscape)
     assert not landscape.is_part_of(replace(larger, updates=(20,)))
-    assert not landscape.is_part_of(replace(larger, looks=1))
+    assert not landscape.is_part_of(replace(larger, evaluations=1))
     assert not landscape.is_part_of(replace(larger, task=TaskReference("made up", "9")))

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -218,6 +218,42 @@ class TestWriteErrors:
                     write()
             ledger._connection.execute("PRAGMA query_only = OFF")
             assert ledger.claim() == next(landscape.cells())
+
+
+class TestVersion2:
+    """Called evaluations looks, and knew no digests of single files."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path, landscape: Landscape, fill: Fill) -> Path:
+        landscape = replace(landscape, evaluations=3)
+        fill(tmp_path, landscape, lambda cell: cell.lr)
+        plain = json.loads(landscape.to_json())
+        plain["looks"] = plain.pop("evaluations")
+        del plain["task"]["files"]
+        changed(tmp_path, "UPDATE study SET value=? WHERE name='landscape'", json.dumps(plain))
+        changed(tmp_path, "PRAGMA user_version = 2")
+        return tmp_path
+
+    def test_it_is_read_as_it_is(self, old: Path, landscape: Landscape) -> None:
+        before = (old / FILE_NAME).read_bytes()
+        with Ledger.open_to_read(old) as ledger:
+            assert ledger.landscape == replace(landscape, evaluations=3)
+            assert len(list(ledger.records())) == 36
+        assert (old / FILE_NAME).read_bytes() == before
+
+    def test_it_is_brought_up_to_date(self, old: Path, landscape: Landscape) -> None:
+        with pytest.raises(StudyError, match="evaluations 3, not as usual"):
+            Ledger.open_to_write(old, landscape)
+        with Ledger.open_to_write(old, replace(landscape, evaluations=3)) as ledger:
+            assert ledger.landscape.evaluations == 3
+        with closing(sqlite3.connect(old / FILE_NAME)) as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (file.SCHEMA_VERSION,)
+            (text,) = connection.execute(
+                "SELECT value FROM study WHERE name='landscape'"
+            ).fetchone()
+        assert "looks" not in text
+        with Ledger.open_to_read(old) as ledger:
+            assert ledger.count().done == 36
 
 
 def test_reading_needs_no_locks_of_this_system(

@@ -90,7 +90,7 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def page(tmp_path: Path, landscape: Landscape, fill: Fill) -> Path:
-    fill(tmp_path, landscape, bowl, looks=2)
+    fill(tmp_path, landscape, bowl, evaluations=2)
     return write_report(tmp_path).page
 
 
@@ -210,7 +210,7 @@ def test_curves_of_chosen_cells_are_drawn_side_by_side(page: Path) -> None:
 
 @pytest.mark.slow
 def test_a_curve_of_one_look_is_a_point(tmp_path: Path, landscape: Landscape, fill: Fill) -> None:
-    fill(tmp_path, landscape, bowl, looks=1)
+    fill(tmp_path, landscape, bowl, evaluations=1)
     seen = use(
         write_report(tmp_path).page,
         """
@@ -381,7 +381,7 @@ def test_a_sweep_is_a_curve_whose_points_are_used_like_the_cells_of_a_map(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
     axes = Axes(landscape.axes["AdamW"].lr, (0.0,))
-    fill(tmp_path, replace(landscape, axes={"NDAdam": axes}), bowl, looks=2)
+    fill(tmp_path, replace(landscape, axes={"NDAdam": axes}), bowl, evaluations=2)
     seen = use(
         write_report(tmp_path).page,
         """

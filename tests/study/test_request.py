@@ -76,12 +76,12 @@ def test_schedules_budgets_and_seeds() -> None:
     assert landscape.seeds == (0, 1)
 
 
-def test_looks_are_asked_for_and_kept() -> None:
-    few = asked(looks="3")
-    assert (few.looks, asked().looks) == (3, None)
+def test_evaluations_are_given_and_kept() -> None:
+    few = asked(evaluations="3")
+    assert (few.evaluations, asked().evaluations) == (3, None)
     assert Landscape.from_json(few.to_json()) == few
-    assert "--looks 3" in map_command(few, Path("out"))
-    assert "--looks" not in map_command(asked(), Path("out"))
+    assert "--evaluations 3" in map_command(few, Path("out"))
+    assert "--evaluations" not in map_command(asked(), Path("out"))
 
 
 def test_any_optimizer_with_any_decay_rule() -> None:
@@ -141,7 +141,7 @@ def test_epochs_are_counted_in_updates() -> None:
         ({"updates": "1.5"}, "updates '1.5'"),
         ({"seeds": "none"}, "seeds 'none'"),
         ({"seeds": "-1"}, "seeds '-1'"),
-        ({"looks": "0"}, "looks '0'"),
+        ({"evaluations": "0"}, "evaluations '0'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(words: dict[str, object], reason: str) -> None:

@@ -106,7 +106,7 @@ def test_decay_is_decoupled_or_not_by_the_optimizers_name() -> None:
 def test_a_diverged_cell_is_an_outcome() -> None:
     outcome = train(replace(CELL, lr=1e6, weight_decay=1.0, updates=200), line, time.time)
     assert outcome.status == "diverged"
-    assert outcome.updates < 12  # before the first look: the loss of an update tells
+    assert outcome.updates < 12  # before the first evaluation: the loss of an update tells
     assert outcome.test_error is None
     outcome.to_json()  # and nothing in it that JSON does not know
 
@@ -129,11 +129,11 @@ def test_a_loss_that_is_finite_but_useless_is_divergence() -> None:
 
 
 def test_the_curve_ends_at_the_last_update() -> None:
-    for updates, looks in ((1, 1), (3, 3), (20, 7), (30, 10), (200, 16)):
+    for updates, evaluations in ((1, 1), (3, 3), (20, 7), (30, 10), (200, 16)):
         outcome = train(replace(CELL, updates=updates), line, time.time)
         assert outcome.curve[-1].update == updates
         # of 90 samples, 16 of them in a batch: 2/3 · 3 · 16 · updates / 90, from 4 to 16
-        assert len(outcome.curve) == looks
+        assert len(outcome.curve) == evaluations
         assert outcome.curve[-1].validation_error == outcome.validation_error
 
 
@@ -141,7 +141,8 @@ def test_the_curve_ends_at_the_last_update() -> None:
 def test_as_many_looks_as_asked_for(asked: int, made: Sequence[int]) -> None:
     cell = replace(CELL, updates=20)
     [looked], [usual] = (
-        train_together([cell], line, time.time, looks=looks) for looks in (asked, None)
+        train_together([cell], line, time.time, evaluations=evaluations)
+        for evaluations in (asked, None)
     )
     assert [point.update for point in looked.curve] == list(made)
     assert looked.curve[-1] == usual.curve[-1]

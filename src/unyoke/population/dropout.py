@@ -1,8 +1,8 @@
 """Dropout whose masks belong to a model, not to the stack it happens to be in.
 
 torch.func.vmap draws one mask for the whole stack from torch's generator: a model would see other
-zeros in other company. Here a mask is a hash of (the model's seed, update, call, element): the same
-in any stack, one by one, and after a resume.
+zeros beside other models. Here a mask is a hash of (the model's seed, update, call, element): the
+same in any stack, one by one, and after a resume.
 """
 
 from __future__ import annotations

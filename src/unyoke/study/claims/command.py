@@ -32,7 +32,7 @@ class How:
         executor: as `unyoke map` has it.
         shard: only this part of every ledger's trainings.
         device: on which they are trained, as torch names it; None is the CPU.
-        draw: nothing is trained.
+        report_only: nothing is trained.
         accept_code: go on with ledgers that other code has filled.
         dry_run: nothing is trained nor drawn, only said.
     """
@@ -41,7 +41,7 @@ class How:
     executor: str = "processes"
     shard: ShardWord | None = None
     device: str | None = None
-    draw: bool = False
+    report_only: bool = False
     accept_code: bool = False
     dry_run: bool = False
 
@@ -124,7 +124,7 @@ def _request(bare: Request, data: Sequence[str]) -> Request:
 
 def _trained(request: Request, needed: Needed, how: How, crew: Crew, say: Say) -> bool:
     """Whether there is something to be drawn, after training what is missing."""
-    if how.draw:
+    if how.report_only:
         return True
     if how.dry_run or crew.executor == Crew.executor:  # a cluster's machines are not this one
         _say_estimates(request, needed.landscapes, crew, say)

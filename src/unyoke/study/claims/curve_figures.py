@@ -80,7 +80,7 @@ def figure_3(figure: Figure, maps: Maps) -> Data:
 
 
 def _mean_points(maps: Maps, panel: Panel, position: tuple[int, int]) -> Any:
-    """Updates, training loss and test error along the run, [looks, 3], means over seeds."""
+    """Updates, training loss and test error along the run, [evaluations, 3], means over seeds."""
     curves = [
         maps.curve("long", panel.cell(maps.landscape("long"), seed, position))
         for seed in range(len(panel.done))

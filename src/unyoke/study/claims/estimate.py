@@ -1,6 +1,6 @@
 """How long what is missing will take on this machine, from timed samples.
 
-A training costs its updates and its looks, and looks are few however many updates there are; both
+A training costs its updates and its evaluations, which are few however many updates there are. Both
 are timed apart, for each task and batch size, on models that are trained together. Of networks
 whose update takes long, such as the paper's, only some samples of one batch are timed, forward and
 backward, and the rest is proportion.
@@ -57,28 +57,28 @@ class Cost:
 
     Attributes:
         begin: seconds of a batch of trainings, once; see `unyoke.study.landscape.batches`.
-        update, look: seconds of one model.
+        update, evaluation: seconds of one model.
         alone: seconds of the gradient of one model trained alone.
-        task: which decides how many looks a training has.
+        task: which decides how many evaluations a training has.
         sample: what was timed, in words.
     """
 
     begin: float
     update: float
-    look: float
+    evaluation: float
     alone: float
     task: Task
     sample: str
 
-    def seconds(self, cells: Sequence[Cell], looks: int | None) -> float:
-        """Of these trainings, with so many looks at each."""
-        from unyoke.study.training.training import look_updates
+    def seconds(self, cells: Sequence[Cell], evaluations: int | None) -> float:
+        """Of these trainings, with so many evaluations of each."""
+        from unyoke.study.training.training import evaluation_updates
 
         total = self.begin * len(batches(cells, 1, self.alone))
         for length, count in Counter(cell.updates for cell in cells).items():
             cell = next(cell for cell in cells if cell.updates == length)
-            looked = len(look_updates(cell, self.task, looks))
-            total += count * (length * self.update + looked * self.look)
+            made = len(evaluation_updates(cell, self.task, evaluations))
+            total += count * (length * self.update + made * self.evaluation)
         return total
 
 
@@ -98,7 +98,7 @@ def estimates(
         for kind, cells in kinds.items():
             if kind not in timed:
                 timed[kind] = cost(landscape.task, cells)
-            seconds += timed[kind].seconds(cells, landscape.looks) / workers
+            seconds += timed[kind].seconds(cells, landscape.evaluations) / workers
         updates = sum(cell.updates for cell in missing)
         samples = tuple(dict.fromkeys(timed[kind].sample for kind in kinds))
         found.append(Estimate(task, study, len(missing), updates, seconds, samples))
@@ -133,9 +133,9 @@ def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:
         alone, timed = _gradient(task, size)
         if alone > SLOW:
             seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
-            look = _forward(task, timed) / timed * seen
+            evaluation = _forward(task, timed) / timed * seen
             words = f"{timed} of {size} samples of a batch, forward and backward"
-            return Cost(0.0, alone, look, alone, task, words)
+            return Cost(0.0, alone, evaluation, alone, task, words)
         return _together(cells, build, task, alone)
     finally:
         torch.set_num_threads(threads)
@@ -151,8 +151,8 @@ def _together(
     sample = _calm(divided[len(divided) // 2][:MODELS])
     _warm_up(sample[:2], build)
     found = rehearse(sample, build, time.perf_counter, SECONDS)
-    words = f"{found.updates} updates and a look of {len(sample)} models"
-    return Cost(found.begin, found.update, found.look, alone, task, words)
+    words = f"{found.updates} updates and an evaluation of {len(sample)} models"
+    return Cost(found.begin, found.update, found.evaluation, alone, task, words)
 
 
 def _calm(cells: Sequence[Cell]) -> list[Cell]:
@@ -192,14 +192,14 @@ def _backward(task: Task, samples: int) -> float:
 
 
 def _forward(task: Task, samples: int) -> float:
-    """Seconds of looking at so many samples, the better of two."""
+    """Seconds of evaluating so many samples, the better of two."""
     import torch
 
-    def look() -> None:
+    def evaluate() -> None:
         with torch.no_grad():
             task.model.eval()(task.train[0][:samples])
 
-    return min(_timed(look) for _ in range(2))
+    return min(_timed(evaluate) for _ in range(2))
 
 
 def _timed(function: Callable[[], None]) -> float:

@@ -163,8 +163,8 @@ def _read(folder: Path, plan: Landscape, *, with_curves: bool) -> Source:
             plan,
             # Whoever cannot go on with a ledger can still read it.
             task=replace(plan.task, digest=filler.digest, trainer=filler.trainer),
-            # Every curve has the look at the end, which is all that is asked without curves.
-            looks=plan.looks if with_curves else landscape.looks,
+            # Every curve has the evaluation at the end, which is all that is needed without curves.
+            evaluations=plan.evaluations if with_curves else landscape.evaluations,
         )
         if not asked.is_part_of(landscape):
             difference = landscape.difference(asked)

@@ -26,7 +26,7 @@ class Study:
         budgets: multiples of the size's number of updates.
         batches: multiples of the task's usual batch size.
         curves: whether a claim or a figure needs the learning curves. Without them trainings are
-            looked at only at their end, which takes less time.
+            evaluated only at their end, which takes less time.
     """
 
     optimizers: tuple[str, ...]
@@ -216,7 +216,7 @@ def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
         updates=tuple(round(usual * part) for part in what.budgets),
         seeds=tuple(range(size.seeds)),
         batch_sizes=sizes,
-        looks=None if what.curves else 1,
+        evaluations=None if what.curves else 1,
     )
 
 

@@ -103,8 +103,8 @@ def _accepted(folder: Path, asked: Landscape, crew: Crew) -> Landscape:
         return covering([asked, there])
     raise StudyError(
         f"{folder / FILE_NAME} belongs to another question ({difference}); "
-        "choose another folder with --out, draw what is there with --draw, or go on with other "
-        "code with --accept-code"
+        "choose another folder with --out, report what is there with --report-only, or go on with "
+        "other code with --accept-code"
     )
 
 

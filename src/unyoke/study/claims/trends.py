@@ -60,7 +60,7 @@ def slope(
 
 
 def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
-    """The map whose errors are means over the looks of each training's learning curve.
+    """The map whose errors are means over the evaluations of each training's learning curve.
 
     Raises:
         Incomplete: a curve has not been recorded.
@@ -108,5 +108,7 @@ def _ahead(maps: Maps, with_restarts: Panel, without: Panel) -> str:
     _, other = mean_curve(maps, "restarts", without)
     there = [f"{update:g}" for update, a, b in zip(updates, error, other, strict=True) if a < b]
     if not there:
-        return "at no look"
-    return f"at the looks after {', '.join(there)} of {updates[-1]:g} updates (best final cells)"
+        return "at no evaluation"
+    return (
+        f"at the evaluations after {', '.join(there)} of {updates[-1]:g} updates (best final cells)"
+    )

@@ -166,8 +166,9 @@ class Landscape:
         epochs: where given, budgets are so many passes over the training samples, which are
             another number of updates for each batch size; `updates` then lists them all.
         samples: how many training samples the task has, where `epochs` are given.
-        looks: points of each learning curve, at most; None is as many as the time of training pays
-            for, see `unyoke.study.training.training.look_updates`. No part of what a training is.
+        evaluations: of each model during its training, at most; None is as many as the time of
+            training pays for, see `unyoke.study.training.training.evaluation_updates`. No part of
+            what a training is.
     """
 
     task: TaskReference
@@ -178,7 +179,7 @@ class Landscape:
     batch_sizes: tuple[int | None, ...] = (None,)
     epochs: tuple[int, ...] = ()
     samples: int | None = None
-    looks: int | None = None
+    evaluations: int | None = None
 
     def budgets(self) -> tuple[Budget, ...]:
         """Every number of updates, or of epochs, with every batch size."""
@@ -245,7 +246,8 @@ class Landscape:
             batch_sizes=tuple(plain.get("batch_sizes", (None,))),
             epochs=tuple(plain.get("epochs", ())),
             samples=plain.get("samples"),
-            looks=plain.get("looks"),
+            # Ledgers up to version 2 call them looks.
+            evaluations=plain.get("evaluations", plain.get("looks")),
         )
 
     def difference(self, other: Landscape) -> str | None:
@@ -259,8 +261,9 @@ class Landscape:
             mine, yours = getattr(self, name), getattr(other, name)
             if set(mine) != set(yours):
                 return f"{name.replace('_', ' ')} {_listed(mine)}, not {_listed(yours)}"
-        if self.looks != other.looks:
-            return f"looks {self.looks or 'as usual'}, not {other.looks or 'as usual'}"
+        if self.evaluations != other.evaluations:
+            mine, yours = (each.evaluations or "as usual" for each in (self, other))
+            return f"evaluations {mine}, not {yours}"
         if set(self.axes) != set(other.axes):
             return f"optimizers {_listed(self.axes)}, not {_listed(other.axes)}"
         for optimizer, axes in self.axes.items():
@@ -277,7 +280,7 @@ class Landscape:
         """Whether `larger` asks the same of the same task and its grid covers this one's."""
         return (
             self.task.difference(larger.task) is None
-            and self.looks == larger.looks
+            and self.evaluations == larger.evaluations
             and set(self.schedules) <= set(larger.schedules)
             and set(self.budgets()) <= set(larger.budgets())
             and set(self.seeds) <= set(larger.seeds)

@@ -10,7 +10,7 @@ Status = Literal["finished", "diverged"]
 
 
 class CurvePoint(NamedTuple):
-    """One look at the network during training, after `update` updates."""
+    """One evaluation of the network during its training, after `update` updates."""
 
     update: int
     train_loss: float
@@ -34,7 +34,7 @@ class Outcome:
         error_unit: the task's.
         seconds: wall time of the training, evaluation included; of cells trained together, each
             one's share by its updates.
-        curve: looks during training, the last one at the end.
+        curve: evaluations during training, the last one at the end.
         engine: "stacked" if it was trained as one of a stack, else "one_by_one".
         reason: why by that engine.
     """

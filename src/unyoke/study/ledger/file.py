@@ -1,8 +1,9 @@
 """The ledger's file: its tables, how it comes to be, which files are ledgers, who may write.
 
-Version 2 added to version 1 who holds a claim and until when; a ledger of version 1 is brought up
-to date when it is opened to be written. (Its cells had their task's own batch size. That is still
-written by saying nothing, so their keys are the same.)
+Version 2 added to version 1 who holds a claim and until when. Version 3 calls the looks of a
+landscape evaluations, and keeps the digest of each file of code. A ledger of an older version is
+brought up to date when it is opened to be written. (Cells of version 1 had their task's own batch
+size. That is still written by saying nothing, so their keys are the same.)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from unyoke.study.ledger.decoding import ADVICE, Damage, check_tables
 from unyoke.study.output_files import check_no_link
 
 APPLICATION_ID = 0x756E796B  # "unyk", so that another program's database is recognised
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE_NAME = "ledger.sqlite"
 LOCK_NAME = f".{FILE_NAME}.lock"
 """Of the file whose lock a driver holds. It stays: removing it could take another's lock away."""
@@ -124,12 +125,18 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a ledger of an older version up to date, in one transaction."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == SCHEMA_VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        connection.execute("ALTER TABLE cells ADD COLUMN owner TEXT")
-        connection.execute("ALTER TABLE cells ADD COLUMN lease_until REAL")
+        if version == 1:
+            connection.execute("ALTER TABLE cells ADD COLUMN owner TEXT")
+            connection.execute("ALTER TABLE cells ADD COLUMN lease_until REAL")
+        query = "SELECT value FROM study WHERE name = 'landscape'"
+        landscape = Landscape.from_json(connection.execute(query).fetchone()[0])
+        query = "UPDATE study SET value = ? WHERE name = 'landscape'"
+        connection.execute(query, (landscape.to_json(),))
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

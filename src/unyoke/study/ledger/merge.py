@@ -66,7 +66,7 @@ def _check_same_question(landscapes: Sequence[Landscape], folders: Sequence[Path
     first = landscapes[0]
     for other, folder in zip(landscapes[1:], folders[1:], strict=True):
         difference = first.task.difference(other.task)
-        for name in ("epochs", "samples", "looks"):
+        for name in ("epochs", "samples", "evaluations"):
             mine, theirs = getattr(first, name), getattr(other, name)
             if difference is None and mine != theirs:
                 difference = f"another number of {name}: {mine}, {theirs}"

@@ -42,8 +42,8 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
         words += ["--schedule", ",".join(landscape.schedules)]
     if len(landscape.seeds) != preset.seeds:
         words += ["--seeds", str(len(landscape.seeds))]
-    if landscape.looks is not None:
-        words += ["--looks", str(landscape.looks)]
+    if landscape.evaluations is not None:
+        words += ["--evaluations", str(landscape.evaluations)]
     for flag, name in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
         words += _axis_words(flag, name, landscape, preset)
     return shlex.join(words)

@@ -28,7 +28,7 @@ def landscape(
     epochs: Sequence[int] = (),
     batch_size: Sequence[int] = (),
     seeds: int | None = None,
-    looks: int | None = None,
+    evaluations: int | None = None,
 ) -> Landscape:
     """The landscape that a command asks for; what is not given is the preset's.
 
@@ -43,7 +43,7 @@ def landscape(
         epochs: the same in passes over the training samples; builds the task to count them.
         batch_size: samples per update, ascending; by default the task's own.
         seeds: how many seeds; they are 0, 1, 2, …
-        looks: points of each learning curve, at most.
+        evaluations: of each model during its training, at most.
 
     Raises:
         StudyError: any of them cannot be used.
@@ -74,7 +74,7 @@ def landscape(
         seeds=tuple(range(preset.seeds if seeds is None else seeds)),
         batch_sizes=tuple(batch_size) or (None,),
         epochs=tuple(epochs),
-        looks=looks,
+        evaluations=evaluations,
     )
     return _in_updates(asked) if asked.epochs else asked
 

@@ -47,7 +47,7 @@ class Crew:
     executor: Executor
     task: TaskReference
     engine: str
-    looks: int | None
+    evaluations: int | None
     seconds_per_update: float
 
 
@@ -91,7 +91,7 @@ class Run:
             else:
                 batch = self._waiting.popleft()
                 self._ledger.claim_cells(batch)
-            how = (crew.engine, crew.looks)
+            how = (crew.engine, crew.evaluations)
             call = crew.executor.submit(workers.run_cells, crew.task, batch, *how)
             self._flying[call] = batch
 

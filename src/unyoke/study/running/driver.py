@@ -93,7 +93,7 @@ def run(
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
         watcher.begin(_count(ledger, ledger.own(landscape), shard))
         stack.callback(watcher.end)
-        crew = Crew(started, landscape.task, engine, landscape.looks, seconds_per_update)
+        crew = Crew(started, landscape.task, engine, landscape.evaluations, seconds_per_update)
         work = Run(ledger, crew, watcher)
         while cells := _wanted(ledger, ledger.own(landscape), refine, shard):
             work.through(cells)

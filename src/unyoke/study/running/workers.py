@@ -150,12 +150,12 @@ def _seconds_per_gradient(task: Task) -> float:
 
 
 def run_cells(
-    reference: TaskReference, cells: Sequence[Cell], engine: str, looks: int | None
+    reference: TaskReference, cells: Sequence[Cell], engine: str, evaluations: int | None
 ) -> Finished:
     """Train a batch of cells; run in a worker."""
     from unyoke.study.training.training import train_together
 
-    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine, looks)
+    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine, evaluations)
     return Finished(outcomes, _versions(reference.device))
 
 

@@ -1,4 +1,4 @@
-"""Training cells: a batch of them as one population, or each alone, and looking at them."""
+"""Training cells: a batch of them as one population, or each alone, with evaluations on the way."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ENGINES",
     "HUGE",
-    "LOOKS",
+    "MOST_EVALUATIONS",
     "SCHEDULES",
     "Rehearsal",
     "evaluate",
-    "look_updates",
+    "evaluation_updates",
     "rehearse",
     "train",
     "train_together",
@@ -48,11 +48,11 @@ SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
     ),
 }
 
-LOOKS = 16
-"""Points of a learning curve, at most."""
+MOST_EVALUATIONS = 16
+"""Of a model during its training."""
 
-FEWEST_LOOKS = 4
-"""Points of a learning curve of that many updates, at least."""
+FEWEST_EVALUATIONS = 4
+"""Of a model during its training, unless it has fewer updates."""
 
 _SETTLED = 22
 """Updates after which a population has chosen its engine and seldom checks its recording."""
@@ -74,7 +74,7 @@ def train_together(
     build: Callable[[int], Task],
     clock: Callable[[], float],
     engine: str = "auto",
-    looks: int | None = None,
+    evaluations: int | None = None,
 ) -> list[Outcome]:
     """Train a batch of cells of one task, optimizer and batch size; what came of each, in order.
 
@@ -86,7 +86,7 @@ def train_together(
         clock: seconds, for `Outcome.seconds`.
         engine: "stacked" trains the cells as one population, or as few as their tasks allow;
             "one_by_one" each by itself; "auto" times both and takes the faster that can do it.
-        looks: points of each learning curve, as `look_updates` has it.
+        evaluations: of each model, as `evaluation_updates` has it.
 
     Raises:
         StudyError: `engine` is "stacked" and the models cannot be stacked.
@@ -94,7 +94,7 @@ def train_together(
     started = clock()
     outcomes: dict[Cell, Outcome] = {}
     for stack in stacks(cells, build):
-        training = _Training(stack, engine, looks)
+        training = _Training(stack, engine, evaluations)
         outcomes |= zip(stack.cells, training.run(), strict=True)
     seconds = clock() - started
     made = max(1, sum(outcome.updates for outcome in outcomes.values()))
@@ -108,20 +108,20 @@ class Rehearsal(NamedTuple):
 
     Attributes:
         begin: seconds before the first updates run at full speed, for the whole batch of cells.
-        update, look: seconds of one update and of one look, for each cell.
+        update, evaluation: seconds of one update and of one evaluation, for each cell.
         updates: how many were timed.
     """
 
     begin: float
     update: float
-    look: float
+    evaluation: float
     updates: int
 
 
 def rehearse(
     cells: Sequence[Cell], build: Callable[[int], Task], clock: Callable[[], float], seconds: float
 ) -> Rehearsal:
-    """Time the beginning of a batch of cells, some updates and a look; nothing is kept.
+    """Time the beginning of a batch of cells, some updates and an evaluation; nothing is kept.
 
     Args:
         seconds: how long updates are timed, at least three, or all that the cells have.
@@ -138,21 +138,21 @@ def rehearse(
         update += 1
         training.step(update)
     ended = clock()
-    training.look(update, models)  # finds out how outputs are to be compared
-    looked = clock()
-    training.look(update, models)
-    look = (clock() - looked) / len(models)
+    training.evaluate(update, models)  # finds out how outputs are to be compared
+    begun = clock()
+    training.evaluate(update, models)
+    evaluation = (clock() - begun) / len(models)
     of_all = (ended - settled) / max(1, update - first)
     begin = max(0.0, settled - started - first * of_all)
-    return Rehearsal(begin, of_all / len(models), look, update - first)
+    return Rehearsal(begin, of_all / len(models), evaluation, -first)
 
 
 class _Training:
     """A population of cells on its way."""
 
-    def __init__(self, stack: Stack, engine: str, looks: int | None = None) -> None:
+    def __init__(self, stack: Stack, engine: str, evaluations: int | None = None) -> None:
         self._stack = stack
-        self._looks = looks
+        self._evaluations = evaluations
         alone = engine == "auto" and len(stack.cells) == 1
         self._engine = "one_by_one" if alone else engine
         self._reason = "nothing to share a stack with" if alone else ""
@@ -178,17 +178,17 @@ class _Training:
 
     def _train(self) -> list[Outcome]:
         cells = self._stack.cells
-        looks = [look_updates(cell, self._stack.task, self._looks) for cell in cells]
+        due_at = [evaluation_updates(cell, self._stack.task, self._evaluations) for cell in cells]
         last: list[tuple[Figures, Figures]] = [(_NOTHING, _NOTHING)] * len(cells)
         for update in range(1, max(cell.updates for cell in cells) + 1):
             self.step(update)
             self._diverged |= self._population.diverged
             due = [
                 model
-                for model, at in enumerate(looks)
+                for model, at in enumerate(due_at)
                 if update in at and model not in self._diverged
             ]
-            for model, figures in self.look(update, due).items():
+            for model, figures in self.evaluate(update, due).items():
                 last[model] = figures
             if len(self._diverged) == len(cells):
                 break
@@ -205,11 +205,11 @@ class _Training:
         population.step(samples.inputs, samples.targets, samples.batch(update))
         if update == 1 and population.engine == "stacked" and population.draws:
             raise UnstackableError(
-                "the models draw random numbers, which in a stack depend on the company: "
+                "the models draw random numbers, which in a stack depend on the other models: "
                 "use engine='one_by_one'"
             )
 
-    def look(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
+    def evaluate(self, update: int, models: Sequence[int]) -> dict[int, tuple[Figures, Figures]]:
         """Add a point to the models' curves; their figures over training and test samples.
 
         Models whose outputs are no longer finite numbers have diverged.
@@ -295,16 +295,19 @@ def _population(stack: Stack, engine: str) -> Population:
     )
 
 
-def look_updates(cell: Cell, task: Task, looks: int | None = None) -> frozenset[int]:
-    """The updates after which a cell is looked at, evenly spread, the last one at its end.
+def evaluation_updates(cell: Cell, task: Task, evaluations: int | None = None) -> frozenset[int]:
+    """The updates after which a cell is evaluated, evenly spread, the last one at its end.
 
     Args:
-        looks: how many, at most one after each update. By default so many that looking, a forward
-            pass over all samples, costs at most two thirds of training, where a sample of a batch
-            counts as three forward passes; between FEWEST_LOOKS and LOOKS.
+        evaluations: how many, at most one after each update. By default so many that they cost at
+            most two thirds of training, between FEWEST_EVALUATIONS and MOST_EVALUATIONS: each is a
+            forward pass over all samples, and a trained sample counts as three.
     """
-    if looks is None:
+    if evaluations is None:
         trained = 3 * cell.updates * (cell.batch_size or task.batch_size)
         seen = sum(len(targets) for _, targets in (task.train, task.validation, task.test))
-        looks = max(FEWEST_LOOKS, min(LOOKS, 2 * trained // (3 * seen)))
-    return frozenset(max(1, round(cell.updates * look / looks)) for look in range(1, looks + 1))
+        affordable = 2 * trained // (3 * seen)
+        evaluations = max(FEWEST_EVALUATIONS, min(MOST_EVALUATIONS, affordable))
+    return frozenset(
+        max(1, round(cell.updates * point / evaluations)) for point in range(1, evaluations + 1)
+    )
