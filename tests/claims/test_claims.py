@@ -16,11 +16,11 @@ from click.testing import CliRunner
 
 from unyoke.cli import main
 from unyoke.study.claims import catalogue, exact, page, plan, run
+from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
-from unyoke.study.claims.question import Measurement, Question, Region
 from unyoke.study.claims.request import Needed, Request
-from unyoke.study.claims.run import Crew
-from unyoke.study.claims.verdicts import Row, judge
+from unyoke.study.claims.run import Workers
+from unyoke.study.claims.verdicts import Answer, judge
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Axes, Cell
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
@@ -80,8 +80,8 @@ def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     return Request(tmp_path, "smoke", ("digits-plain",), ASKED)
 
 
-def answers(request: Request) -> dict[str, Row]:
-    return {row.question.name: row for row in run.answer(request, read(request))}
+def answers(request: Request) -> dict[str, Answer]:
+    return {row.claim.name: row for row in run.answer(request, read(request))}
 
 
 def read(request: Request) -> dict[str, Maps]:
@@ -232,18 +232,18 @@ def test_ledgers_by_other_code_are_drawn_and_said_but_not_gone_on_with(
 ) -> None:
     fill(request_, lambda cell: basin(cell, 0.06), spread=0.004)
     landscapes = {
-        key: replace(asked, task=replace(asked.task, **{changed: "other"}))
-        for key, asked in request_.landscapes().items()
+        key: replace(planned, task=replace(planned.task, **{changed: "other"}))
+        for key, planned in request_.landscapes().items()
     }
     monkeypatch.setattr(Request, "needed", lambda request: Needed(landscapes))
     rows = run.answer(request_, read(request_))
     page.write(request_, rows, read(request_))
-    incomplete = {row.verdict for row in rows if row.question.studies} == {"incomplete"}
+    incomplete = {row.verdict for row in rows if row.claim.studies} == {"incomplete"}
     assert incomplete == (changed in ("name", "data_digest"))
     said = "other code than drew this page: unyoke 0" in (request_.out / "claims.md").read_text()
     assert said != incomplete
-    with pytest.raises(StudyError, match="belongs to another question"):
-        run.fill(request_, landscapes, NoWatcher, Crew(1), print)
+    with pytest.raises(StudyError, match="belongs to another landscape"):
+        run.fill(request_, landscapes, NoWatcher, Workers(1), print)
 
 
 def test_only_studies_with_curves_need_the_evaluations_that_are_planned(request_: Request) -> None:
@@ -260,11 +260,11 @@ def test_only_studies_with_curves_need_the_evaluations_that_are_planned(request_
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [row.name for row in catalogue.questions("digits-plain") if row.studies]
+    "name", [row.name for row in catalogue.claims("digits-plain") if row.studies]
 )
 def test_a_row_alone_trains_the_optimizers_that_it_asks_about(request_: Request, name: str) -> None:
     request = replace(request_, names=(name,))
-    (row,) = request.asked()["digits-plain"]
+    (row,) = request.claims()["digits-plain"]
     trained = {each for planned in request.landscapes().values() for each in planned.axes}
     assert trained == set(row.optimizers)
     fill(request, lambda cell: basin(cell, 0.06))
@@ -274,19 +274,19 @@ def test_a_row_alone_trains_the_optimizers_that_it_asks_about(request_: Request,
 def test_what_one_row_trained_is_gone_on_with_by_another(request_: Request) -> None:
     """Other optimizers, and a grid that edges have extended."""
     first = replace(request_, names=("gain/adamw",))
-    ((key, asked),) = first.landscapes().items()
-    wider = replace(asked, axes={"AdamW": Axes((*asked.axes["AdamW"].lr, 2.0), (0.0, 0.5))})
+    ((key, planned),) = first.landscapes().items()
+    wider = replace(planned, axes={"AdamW": Axes((*planned.axes["AdamW"].lr, 2.0), (0.0, 0.5))})
     folder = request_.folder(*key)
     with Ledger.open_to_write(folder, wider):
         pass
     later = replace(request_, names=("gain/sgdw", "generalisation/adam")).landscapes()[key]
-    accepted = run._accepted(folder, later, Crew(1))
+    accepted = run._accepted(folder, later, Workers(1))
     assert set(accepted.axes) == {"Adam", "AdamW", "SGDW"}
     assert wider.is_part_of(accepted)
     assert later.is_part_of(accepted)
     assert len(list(accepted.cells())) < len(list(later.cells())) + len(list(wider.cells()))
     with pytest.raises(StudyError, match="updates"):
-        run._accepted(folder, replace(later, updates=(7,)), Crew(1))
+        run._accepted(folder, replace(later, updates=(7,)), Workers(1))
 
 
 class NoWatcher:
@@ -295,23 +295,23 @@ class NoWatcher:
 
 
 def test_an_edge_extends_the_grid_and_not_for_ever(request_: Request) -> None:
-    ((task, study), asked), *_ = request_.landscapes().items()
-    folder, landscape = request_.folder(task, study), asked
+    ((task, study), planned), *_ = request_.landscapes().items()
+    folder, landscape = request_.folder(task, study), planned
     for _ in range(run.ROUNDS + 2):
         with Ledger.open_to_write(folder, landscape, extend=True) as ledger:
             for cell in iter(ledger.claim, None):
                 ledger.record(cell, made_up(cell, 0.5 / (1 + np.log2(cell.lr * 2**20))), "{}")
-        landscape = run.extended(landscape, asked, folder)
-    grown = sum(lr > max(asked.axes["Adam"].lr) for lr in landscape.axes["Adam"].lr)
+        landscape = run.extended(landscape, planned, folder)
+    grown = sum(lr > max(planned.axes["Adam"].lr) for lr in landscape.axes["Adam"].lr)
     assert grown == run.LONGEST_GROWTH
-    assert asked.is_part_of(landscape)
+    assert planned.is_part_of(landscape)
 
 
 def test_only_edges_of_what_is_asked_extend_the_grid(request_: Request) -> None:
     fill(request_, lambda cell: 0.5 / (1 + np.log2(cell.lr * 2**20)))
     ((task, study), there), *_ = request_.landscapes().items()
-    asked = replace(there, axes={"AdamW": there.axes["AdamW"]})
-    larger = run.extended(there, asked, request_.folder(task, study))
+    planned = replace(there, axes={"AdamW": there.axes["AdamW"]})
+    larger = run.extended(there, planned, request_.folder(task, study))
     assert larger.axes["AdamW"] != there.axes["AdamW"]
     assert {**larger.axes, "AdamW": there.axes["AdamW"]} == there.axes
 
@@ -327,15 +327,15 @@ def test_only_edges_of_what_is_asked_extend_the_grid(request_: Request) -> None:
 def test_the_rule(number: tuple[float, float, float], p_value: float, verdict: str) -> None:
     value, low, high = number
     measurement = Measurement(Interval(value, 0.01, low, high), 5)
-    assert Row("t", _question(measurement), measurement, "", p_value).verdict == verdict
+    assert Answer("t", _claim(measurement), measurement, "", p_value).verdict == verdict
 
 
 def test_p_values_are_corrected_together() -> None:
     """A row that is decided alone is not among many."""
     measurement = Measurement(Interval(0.2, 0.05, 0.06, 0.34), 5)
     nothing = Maps({}, {}, {})
-    (alone,) = judge([("t", _question(measurement), nothing)])
-    many = judge([("t", _question(measurement), nothing)] * 10)
+    (alone,) = judge([("t", _claim(measurement), nothing)])
+    many = judge([("t", _claim(measurement), nothing)] * 10)
     assert many[0].p_value == pytest.approx(10 * alone.p_value)
     assert alone.verdict == "held"
     assert many[0].verdict == "undecided at this scale"
@@ -343,18 +343,18 @@ def test_p_values_are_corrected_together() -> None:
 
 def test_two_seeds_decide_nothing() -> None:
     measurement = Measurement(Interval(0.2, 1e-6, 0.19, 0.21), 2)
-    (row,) = judge([("t", _question(measurement), Maps({}, {}, {}))])
+    (row,) = judge([("t", _claim(measurement), Maps({}, {}, {}))])
     assert row.verdict == "undecided at this scale"
 
 
-def _question(measurement: Measurement) -> Question:
-    return Question("a/b", "s", "p", "n", Region(0.05), "r", (), (), lambda maps: measurement)
+def _claim(measurement: Measurement) -> Claim:
+    return Claim("a/b", "s", "p", "n", Region(0.05), "r", (), (), lambda maps: measurement)
 
 
 @pytest.mark.parametrize("name", sorted(set(exact.FIGURES) - {"p3/moving"}))
 def test_exact_claims_hold_on_a_drawn_problem(name: str) -> None:
-    question = next(q for q in catalogue.PROPOSITIONS if q.name == name)
-    assert exact.FIGURES[name](7) in question.region
+    claim = next(q for q in catalogue.PROPOSITIONS if q.name == name)
+    assert exact.FIGURES[name](7) in claim.region
 
 
 def test_exact_claims_fail_on_another_penalty() -> None:
@@ -388,7 +388,7 @@ def test_exact_figures_are_kept(request_: Request) -> None:
 
 
 def test_every_row_has_a_name_of_its_own_and_studies_that_exist() -> None:
-    rows = catalogue.every_question()
+    rows = catalogue.every_claim()
     assert len({row.name for row in rows}) == len(rows)
     assert {study for row in rows for study in row.studies} <= set(plan.STUDIES)
     assert all(row.reason and row.place and row.statistic for row in rows)
@@ -401,7 +401,7 @@ def test_the_page_has_every_row(request_: Request) -> None:
     page.write(request_, rows, maps)
     for kind in ("md", "html", "csv"):
         text = (request_.out / f"claims.{kind}").read_text()
-        assert all(row.question.name in text for row in rows), kind
+        assert all(row.claim.name in text for row in rows), kind
     assert (request_.out / "claims.svg").exists()
 
 

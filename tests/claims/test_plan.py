@@ -37,9 +37,9 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("scale", plan.SCALES)
-def test_every_question_of_a_table_has_its_studies(scale: str, tmp_path: Path) -> None:
+def test_every_claim_of_a_table_has_its_studies(scale: str, tmp_path: Path) -> None:
     request = Request(tmp_path, scale)
-    for task, rows in request.asked().items():
+    for task, rows in request.claims().items():
         studies = set(request.size.studies(task))
         assert studies <= set(plan.STUDIES)
         assert {study for row in rows for study in row.studies} <= studies
@@ -47,13 +47,13 @@ def test_every_question_of_a_table_has_its_studies(scale: str, tmp_path: Path) -
 
 
 def test_the_laptop_asks_five_tasks_and_exact_claims_once(tmp_path: Path) -> None:
-    asked = Request(tmp_path, "laptop").asked()
-    assert tuple(asked) == LAPTOP
-    exact = [row.name for rows in asked.values() for row in rows if not row.studies]
+    planned = Request(tmp_path, "laptop").claims()
+    assert tuple(planned) == LAPTOP
+    exact = [row.name for rows in planned.values() for row in rows if not row.studies]
     assert exact == [row.name for row in catalogue.PROPOSITIONS]
-    assert "language/little" in {row.name for row in asked["shakespeare"]}
-    assert "others/lion" in {row.name for row in asked["diabetes"]}
-    assert "restarts/adamw-final" not in {row.name for row in asked["diabetes"]}
+    assert "language/little" in {row.name for row in planned["shakespeare"]}
+    assert "others/lion" in {row.name for row in planned["diabetes"]}
+    assert "restarts/adamw-final" not in {row.name for row in planned["diabetes"]}
 
 
 def test_maps_that_decide_have_eight_seeds_or_more(tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_missing_data_are_said_and_the_command_goes_on(text: Path, tmp_path: Pat
 
 
 def test_a_folder_is_given_to_the_task_that_reads_it(text: Path, tmp_path: Path) -> None:
-    asked = ("digits-plain", "shakespeare", "fashion-mnist")
-    folders = data_folders([f"shakespeare={text}"], asked)
+    planned = ("digits-plain", "shakespeare", "fashion-mnist")
+    folders = data_folders([f"shakespeare={text}"], planned)
     assert folders == {"shakespeare": str(text)}
     assert data_folders([str(text)], ("digits-plain", "shakespeare")) == folders
-    request = Request(tmp_path / "out", "laptop", asked, ("gain",), folders)
+    request = Request(tmp_path / "out", "laptop", planned, ("gain",), folders)
     assert request.needed().landscapes["shakespeare", "main"].task.data == str(text)
 
 
@@ -164,8 +164,8 @@ def test_a_folder_is_given_to_the_task_that_reads_it(text: Path, tmp_path: Path)
     ("data", "message"),
     [
         (["folder"], "read by shakespeare, fashion-mnist; write --data TASK=FOLDER"),
-        (["digits-plain=folder"], "digits-plain is not asked or reads no data"),
-        (["cifar10=folder"], "cifar10 is not asked"),
+        (["digits-plain=folder"], "digits-plain is not one of these or reads no data"),
+        (["cifar10=folder"], "cifar10 is not one of these"),
         (["shakespeare=a", "shakespeare=b"], "already has a"),
     ],
 )

@@ -339,9 +339,9 @@ class Fragile(executors.Executor):
 
 def through(small: Landscape, folder: Path, deaths: set[int]) -> tuple[Fragile, Count]:
     executor = Fragile(deaths)
-    crew = dispatch.Crew(executor, small.task, "auto", None, 0.0)
+    job = dispatch.Job(executor, small.task, "auto", None, 0.0)
     with Ledger.open_to_write(folder, small) as ledger:
-        dispatch.Run(ledger, crew, Watcher()).through(ledger.open_cells())
+        dispatch.Run(ledger, job, Watcher()).through(ledger.open_cells())
         return executor, ledger.count()
 
 

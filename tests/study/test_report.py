@@ -22,7 +22,7 @@ from unyoke.study.landscape.landscape import Axes, Cell, Landscape
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.report import curves
-from unyoke.study.report.comparisons import Row, comparisons
+from unyoke.study.report.comparisons import PairVerdict, comparisons
 from unyoke.study.report.curves import read_curves
 from unyoke.study.report.figures import drawn
 from unyoke.study.report.findings import (
@@ -412,7 +412,7 @@ def test_comparisons_are_paired_and_can_come_out_either_way(
 def test_a_verdict_counts_how_many_questions_were_asked() -> None:
     comparison = paired_difference([0.1, 0.2, 0.3], [0.2, 0.31, 0.4])
     assert comparison.p_value < 0.01
-    question = Row(Setting("cosine", 10, None), "A", "B", comparison, p_value=0.04)
+    question = PairVerdict(Setting("cosine", 10, None), "A", "B", comparison, p_value=0.04)
     assert question.better == "A"
     assert replace(question, p_value=0.06).better is None
     assert replace(question, p_value=math.nan).verdict == "undecided"

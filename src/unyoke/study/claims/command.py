@@ -11,7 +11,7 @@ from unyoke.study.claims.estimate import estimates
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Needed, Request, data_folders
 from unyoke.study.claims.rows import lines
-from unyoke.study.claims.run import Crew
+from unyoke.study.claims.run import Workers
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
 from unyoke.study.planning.words import ShardWord
@@ -46,7 +46,7 @@ class How:
     dry_run: bool = False
 
     @property
-    def crew(self) -> Crew:
+    def trainers(self) -> Workers:
         """Who trains.
 
         Raises:
@@ -56,7 +56,7 @@ class How:
             raise StudyError(f"unknown executor {self.executor!r}; there are {', '.join(KINDS)}")
         part = None if self.shard is None else Shard(self.shard.index, self.shard.count)
         most = available_cores() if self.device is None else 1
-        return Crew(self.workers or most, self.executor, part, self.accept_code)
+        return Workers(self.workers or most, self.executor, part, self.accept_code)
 
 
 def claims(
@@ -75,10 +75,10 @@ def claims(
         Request(out, scale, tuple(tasks), tuple(dict.fromkeys(names)), device=how.device), data
     )
     page.check_folder(request)
-    crew, needed = how.crew, request.needed()
+    workers, needed = how.trainers, request.needed()
     for task, why in needed.missing.items():
         say(f"{task}: left out, its claims are incomplete: {why}")
-    if not _trained(request, needed, how, crew, say):
+    if not _trained(request, needed, how, workers, say):
         return
     maps = run.read(request, needed)
     rows = run.answer(request, maps)
@@ -104,16 +104,16 @@ def figure(
     say: Say,
 ) -> None:
     """Train what the figure lacks and draw it, with its data beside it."""
-    asked = paper_figures.get(number)
-    name = task or asked.task or Request(out, scale).listed[0]
+    drawn = paper_figures.get(number)
+    name = task or drawn.task or Request(out, scale).listed[0]
     request = _request(Request(out, scale, (name,), device=how.device), data)
-    paper_figures.check_folder(asked, request, name)
-    crew, needed = how.crew, request.studies({name: asked.studies})
+    paper_figures.check_folder(drawn, request, name)
+    workers, needed = how.trainers, request.studies({name: drawn.studies})
     if needed.missing:
         raise StudyError(needed.missing[name])
-    if _trained(request, needed, how, crew, say):
+    if _trained(request, needed, how, workers, say):
         maps = run.maps_of(request, name, needed)
-        for path in paper_figures.draw(asked, request, name, maps):
+        for path in paper_figures.draw(drawn, request, name, maps):
             say(str(path))
 
 
@@ -122,41 +122,41 @@ def _request(bare: Request, data: Sequence[str]) -> Request:
     return replace(bare, data=data_folders(data, bare.listed))
 
 
-def _trained(request: Request, needed: Needed, how: How, crew: Crew, say: Say) -> bool:
+def _trained(request: Request, needed: Needed, how: How, workers: Workers, say: Say) -> bool:
     """Whether there is something to be drawn, after training what is missing."""
     if how.report_only:
         return True
-    if how.dry_run or crew.executor == Crew.executor:  # a cluster's machines are not this one
-        _say_estimates(request, needed.landscapes, crew, say)
+    if how.dry_run or workers.executor == Workers.executor:  # a cluster's machines are not this one
+        _say_estimates(request, needed.landscapes, workers, say)
     if how.dry_run:
         return False
-    run.run(request, needed.landscapes, ProgressBar, crew, say)
+    run.run(request, needed.landscapes, ProgressBar, workers, say)
     return True
 
 
 def _drawable(request: Request, maps: Mapping[str, Maps], say: Say) -> list[Path]:
-    """The figures, as SVG, of which all studies are asked and whole.
+    """The figures, as SVG, of which all studies are planned and whole.
 
     Of the first task all of them, of the others those that show trainings.
     """
     found = []
     for task, own in maps.items():
-        for asked in paper_figures.FIGURES.values():
-            first = task == (asked.task or request.listed[0])
-            shown = first or (asked.studies and asked.task is None)
-            if shown and own.sources.keys() >= set(asked.studies):
+        for drawn in paper_figures.FIGURES.values():
+            first = task == (drawn.task or request.listed[0])
+            shown = first or (drawn.studies and drawn.task is None)
+            if shown and own.sources.keys() >= set(drawn.studies):
                 try:
-                    found.append(paper_figures.draw(asked, request, task, own)[0])
+                    found.append(paper_figures.draw(drawn, request, task, own)[0])
                 except StudyError as error:
                     say(str(error))
     return found
 
 
 def _say_estimates(
-    request: Request, landscapes: Mapping[tuple[str, str], Landscape], crew: Crew, say: Say
+    request: Request, landscapes: Mapping[tuple[str, str], Landscape], workers: Workers, say: Say
 ) -> None:
     total, timed = 0.0, set()
-    for part in estimates(request, landscapes, crew.workers):
+    for part in estimates(request, landscapes, workers.processes):
         total += part.seconds
         new = [f"{part.task}, {text}" for text in part.samples]
         say(
@@ -167,7 +167,7 @@ def _say_estimates(
     for text in sorted(timed):
         say(f"timed here: {text}")
     say(
-        f"about {_duration(total)} with {crew.workers} processes of this machine, "
+        f"about {_duration(total)} with {workers.processes} processes of this machine, "
         "before extensions past edges"
     )
 

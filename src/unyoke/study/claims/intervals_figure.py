@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unyoke.study.claims.verdicts import Row
+from unyoke.study.claims.verdicts import Answer
 
 COLOURS = {
     "held": "#21908c",
@@ -14,9 +14,9 @@ COLOURS = {
 }
 
 
-def draw(rows: Sequence[Row], out: Path) -> list[Path]:
+def draw(rows: Sequence[Answer], out: Path) -> list[Path]:
     """Every share with its interval and the region where its claim holds; nothing without them."""
-    shown = [row for row in rows if row.question.percent and row.measurement is not None]
+    shown = [row for row in rows if row.claim.percent and row.measurement is not None]
     if not shown:
         return []
     import matplotlib
@@ -27,7 +27,7 @@ def draw(rows: Sequence[Row], out: Path) -> list[Path]:
         plot = figure.subplots()
         for place, row in enumerate(shown):
             assert row.measurement is not None
-            number, region = row.measurement.number, row.question.region
+            number, region = row.measurement.number, row.claim.region
             low, high = max(region.low, -0.6), min(region.high, 0.6)
             plot.barh(place, 100 * (high - low), left=100 * low, color="#e8eef2", height=0.85)
             ends = [[100 * (number.value - number.low)], [100 * (number.high - number.value)]]
@@ -40,7 +40,7 @@ def draw(rows: Sequence[Row], out: Path) -> list[Path]:
                 color=COLOURS[row.verdict],
             )
         plot.axvline(0, color="black", linewidth=0.6)
-        plot.set_yticks(range(len(shown)), [f"{row.task}  {row.question.name}" for row in shown])
+        plot.set_yticks(range(len(shown)), [f"{row.task}  {row.claim.name}" for row in shown])
         plot.set_ylim(len(shown) - 0.4, -0.6)
         plot.set_xlim(-60, 60)
         plot.set_xlabel("number with its interval of 95 %, in %; shaded: where the claim holds")

@@ -27,7 +27,7 @@ class Incomplete(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class StudyLedger:
     """One study's ledger, read.
 
     Attributes:
@@ -49,7 +49,7 @@ class Maps:
 
     def __init__(
         self,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, StudyLedger],
         missing: Mapping[str, str],
         exact: Mapping[str, tuple[float, ...]],
     ) -> None:
@@ -64,8 +64,8 @@ class Maps:
         plans: Mapping[str, Landscape],
         exact: Mapping[str, tuple[float, ...]],
     ) -> Self:
-        """The maps in `folders`, of those ledgers that ask at least what their plan asks."""
-        sources: dict[str, Source] = {}
+        """The maps in `folders`, of those ledgers that have at least what their plan has."""
+        sources: dict[str, StudyLedger] = {}
         missing: dict[str, str] = {}
         for study, folder in folders.items():
             if not (folder / FILE_NAME).exists():
@@ -90,7 +90,7 @@ class Maps:
         return next((source.survey.error_unit for source in self.sources.values()), "")
 
     def landscape(self, study: str) -> Landscape:
-        """What the study's ledger asks, extensions included."""
+        """The landscape of the study's ledger, extensions included."""
         return self._source(study).survey.landscape
 
     def panel(
@@ -109,10 +109,10 @@ class Maps:
         """
         source = self._source(study)
         for panel in source.survey.panels:
-            asked = (schedule, updates, batch_size)
+            wanted = (schedule, updates, batch_size)
             has = (panel.schedule, panel.updates, panel.batch_size)
             if panel.optimizer == optimizer and all(
-                want in (None, here) for want, here in zip(asked, has, strict=True)
+                want in (None, here) for want, here in zip(wanted, has, strict=True)
             ):
                 lacking = int((~panel.done).sum())
                 if lacking:
@@ -138,7 +138,7 @@ class Maps:
             for edge in inner_edges(panel)
         ]
 
-    def _source(self, study: str) -> Source:
+    def _source(self, study: str) -> StudyLedger:
         if study in self.missing:
             raise Incomplete(self.missing[study])
         if study not in self.sources:
@@ -155,24 +155,24 @@ def inner_edges(panel: Panel) -> list[Edge]:
     ]
 
 
-def _read(folder: Path, plan: Landscape, *, with_curves: bool) -> Source:
+def _read(folder: Path, plan: Landscape, *, with_curves: bool) -> StudyLedger:
     with Ledger.open_to_read(folder) as ledger:
         landscape = ledger.landscape
         filler = landscape.task
-        asked = replace(
+        needed = replace(
             plan,
             # Whoever cannot go on with a ledger can still read it.
             task=replace(plan.task, digest=filler.digest, trainer=filler.trainer),
             # Every curve has the evaluation at the end, which is all that is needed without curves.
             evaluations=plan.evaluations if with_curves else landscape.evaluations,
         )
-        if not asked.is_part_of(landscape):
-            difference = landscape.difference(asked)
-            raise StudyError(f"{ledger.path} answers another question ({difference})")
+        if not needed.is_part_of(landscape):
+            difference = landscape.difference(needed)
+            raise StudyError(f"{ledger.path} is of another landscape ({difference})")
         records = list(ledger.records())
         curves = _curves(ledger, (record.cell for record in records)) if with_curves else {}
     by_other_code = filler.difference(plan.task) is not None
-    return Source(folder, survey(landscape, records), curves, by_other_code)
+    return StudyLedger(folder, survey(landscape, records), curves, by_other_code)
 
 
 def _curves(ledger: Ledger, cells: Iterable[Cell]) -> dict[str, tuple[CurvePoint, ...]]:

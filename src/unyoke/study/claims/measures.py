@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unyoke.study import statistics
-from unyoke.study.claims.question import Measurement
+from unyoke.study.claims.claim import Measurement
 from unyoke.study.landscape.axes import label
 from unyoke.study.report.survey import Array, Panel
 from unyoke.study.wording import error_text

@@ -13,7 +13,7 @@ from unyoke.study.claims import intervals_figure
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Request
 from unyoke.study.claims.rows import command, words, write_table
-from unyoke.study.claims.verdicts import Row
+from unyoke.study.claims.verdicts import Answer
 from unyoke.study.errors import StudyError
 from unyoke.study.report.templates import rendered
 from unyoke.study.running.workers import available_cores
@@ -23,7 +23,7 @@ NAMES = tuple(f"claims.{kind}" for kind in ("csv", "md", "html", "svg", "png"))
 """Every file that the page may have in its folder."""
 
 
-def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[Path]:
+def write(request: Request, rows: Sequence[Answer], maps: dict[str, Maps]) -> list[Path]:
     """Write claims.md, claims.html, claims.csv and claims.svg into the request's folder.
 
     Raises:
@@ -49,7 +49,7 @@ def write(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> list[
 
 
 def check_folder(request: Request) -> None:
-    """Whether the page may be written, asked before anything is trained.
+    """Whether the page may be written, checked before anything is trained.
 
     Raises:
         StudyError: something there that is not a page of claims has the name of a part of one.
@@ -68,7 +68,7 @@ def _is_filled(folder: Path) -> bool:
 
 def publish(
     request: Request,
-    rows: Sequence[Row],
+    rows: Sequence[Answer],
     maps: dict[str, Maps],
     written: Sequence[Path],
     figures: Sequence[Path],
@@ -107,7 +107,7 @@ def _published_name(figure: Path, request: Request) -> str:
     return figure.name if task == first else f"{task}-{figure.name}"
 
 
-def page_data(request: Request, rows: Sequence[Row], maps: dict[str, Maps]) -> dict[str, Any]:
+def page_data(request: Request, rows: Sequence[Answer], maps: dict[str, Maps]) -> dict[str, Any]:
     """Everything that the templates show, as plain words."""
     verdicts = [row.verdict for row in rows]
     return {

@@ -94,7 +94,7 @@ def draw(figure: PaperFigure, request: Request, task: str, maps: Maps) -> list[P
 
 
 def check_folder(figure: PaperFigure, request: Request, task: str) -> None:
-    """Whether the figure may be written, asked before anything is trained.
+    """Whether the figure may be written, checked before anything is trained.
 
     Raises:
         StudyError: something there that is not this figure has the name of a part of it.

@@ -1,6 +1,6 @@
 """The landscapes from which the claims are answered: which, for which task, at which scale.
 
-A study is one landscape with one ledger, OUT/TASK/STUDY. Claims that ask about the same trainings
+A study is one landscape with one ledger, OUT/TASK/STUDY. Claims about the same trainings
 share a study, so that nothing is trained twice. `STUDIES` says what each trains, the tables of
 `SCALES` how much of it for which task.
 """
@@ -87,7 +87,7 @@ class Scale:
     """How much of each study is trained for each task.
 
     Attributes:
-        tasks: those that are asked where none is named, each with its studies. What is named
+        tasks: those that are trained where none is named, each with its studies. What is named
             besides, a task or a study, has the sizes of the first task.
     """
 

@@ -1,4 +1,4 @@
-"""What is asked: claims of tasks at a scale, and where the data of the tasks lie."""
+"""What is to be tested: claims on tasks at a scale, and where the data of the tasks lie."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unyoke.study.claims import catalogue, plan
+from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.plan import Scale, Size, Sizes
-from unyoke.study.claims.question import Question
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape, TaskReference
 from unyoke.study.tasks import registry as known_tasks
@@ -34,7 +34,7 @@ class Request:
 
     Attributes:
         tasks: empty for those of the scale.
-        names: of claims or of rows; empty for those that the scale asks of each task.
+        names: of claims or of rows; empty for those that the scale tests on each task.
         data: the folder with the files of a task, by the task's name.
         device: on which to train, as torch names it; None is the CPU.
     """
@@ -63,14 +63,14 @@ class Request:
         """The tasks, each once."""
         return tuple(dict.fromkeys(self.tasks or self.size.tasks))
 
-    def asked(self) -> dict[str, list[Question]]:
-        """The questions of each task; those about no task stand with the first.
+    def claims(self) -> dict[str, list[Claim]]:
+        """The claims of each task; those about no task stand with the first.
 
-        What is named for tasks that are named is asked, else what the scale's table has studies
+        What is named for tasks that are named is tested, else what the scale's table has studies
         for.
 
         Raises:
-            StudyError: a name is unknown, or nothing of it is asked of these tasks.
+            StudyError: a name is unknown, or nothing of it is tested on these tasks.
         """
         names = set(self.names)
         _check_names(self.names)
@@ -79,14 +79,14 @@ class Request:
             studies = set(plan.STUDIES if self.tasks and names else self.size.studies(task))
             found[task] = [
                 row
-                for row in catalogue.questions(task)
+                for row in catalogue.claims(task)
                 if (row.studies or number == 0)
                 and studies.issuperset(row.studies)
-                and (not names or names & {row.claim, row.name})
+                and (not names or names & {row.group, row.name})
             ]
         if not any(found.values()):
             raise StudyError(
-                f"{', '.join(self.names)}: not asked of {', '.join(found)} at the scale "
+                f"{', '.join(self.names)}: not tested on {', '.join(found)} at the scale "
                 f"{self.scale}; name a task with --tasks"
             )
         return found
@@ -95,7 +95,7 @@ class Request:
         """What must be trained for it, but for tasks whose data are not found.
 
         Where no claim is named, that is all of the scale's table, with what only figures show. Of
-        what is named, only the optimizers that it asks about, and of maps that are only compared
+        what is named, only the optimizers that it is about, and of maps that are only compared
         with one of fewer seeds, no more seeds.
 
         Raises:
@@ -103,9 +103,11 @@ class Request:
         """
         if not self.names:
             return self.studies({task: list(self.size.studies(task)) for task in self.listed})
-        return self._planned({task: self._sizes(task, rows) for task, rows in self.asked().items()})
+        return self._planned(
+            {task: self._sizes(task, rows) for task, rows in self.claims().items()}
+        )
 
-    def studies(self, asked: Mapping[str, Sequence[str]]) -> Needed:
+    def studies(self, wanted: Mapping[str, Sequence[str]]) -> Needed:
         """The landscapes of studies, by task, but for tasks whose data are not found.
 
         Raises:
@@ -114,11 +116,11 @@ class Request:
         return self._planned(
             {
                 task: {study: self.size.size(task, study) for study in studies}
-                for task, studies in asked.items()
+                for task, studies in wanted.items()
             }
         )
 
-    def _sizes(self, task: str, rows: Sequence[Question]) -> Sizes:
+    def _sizes(self, task: str, rows: Sequence[Claim]) -> Sizes:
         """The studies of these rows, with as many seeds and optimizers as the rows need."""
         sizes: dict[str, Size] = {}
         for row in rows:
@@ -135,10 +137,10 @@ class Request:
                 )
         return sizes
 
-    def _planned(self, asked: Mapping[str, Sizes]) -> Needed:
+    def _planned(self, wanted: Mapping[str, Sizes]) -> Needed:
         references: dict[str, TaskReference] = {}
         landscapes, missing = {}, {}
-        for task, studies in asked.items():
+        for task, studies in wanted.items():
             networks = [plan.trained(task, study, self.size) for study in studies]
             try:
                 for name in networks or [task]:
@@ -175,13 +177,13 @@ def data_folders(texts: Sequence[str], tasks: Sequence[str]) -> dict[str, str]:
         task, separator, folder = text.partition("=")
         if not separator or task not in BUILT_IN:
             if len(reading) != 1:
-                readers = ", ".join(reading) or "none of the tasks asked"
+                readers = ", ".join(reading) or "none of these tasks"
                 raise StudyError(f"--data {text}: read by {readers}; write --data TASK=FOLDER")
             task, folder = reading[0], text
         if task not in reading:
             raise StudyError(
-                f"--data {text}: the task {task} is not asked or reads no data; those that are "
-                f"and do: {', '.join(reading) or 'none'}"
+                f"--data {text}: the task {task} is not one of these or reads no data; those "
+                f"that are and do: {', '.join(reading) or 'none'}"
             )
         if task in folders:
             raise StudyError(f"--data {text}: {task} already has {folders[task]}; give one folder")
@@ -194,8 +196,8 @@ def _reads_data(task: str) -> bool:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    rows = catalogue.every_question()
-    known = {name for row in rows for name in (row.claim, row.name)}
+    rows = catalogue.every_claim()
+    known = {name for row in rows for name in (row.group, row.name)}
     for name in names:
         if name not in known:
             raise StudyError(f"unknown claim {name!r}; known: {', '.join(catalogue.names())}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unyoke.study.claims.request import Request
-from unyoke.study.claims.verdicts import Row
+from unyoke.study.claims.verdicts import Answer
 from unyoke.study.tasks.built_in import BUILT_IN
 from unyoke.study.wording import probability_text
 
@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def command(request: Request, name: str = "") -> str:
-    """What asks for all of this, or for one row, again."""
+    """The command that makes all of this, or one row, again."""
     parts = ["unyoke claims", *([name] if name else request.names), f"--scale {request.scale}"]
     if request.tasks:
         parts.append(f"--tasks {','.join(request.tasks)}")
@@ -43,11 +43,11 @@ def command(request: Request, name: str = "") -> str:
     return " ".join([*parts, f"--out {request.out}"])
 
 
-def words(row: Row, request: Request) -> dict[str, str]:
+def words(row: Answer, request: Request) -> dict[str, str]:
     """Everything about a row that the page shows."""
-    question, measured = row.question, row.measurement
-    scale = 100.0 if question.percent else 1.0
-    unit = " %" if question.percent else ""
+    claim, measured = row.claim, row.measurement
+    scale = 100.0 if claim.percent else 1.0
+    unit = " %" if claim.percent else ""
     number = interval = could = details = "–"
     if measured is not None:
         number = f"{_figure(scale * measured.number.value)}{unit}"
@@ -57,28 +57,28 @@ def words(row: Row, request: Request) -> dict[str, str]:
             could = f"{_figure(scale * row.detectable, sign=False)}{unit}"
     return {
         "task": row.task,
-        "name": question.name,
-        "sentence": question.sentence,
-        "place": question.place,
-        "statistic": question.statistic,
-        "studies": ", ".join(question.studies) or "no training",
+        "name": claim.name,
+        "sentence": claim.sentence,
+        "place": claim.place,
+        "statistic": claim.statistic,
+        "studies": ", ".join(claim.studies) or "no training",
         "number": number,
         "interval": interval,
         "samples": "–" if measured is None else str(measured.samples),
         "sample_kind": "problems" if measured is not None and not measured.drawn else "seeds",
-        "region": f"{question.region.text(scale)}{unit}",
-        "reason": question.reason,
+        "region": f"{claim.region.text(scale)}{unit}",
+        "reason": claim.reason,
         "p_value": probability_text(row.p_value),
         "verdict": row.verdict,
         "missing": row.missing,
         "could": could,
         "covers": _covers(row, scale, unit),
         "details": details,
-        "command": command(request, question.name),
+        "command": command(request, claim.name),
     }
 
 
-def _covers(row: Row, scale: float, unit: str) -> str:
+def _covers(row: Answer, scale: float, unit: str) -> str:
     """What the interval is about, and what it would be with other test samples."""
     if row.measurement is None or not row.measurement.drawn:
         return "the drawn problems"
@@ -102,7 +102,7 @@ def _figure(value: float, *, sign: bool = True) -> str:
     return f"{value:{form}}".replace("-", "−")
 
 
-def write_table(rows: Sequence[Row], path: Path) -> Path:
+def write_table(rows: Sequence[Answer], path: Path) -> Path:
     """Write all rows as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -112,8 +112,8 @@ def write_table(rows: Sequence[Row], path: Path) -> Path:
     return path
 
 
-def _plain(row: Row) -> list[Any]:
-    region, measured = row.question.region, row.measurement
+def _plain(row: Answer) -> list[Any]:
+    region, measured = row.claim.region, row.measurement
     ends = [end if math.isfinite(end) else None for end in (region.low, region.high)]
     figures: list[Any] = [None] * 7
     if measured is not None:
@@ -122,7 +122,7 @@ def _plain(row: Row) -> list[Any]:
         figures += [number.standard_error, measured.samples]
     return [
         row.task,
-        row.question.name,
+        row.claim.name,
         row.verdict,
         *figures,
         *ends,
@@ -132,11 +132,11 @@ def _plain(row: Row) -> list[Any]:
     ]
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
+def lines(rows: Sequence[Answer]) -> list[str]:
     """The verdicts in a line each, for the terminal."""
-    width = max((len(row.question.name) + len(row.task) for row in rows), default=0) + 2
+    width = max((len(row.claim.name) + len(row.task) for row in rows), default=0) + 2
     return [
-        f"{f'{row.task} {row.question.name}'.strip():{width}} {row.verdict}"
+        f"{f'{row.task} {row.claim.name}'.strip():{width}} {row.verdict}"
         + (f": {row.missing}" if row.missing else "")
         for row in rows
     ]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unyoke.study.claims import exact
+from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.maps import Maps, inner_edges
-from unyoke.study.claims.question import Question
 from unyoke.study.claims.request import Needed, Request
-from unyoke.study.claims.verdicts import Row, judge
+from unyoke.study.claims.verdicts import Answer, judge
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
 from unyoke.study.ledger import code_digest
@@ -31,16 +31,16 @@ LONGEST_GROWTH = 3 * ROUNDS
 
 
 @dataclass(frozen=True)
-class Crew:
+class Workers:
     """Who trains, as `unyoke.study.running.driver.run` has it.
 
     Attributes:
-        workers: processes, where the executor does not know by itself.
+        processes: where the executor does not know by itself.
         shard: only this part of every study's trainings; grids are not extended then.
         accept_code: go on with ledgers that other code has filled.
     """
 
-    workers: int
+    processes: int
     executor: str = "processes"
     shard: Shard | None = None
     accept_code: bool = False
@@ -50,19 +50,19 @@ def run(
     request: Request,
     landscapes: Mapping[tuple[str, str], Landscape],
     watcher: Callable[[], Watcher],
-    crew: Crew,
+    workers: Workers,
     say: Callable[[str], None],
 ) -> None:
     """Compute what is exact and train what is not in the ledgers yet; see `fill`."""
     compute_exact(request)
-    fill(request, landscapes, watcher, crew, say)
+    fill(request, landscapes, watcher, workers, say)
 
 
 def fill(
     request: Request,
     landscapes: Mapping[tuple[str, str], Landscape],
     watcher: Callable[[], Watcher],
-    crew: Crew,
+    workers: Workers,
     say: Callable[[str], None],
 ) -> None:
     """Train what is not in the ledgers yet; extend grids whose best cell lies on an edge.
@@ -70,39 +70,39 @@ def fill(
     A damaged ledger is left as it is, and said; its rows will be incomplete.
 
     Raises:
-        StudyError: a ledger in the folder answers another question, or cannot be written.
+        StudyError: a ledger in the folder answers another claim, or cannot be written.
     """
     whole = {}
-    for (task, study), asked in landscapes.items():
+    for (task, study), planned in landscapes.items():
         try:
-            whole[task, study] = _accepted(request.folder(task, study), asked, crew)
+            whole[task, study] = _accepted(request.folder(task, study), planned, workers)
         except Damaged as error:
             say(f"{task}, {study}: {error}; left out")
     for (task, study), landscape in whole.items():
         say(f"{task}, {study}: {landscape.summary()}")
-        asked, folder = landscapes[task, study], request.folder(task, study)
-        _fill(landscape, asked, folder, watcher, crew, say)
+        planned, folder = landscapes[task, study], request.folder(task, study)
+        _fill(landscape, planned, folder, watcher, workers, say)
 
 
 class Damaged(StudyError):
     """A ledger that cannot be read."""
 
 
-def _accepted(folder: Path, asked: Landscape, crew: Crew) -> Landscape:
-    """What is to be trained: the landscape asked for, with what its ledger asks already."""
+def _accepted(folder: Path, planned: Landscape, workers: Workers) -> Landscape:
+    """What is to be trained: the landscape that is planned, with what its ledger has already."""
     if not (folder / FILE_NAME).exists():
-        return asked
+        return planned
     try:
         with Ledger.open_to_read(folder) as ledger:
-            there, own = ledger.landscape, ledger.own(asked)
-            change = None if crew.accept_code else ledger.other_code(asked.task)
+            there, own = ledger.landscape, ledger.own(planned)
+            change = None if workers.accept_code else ledger.other_code(planned.task)
     except StudyError as error:
         raise Damaged(str(error)) from error
-    difference = change or replace(there, axes=asked.axes, seeds=asked.seeds).difference(own)
+    difference = change or replace(there, axes=planned.axes, seeds=planned.seeds).difference(own)
     if difference is None:
-        return covering([asked, there])
+        return covering([planned, there])
     raise StudyError(
-        f"{folder / FILE_NAME} belongs to another question ({difference}); "
+        f"{folder / FILE_NAME} belongs to another landscape ({difference}); "
         "choose another folder with --out, report what is there with --report-only, or go on with "
         "other code with --accept-code"
     )
@@ -110,10 +110,10 @@ def _accepted(folder: Path, asked: Landscape, crew: Crew) -> Landscape:
 
 def _fill(
     landscape: Landscape,
-    asked: Landscape,
+    planned: Landscape,
     folder: Path,
     watcher: Callable[[], Watcher],
-    crew: Crew,
+    workers: Workers,
     say: Callable[[str], None],
 ) -> None:
     while True:
@@ -121,48 +121,48 @@ def _fill(
             landscape,
             folder,
             watcher(),
-            workers=crew.workers,
+            workers=workers.processes,
             extend=True,
-            executor=crew.executor,
-            shard=crew.shard,
-            accept_code=crew.accept_code,
+            executor=workers.executor,
+            shard=workers.shard,
+            accept_code=workers.accept_code,
         )
-        if crew.shard is not None:
+        if workers.shard is not None:
             return
-        larger = extended(landscape, asked, folder)
+        larger = extended(landscape, planned, folder)
         if larger == landscape:
             return
         say(f"a best cell lies on an edge; extended: {larger.summary()}")
         landscape = larger
 
 
-def extended(landscape: Landscape, asked: Landscape, folder: Path) -> Landscape:
+def extended(landscape: Landscape, planned: Landscape, folder: Path) -> Landscape:
     """`landscape` past the edges at which a best cell lies, as far as `LONGEST_GROWTH` allows."""
     with Ledger.open_to_read(folder) as ledger:
         panels = survey(landscape, ledger.records()).panels
     edges: dict[str, list[Edge]] = {}
     for panel in panels:
-        if panel.optimizer not in asked.axes:
+        if panel.optimizer not in planned.axes:
             continue
         for edge in inner_edges(panel):
-            if _growth(landscape, asked, panel.optimizer, edge) < LONGEST_GROWTH:
+            if _growth(landscape, planned, panel.optimizer, edge) < LONGEST_GROWTH:
                 edges.setdefault(panel.optimizer, []).append(edge)
     return beyond(landscape, edges) if edges else landscape
 
 
-def _growth(landscape: Landscape, asked: Landscape, optimizer: str, edge: Edge) -> int:
+def _growth(landscape: Landscape, planned: Landscape, optimizer: str, edge: Edge) -> int:
     """How many values the axis has gained at this end."""
     here = getattr(landscape.axes[optimizer], edge.axis)
-    first = [value for value in getattr(asked.axes[optimizer], edge.axis) if value > 0]
+    first = [value for value in getattr(planned.axes[optimizer], edge.axis) if value > 0]
     if edge.end == "high":
         return sum(value > first[-1] for value in here)
     return sum(0 < value < first[0] for value in here)
 
 
 def compute_exact(request: Request) -> None:
-    """Compute the figures of the exact claims that are asked for and not recorded yet."""
+    """Compute the figures of the exact claims that are needed and not recorded yet."""
     recorded = read_exact(request.out)
-    wanted = {row.name for rows in request.asked().values() for row in rows} & set(exact.FIGURES)
+    wanted = {row.name for rows in request.claims().values() for row in rows} & set(exact.FIGURES)
     missing = sorted(wanted - set(recorded))
     if not missing:
         return
@@ -197,7 +197,7 @@ def _code() -> str:
 
 def read(request: Request, needed: Needed) -> dict[str, Maps]:
     """The maps of each task, from what is recorded."""
-    return {task: maps_of(request, task, needed) for task in request.asked()}
+    return {task: maps_of(request, task, needed) for task in request.claims()}
 
 
 def maps_of(request: Request, task: str, needed: Needed) -> Maps:
@@ -211,14 +211,14 @@ def maps_of(request: Request, task: str, needed: Needed) -> Maps:
     return Maps.read(folders, plans, figures)
 
 
-def answer(request: Request, maps: dict[str, Maps]) -> list[Row]:
+def answer(request: Request, maps: dict[str, Maps]) -> list[Answer]:
     """All rows, from what is recorded."""
-    return judge(_about(request.asked(), maps))
+    return judge(_about(request.claims(), maps))
 
 
 def _about(
-    asked: dict[str, list[Question]], maps: dict[str, Maps]
-) -> Iterator[tuple[str, Question, Maps]]:
-    for task, rows in asked.items():
+    planned: dict[str, list[Claim]], maps: dict[str, Maps]
+) -> Iterator[tuple[str, Claim, Maps]]:
+    for task, rows in planned.items():
         for row in rows:
             yield (task if row.studies else ""), row, maps[task]

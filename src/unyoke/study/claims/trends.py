@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from unyoke.study import statistics
+from unyoke.study.claims.claim import Measurement
 from unyoke.study.claims.maps import Incomplete, Maps
 from unyoke.study.claims.measures import Seeds, advantage
-from unyoke.study.claims.question import Measurement
 from unyoke.study.landscape.axes import label
 from unyoke.study.report.survey import Array, Panel
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unyoke.study.claims.claim import Claim, Measurement, Verdict
 from unyoke.study.claims.maps import Incomplete, Maps
-from unyoke.study.claims.question import Measurement, Question, Verdict
 from unyoke.study.statistics import detectable_effect, holm
 
 LEVEL = 0.05
@@ -26,18 +26,18 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Row:
-    """A question about a task and its answer.
+class Answer:
+    """A claim about a task, and what came of it.
 
     Attributes:
-        task: about which it was asked; empty for an exact claim.
+        task: that it was tested on; empty for an exact claim.
         measurement: None where something is missing.
         missing: what, in words.
         p_value: after Holm's correction over all rows; NaN for exact and incomplete ones.
     """
 
     task: str
-    question: Question
+    claim: Claim
     measurement: Measurement | None
     missing: str
     p_value: float
@@ -47,7 +47,7 @@ class Row:
         """As the module's docstring says."""
         if self.measurement is None:
             return "incomplete"
-        region, number = self.question.region, self.measurement.number
+        region, number = self.claim.region, self.measurement.number
         if not self.measurement.drawn:
             inside = {number.low in region, number.high in region}
             return "undecided at this scale" if len(inside) > 1 else _side(inside.pop())
@@ -82,38 +82,38 @@ class Row:
         if self.measurement is None or ends is None:
             return None
         number = self.measurement.number
-        return self.question.region.distance(number.value) > number.value - ends[0]
+        return self.claim.region.distance(number.value) > number.value - ends[0]
 
 
 def _side(inside: bool) -> Verdict:
     return "held" if inside else "did not hold"
 
 
-def judge(asked: Iterable[tuple[str, Question, Maps]]) -> list[Row]:
-    """Answer every question of a page, each about a task, and correct the p-values together."""
-    found: list[tuple[str, Question, Measurement | None, str]] = []
-    for task, question, maps in asked:
+def judge(tested: Iterable[tuple[str, Claim, Maps]]) -> list[Answer]:
+    """Measure every claim of a page, each on a task, and correct the p-values together."""
+    found: list[tuple[str, Claim, Measurement | None, str]] = []
+    for task, claim, maps in tested:
         try:
-            measurement = question.measure(maps)
+            measurement = claim.measure(maps)
         except Incomplete as lacking:
-            found.append((task, question, None, str(lacking)))
+            found.append((task, claim, None, str(lacking)))
             continue
         if math.isfinite(measurement.number.value):
-            found.append((task, question, measurement, ""))
+            found.append((task, claim, measurement, ""))
         else:
-            found.append((task, question, None, "no map has a cell from which it is known"))
-    corrected = holm([_p_value(question, measured) for _, question, measured, _ in found])
-    return [Row(*row, float(p_value)) for row, p_value in zip(found, corrected, strict=True)]
+            found.append((task, claim, None, "no map has a cell from which it is known"))
+    corrected = holm([_p_value(claim, measured) for _, claim, measured, _ in found])
+    return [Answer(*row, float(p_value)) for row, p_value in zip(found, corrected, strict=True)]
 
 
-def _p_value(question: Question, measurement: Measurement | None) -> float:
+def _p_value(claim: Claim, measurement: Measurement | None) -> float:
     """Two-sided, of "the number lies at the nearest end of the region"."""
     if measurement is None or not measurement.drawn or measurement.samples < FEWEST:
         return math.nan
     from scipy.stats import t
 
     number = measurement.number
-    away = question.region.distance(number.value)
+    away = claim.region.distance(number.value)
     if number.standard_error <= 1e-9 * max(away, abs(number.value)):
         return 2.0 ** (1 - measurement.samples) if away > 0 else 1.0
     return float(np.minimum(1.0, 2 * t.sf(away / number.standard_error, measurement.samples - 1)))

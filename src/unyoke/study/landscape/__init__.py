@@ -1,4 +1,4 @@
-"""What a map asks: a task over learning rate × weight decay, and what one cell gives."""
+"""What a map is of: a task over learning rate × weight decay, and what one cell gives."""
 
 from unyoke.compat import moved_into
 

@@ -2,7 +2,7 @@
 
 A budget is a number of updates at a batch size.
 
-`Landscape` is the whole question, frozen; `Cell` is one training of it. Both are plain data, so
+`Landscape` is the whole plan, frozen; `Cell` is one training of it. Both are plain data, so
 that a ledger can keep them and any worker can receive them.
 """
 
@@ -157,7 +157,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Landscape:
-    """The whole question that one ledger answers.
+    """The whole plan that one ledger fills.
 
     Attributes:
         axes: of each optimizer, by its name.
@@ -251,7 +251,7 @@ class Landscape:
         )
 
     def difference(self, other: Landscape) -> str | None:
-        """What `other` has otherwise, in words, or None if both ask the same question.
+        """What `other` has otherwise, in words, or None if both are the same.
 
         Where a task's file and data lie and the order in which optimizers are named do not matter.
         """
@@ -277,7 +277,7 @@ class Landscape:
         return None
 
     def is_part_of(self, larger: Landscape) -> bool:
-        """Whether `larger` asks the same of the same task and its grid covers this one's."""
+        """Whether `larger` trains the same task in the same way on a grid that covers this one."""
         return (
             self.task.difference(larger.task) is None
             and self.evaluations == larger.evaluations

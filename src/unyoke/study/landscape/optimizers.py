@@ -26,7 +26,7 @@ PAPER = {"SGD": unyoke.SGDW, "Adam": unyoke.AdamW}
 
 
 def canonical(text: str) -> str:
-    """The name of the optimizer that `text` asks for, always the same for the same optimizer.
+    """The name of the optimizer that `text` names, always the same for the same optimizer.
 
     Raises:
         StudyError: there is no such optimizer or decay rule, or the two do not go together.

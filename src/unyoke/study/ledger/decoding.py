@@ -29,7 +29,7 @@ COLUMNS = {
 """What every version of a ledger has, by table."""
 
 
-Row: TypeAlias = tuple[Any, ...]
+Columns: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
 
 
@@ -55,7 +55,7 @@ def reading(path: Path, table: str, row: object) -> Iterator[None]:
         raise damaged(path, table, row, " ".join(what.split())) from error
 
 
-def decoded(path: Path, rows: Sequence[Row], decode: Callable[[Row], T]) -> list[T]:
+def decoded(path: Path, rows: Sequence[Columns], decode: Callable[[Columns], T]) -> list[T]:
     """What each row of the table `cells` is; rows begin with the cell's key.
 
     Raises:
@@ -193,7 +193,7 @@ def time_of(value: object) -> float:
     """A moment, in seconds."""
     if not _is_number(value):
         raise Damage(f"there is {value!r} where a moment should be")
-    return float(value)  # type: ignore[arg-type] # which has just been asked
+    return float(value)  # type: ignore[arg-type] # as was just checked
 
 
 def owner_of(value: object) -> Sequence[str]:

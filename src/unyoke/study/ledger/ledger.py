@@ -36,8 +36,8 @@ from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.ledger.accepted import Accepted, other_code, read_accepted, refusal
 from unyoke.study.ledger.decoding import (
     FAULTS,
+    Columns,
     Grid,
-    Row,
     cell_of,
     curve_of,
     decoded,
@@ -287,7 +287,7 @@ class Ledger:
         """
         grid = Grid(self.landscape)
 
-        def one(row: Row) -> Finished:
+        def one(row: Columns) -> Finished:
             key, cell, outcome, curve, versions, time_ = row
             cell_of(key, cell, grid)
             outcome_of(outcome)
@@ -297,7 +297,7 @@ class Ledger:
         return list(self._rows("done", "outcome, curve, versions, recorded_at", one))
 
     def _rows(
-        self, state: str, columns: str, decode: Callable[[Row], T], most: int = _EVERY
+        self, state: str, columns: str, decode: Callable[[Columns], T], most: int = _EVERY
     ) -> Iterator[T]:
         """Every cell in this state in the landscape's order, decoded.
 
@@ -367,7 +367,7 @@ class Ledger:
         """
         grid = Grid(self.landscape)
 
-        def one(row: Row) -> Record:
+        def one(row: Columns) -> Record:
             key, cell, outcome, versions, time_ = row
             return Record(
                 cell_of(key, cell, grid), outcome_of(outcome), versions_of(versions), time_of(time_)

@@ -34,7 +34,7 @@ class Merged:
 def merge(folders: Sequence[Path], out: Path) -> Merged:
     """Make a ledger in `out` with all that is done in the ledgers of `folders`, which stay.
 
-    It asks for the smallest grid that holds all of theirs; what nobody has trained is open. Of a
+    Its grid is the smallest that holds all of theirs; what nobody has trained is open. Of a
     cell that several have done, the outcome recorded first is kept: figures of another engine,
     version or machine may differ by rounding.
 
@@ -48,7 +48,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
         with Ledger.open_to_read(folder) as ledger:
             landscapes.append(ledger.landscape)
             finished += ledger.finished()
-    _check_same_question(landscapes, folders)
+    _check_same_landscape(landscapes, folders)
     landscape = covering(landscapes)
     kept, repeated, different = _first_of_each(finished)
     draft = out.with_name(f".{out.name}.{secrets.token_hex(4)}.draft")
@@ -62,7 +62,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     return Merged(count.total, count.done, repeated, different)
 
 
-def _check_same_question(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> None:
+def _check_same_landscape(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> None:
     first = landscapes[0]
     for other, folder in zip(landscapes[1:], folders[1:], strict=True):
         difference = first.task.difference(other.task)

@@ -1,1 +1,1 @@
-"""What a command line asks for, checked before anything is trained."""
+"""From a command line to a landscape, checked before anything is trained."""

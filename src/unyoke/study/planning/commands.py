@@ -1,4 +1,4 @@
-"""The command line that asks for a landscape, and the one that extends it past an edge."""
+"""The command line of a landscape, and the one that extends it past an edge."""
 
 from __future__ import annotations
 

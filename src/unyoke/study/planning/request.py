@@ -1,4 +1,4 @@
-"""From what a command asks for to a landscape; every mistake in it is one clear line."""
+"""From the options of a command to a landscape; every mistake in it is one clear line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def landscape(
     seeds: int | None = None,
     evaluations: int | None = None,
 ) -> Landscape:
-    """The landscape that a command asks for; what is not given is the preset's.
+    """The landscape of a command's options; what is not given is the preset's.
 
     Args:
         preset: the size to start from; by default the task's full one.
@@ -66,7 +66,7 @@ def landscape(
             f"--updates {_listed(updates)} and --epochs {_listed(epochs)} are both budgets; "
             "give one of the two"
         )
-    asked = Landscape(
+    planned = Landscape(
         task=registry.refer(task, data),
         axes=axes,
         schedules=_schedules(schedule),
@@ -76,25 +76,25 @@ def landscape(
         epochs=tuple(epochs),
         evaluations=evaluations,
     )
-    return _in_updates(asked) if asked.epochs else asked
+    return _in_updates(planned) if planned.epochs else planned
 
 
-def _in_updates(asked: Landscape) -> Landscape:
+def _in_updates(planned: Landscape) -> Landscape:
     """The landscape with its epochs counted in updates.
 
     One batch size needs no more than that; several make another number of updates each.
     """
-    samples, own = registry.training_size(asked.task)
-    sizes = tuple(own if size is None else size for size in asked.batch_sizes)
+    samples, own = registry.training_size(planned.task)
+    sizes = tuple(own if size is None else size for size in planned.batch_sizes)
     if max(sizes) > samples:
         raise StudyError(
             f"a batch of {max(sizes)} samples is more than the {samples} for training of the task "
-            f"{asked.task.name}; give a smaller --batch-size"
+            f"{planned.task.name}; give a smaller --batch-size"
         )
-    updates = {updates_of(epochs, samples, size) for epochs in asked.epochs for size in sizes}
+    updates = {updates_of(epochs, samples, size) for epochs in planned.epochs for size in sizes}
     if len(sizes) == 1:
-        return replace(asked, updates=tuple(sorted(updates)), epochs=())
-    return replace(asked, updates=tuple(sorted(updates)), samples=samples)
+        return replace(planned, updates=tuple(sorted(updates)), epochs=())
+    return replace(planned, updates=tuple(sorted(updates)), samples=samples)
 
 
 def _listed(values: Sequence[int]) -> str:

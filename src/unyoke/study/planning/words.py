@@ -29,7 +29,7 @@ class ShardWord:
 
 @dataclass(frozen=True)
 class RefineWord:
-    """The most trainings of a refined map; None is as many as it asks for."""
+    """The most trainings of a refined map; None is as many as it needs."""
 
     most: int | None
 
@@ -105,7 +105,7 @@ def shard(text: str) -> ShardWord:
 
 
 def refine(text: str) -> RefineWord:
-    """The budget of a refined map: a number of trainings, or "whole" for as many as it asks for.
+    """The budget of a refined map: a number of trainings, or "whole" for as many as it needs.
 
     Raises:
         StudyError: it is neither.

@@ -1,4 +1,4 @@
-"""Who is better than whom: paired over seeds, corrected for the number of questions."""
+"""Who is better than whom: paired over seeds, corrected for the number of comparisons."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Verdict = Literal["better", "better on these test samples", "undecided"]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One question: has the best cell of `first` a lower test error than that of `second`?
+class PairVerdict:
+    """Two best cells: whether that of `first` has a lower test error than that of `second`.
 
     Attributes:
         comparison: test error of the first less that of the second, paired over seeds.
@@ -36,7 +36,7 @@ class Row:
     def verdict(self) -> Verdict:
         """Whether one of the two is better, and whether on other test samples too.
 
-        "Better" asks for a corrected p-value below 5 % over seeds; without the addition "on these
+        "Better" needs a corrected p-value below 5 % over seeds; without the addition "on these
         test samples" also for an interval without 0 when the test samples count as drawn.
         """
         if not self.p_value < LEVEL:
@@ -52,9 +52,9 @@ class Row:
         return self.first if self.comparison.difference.value < 0 else self.second
 
 
-def comparisons(findings: list[Finding]) -> list[Row]:
+def comparisons(findings: list[Finding]) -> list[PairVerdict]:
     """Every panel against its own best without decay, and the optimizers of a setting in pairs."""
-    asked: list[tuple[Setting, str, str, Comparison]] = []
+    pairs: list[tuple[Setting, str, str, Comparison]] = []
     settings: dict[Setting, list[Finding]] = {}
     for finding in findings:
         if finding.best is not None:
@@ -62,14 +62,16 @@ def comparisons(findings: list[Finding]) -> list[Row]:
     for setting, beside in settings.items():
         for first, second in _pairs(beside):
             difference = compare(first.panel, first.best, second.panel, second.best)
-            asked.append((setting, first.panel.title, second.panel.title, difference))
+            pairs.append((setting, first.panel.title, second.panel.title, difference))
         for finding in beside:
             if finding.gain is not None:
                 title = finding.panel.title
                 plain = f"{title}, {finding.panel.decay_symbol} = 0"
-                asked.append((setting, title, plain, finding.gain))
-    corrected = holm([comparison.p_value for *_, comparison in asked])
-    return [Row(*row, float(p_value)) for row, p_value in zip(asked, corrected, strict=True)]
+                pairs.append((setting, title, plain, finding.gain))
+    corrected = holm([comparison.p_value for *_, comparison in pairs])
+    return [
+        PairVerdict(*row, float(p_value)) for row, p_value in zip(pairs, corrected, strict=True)
+    ]
 
 
 def _pairs(beside: list[Finding]) -> list[tuple[Finding, Finding]]:

@@ -18,7 +18,7 @@ import numpy as np
 from unyoke.study.landscape.axes import label
 from unyoke.study.planning.commands import map_command
 from unyoke.study.report.arrangement import common_decays, rows_of, shear
-from unyoke.study.report.comparisons import Row
+from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.curves import Curves
 from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.findings import (
@@ -49,7 +49,7 @@ SCRIPTS = ("svg", "maps", "sweep", "curves", "tables", "page")
 def write_page(
     survey: Survey,
     findings: list[Finding],
-    compared: list[Row],
+    compared: list[PairVerdict],
     curves: list[Curves],
     path: Path,
     folder: Path,
@@ -76,7 +76,11 @@ def _json(data: dict[str, Any]) -> str:
 
 
 def page_data(
-    survey: Survey, findings: list[Finding], compared: list[Row], curves: list[Curves], folder: Path
+    survey: Survey,
+    findings: list[Finding],
+    compared: list[PairVerdict],
+    curves: list[Curves],
+    folder: Path,
 ) -> dict[str, Any]:
     """Everything that the page shows, as JSON knows it."""
     low, high = colour_range(survey.panels)
@@ -222,7 +226,7 @@ def _curves(curves: Curves) -> dict[str, Any]:
     }
 
 
-def _comparison(row: Row, settings: list[Setting], unit: str) -> dict[str, Any]:
+def _comparison(row: PairVerdict, settings: list[Setting], unit: str) -> dict[str, Any]:
     comparison = row.comparison
     return {
         "setting": settings.index(row.setting),

@@ -9,7 +9,7 @@ from pathlib import Path
 from unyoke.study import output_files
 from unyoke.study.errors import StudyError
 from unyoke.study.ledger.ledger import Ledger
-from unyoke.study.report.comparisons import Row, comparisons
+from unyoke.study.report.comparisons import PairVerdict, comparisons
 from unyoke.study.report.curves import read_curves
 from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.figures import FORMATS, PICTURES, drawn, write_figures
@@ -38,7 +38,7 @@ class Report:
 
 
 def check_folder(folder: Path) -> None:
-    """Whether a report may be written into the folder, asked before anything is trained.
+    """Whether a report may be written into the folder, checked before anything is trained.
 
     Raises:
         StudyError: something there that is not a report has the name of a part of one.
@@ -104,7 +104,9 @@ def _figures(result: Survey, findings: list[Finding], folder: Path) -> list[str]
     return []
 
 
-def _lines(result: Survey, findings: list[Finding], compared: list[Row], folder: Path) -> list[str]:
+def _lines(
+    result: Survey, findings: list[Finding], compared: list[PairVerdict], folder: Path
+) -> list[str]:
     unit = result.error_unit
     lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged"]
     lines += [f"some by other code than began this ledger: {text}" for text in result.accepted]

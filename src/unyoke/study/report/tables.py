@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unyoke.study.ledger.ledger import Record
-from unyoke.study.report.comparisons import Row
+from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.findings import Finding, OffBest, edge_text
 from unyoke.study.report.survey import Survey
@@ -42,7 +42,7 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """One plain row per finished cell; figures of a diverged cell are None."""
     table = []
     for record in records:
-        # Both have `updates`: what was asked for, and what was made before it diverged.
+        # Both have `updates`: how many were planned, and how many were made before it diverged.
         figures = vars(record.outcome) | vars(record.cell)
         figures["updates_made"] = record.outcome.updates
         table.append({column: figures[column] for column in COLUMNS})
@@ -61,7 +61,7 @@ def write_json(
     table: list[dict[str, Any]],
     survey: Survey,
     findings: list[Finding],
-    compared: list[Row],
+    compared: list[PairVerdict],
     path: Path,
 ) -> None:
     """Write the configuration, the verdicts and `rows` as JSON; what is not known is null.
@@ -143,7 +143,7 @@ def _height(finding: Finding) -> float:
     return math.inf if finding.best is None else float(finding.panel.choice[finding.best])
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: PairVerdict) -> dict[str, Any]:
     return {
         **row.setting._asdict(),
         "first": row.first,

@@ -16,7 +16,7 @@ from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import LEASE, Count, Ledger
 from unyoke.study.running import workers
 from unyoke.study.running.executors import Executor
-from unyoke.study.running.workers import Finished, TaskFailure
+from unyoke.study.running.workers import TaskFailure, Trained
 
 IN_FLIGHT_PER_WORKER = 2
 """Batches a worker holds: one in training, one waiting, so that it never idles."""
@@ -41,7 +41,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Crew:
+class Job:
     """The workers, what they train and how, as `training.train_together` has it."""
 
     executor: Executor
@@ -54,13 +54,13 @@ class Crew:
 class Run:
     """Some cells of a ledger, and the workers that train them."""
 
-    def __init__(self, ledger: Ledger, crew: Crew, watcher: Watcher) -> None:
+    def __init__(self, ledger: Ledger, job: Job, watcher: Watcher) -> None:
         self._ledger = ledger
-        self._crew = crew
+        self._job = job
         self._watcher = watcher
         self._waiting: deque[Batch] = deque()
         self._lost: deque[Batch] = deque()  # by a worker that died, and still claimed
-        self._flying: dict[Future[Finished], Batch] = {}
+        self._flying: dict[Future[Trained], Batch] = {}
         self._deaths = 0
 
     def through(self, cells: Sequence[Cell]) -> None:
@@ -69,8 +69,8 @@ class Run:
         Raises:
             StudyError: the task failed, the disk is full, or workers keep dying.
         """
-        crew = self._crew
-        self._waiting.extend(batches(cells, crew.executor.workers, crew.seconds_per_update))
+        job = self._job
+        self._waiting.extend(batches(cells, job.executor.workers, job.seconds_per_update))
         renewed = time.monotonic()
         while self._waiting or self._lost or self._flying:
             self._hand_out()
@@ -83,27 +83,27 @@ class Run:
                 renewed = time.monotonic()
 
     def _hand_out(self) -> None:
-        crew = self._crew
-        most = IN_FLIGHT_PER_WORKER * crew.executor.workers
+        job = self._job
+        most = IN_FLIGHT_PER_WORKER * job.executor.workers
         while (self._lost or self._waiting) and len(self._flying) < most:
             if self._lost:
                 batch = self._lost.popleft()
             else:
                 batch = self._waiting.popleft()
                 self._ledger.claim_cells(batch)
-            how = (crew.engine, crew.evaluations)
-            call = crew.executor.submit(workers.run_cells, crew.task, batch, *how)
+            how = (job.engine, job.evaluations)
+            call = job.executor.submit(workers.run_cells, job.task, batch, *how)
             self._flying[call] = batch
 
-    def _take_back(self, future: Future[Finished]) -> None:
+    def _take_back(self, future: Future[Trained]) -> None:
         batch = self._flying.pop(future, None)
         if batch is None:
             return  # lost beside one whose worker died
         error = future.exception()
-        if error is not None and self._crew.executor.is_a_death(error):
+        if error is not None and self._job.executor.is_a_death(error):
             self._bury(batch, error)
             return
-        outcomes, versions = answer(future, self._crew.executor, _name(batch))
+        outcomes, versions = answer(future, self._job.executor, _name(batch))
         self._ledger.record_all(
             (cell, outcome, versions) for cell, outcome in zip(batch, outcomes, strict=True)
         )
@@ -117,7 +117,7 @@ class Run:
         if self._deaths > MOST_DEATHS:
             raise _dead() from error
         lost = [batch]
-        if self._crew.executor.renew():
+        if self._job.executor.renew():
             lost += self._flying.values()
             self._flying = {}
         self._lost.extend(half for batch in lost for half in _halves(batch))

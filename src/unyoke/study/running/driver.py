@@ -16,7 +16,7 @@ from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
 from unyoke.study.running import executors
 from unyoke.study.running import workers as worker_processes
-from unyoke.study.running.dispatch import Crew, Run, Watcher, answer
+from unyoke.study.running.dispatch import Job, Run, Watcher, answer
 from unyoke.study.running.refine import next_cells
 
 __all__ = ["Refine", "Shard", "Watcher", "run"]
@@ -93,8 +93,8 @@ def run(
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
         watcher.begin(_count(ledger, ledger.own(landscape), shard))
         stack.callback(watcher.end)
-        crew = Crew(started, landscape.task, engine, landscape.evaluations, seconds_per_update)
-        work = Run(ledger, crew, watcher)
+        job = Job(started, landscape.task, engine, landscape.evaluations, seconds_per_update)
+        work = Run(ledger, job, watcher)
         while cells := _wanted(ledger, ledger.own(landscape), refine, shard):
             work.through(cells)
         return ledger.count()

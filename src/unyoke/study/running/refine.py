@@ -115,10 +115,10 @@ def _neighbours(cell: tuple[int, int], shape: tuple[int, ...]) -> list[tuple[int
     ]
 
 
-Panel = tuple[str, str, Budget]
+PanelKey = tuple[str, str, Budget]
 
 
-def _panels(landscape: Landscape) -> list[Panel]:
+def _panels(landscape: Landscape) -> list[PanelKey]:
     return [
         (optimizer, schedule, budget)
         for schedule in landscape.schedules
@@ -142,7 +142,7 @@ def _places(landscape: Landscape, optimizer: str) -> dict[tuple[float, float], t
 
 
 def _cells(
-    landscape: Landscape, panel: Panel, places: Sequence[tuple[int, int, int]]
+    landscape: Landscape, panel: PanelKey, places: Sequence[tuple[int, int, int]]
 ) -> list[Cell]:
     optimizer, schedule, budget = panel
     axes = landscape.axes[optimizer]

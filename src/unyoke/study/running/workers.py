@@ -28,7 +28,7 @@ from unyoke.study.tasks.registry import check_trainer, load
 from unyoke.study.tasks.task import Task
 
 
-class Finished(NamedTuple):
+class Trained(NamedTuple):
     """What a worker hands back for a batch of cells."""
 
     outcomes: list[Outcome]
@@ -151,12 +151,12 @@ def _seconds_per_gradient(task: Task) -> float:
 
 def run_cells(
     reference: TaskReference, cells: Sequence[Cell], engine: str, evaluations: int | None
-) -> Finished:
+) -> Trained:
     """Train a batch of cells; run in a worker."""
     from unyoke.study.training.training import train_together
 
     outcomes = train_together(cells, _builder(reference), time.perf_counter, engine, evaluations)
-    return Finished(outcomes, _versions(reference.device))
+    return Trained(outcomes, _versions(reference.device))
 
 
 def told(function: Callable[..., Any], reference: TaskReference, arguments: Sequence[Any]) -> Any:

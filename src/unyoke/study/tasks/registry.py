@@ -88,7 +88,7 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
 def check_trainer(reference: TaskReference) -> None:
     """Raise StudyError where this process would train by other code than the driver's.
 
-    To be asked in processes that the driver has not started itself.
+    To be called in processes that the driver has not started itself.
     """
     if reference.trainer != code_digest.of_training().digest:
         raise StudyError(
@@ -130,7 +130,7 @@ def _with_code(bare: TaskReference, own: Code) -> TaskReference:
 
 
 def _check_code(reference: TaskReference, digest: str) -> None:
-    """Raise StudyError where a worker, here or elsewhere, would run other code than was asked."""
+    """Raise StudyError where a worker, here or elsewhere, would run other code than the driver."""
     if reference.digest != digest:
         raise StudyError(
             f"the code of the task {reference.name} is not what the driver has read: its file or "

@@ -32,7 +32,7 @@ class Figures(NamedTuple):
     """Means over samples.
 
     Attributes:
-        loss: NaN where it was not asked for.
+        loss: NaN where it was not wanted.
         error: NaN where an output is not a finite number.
         standard_error: of the mean error.
     """
@@ -69,7 +69,7 @@ class Evaluation:
     def __call__(
         self, models: Sequence[int], samples: Samples, *, loss: bool = False
     ) -> list[Figures]:
-        """The figures of these models; the loss if it is asked for."""
+        """The figures of these models; the loss if it is wanted."""
         stacked = self._population.engine == "stacked"
         together = self._together if stacked else 1
         each = self._each_way(models, samples) if stacked else _in_turn

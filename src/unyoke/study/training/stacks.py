@@ -37,7 +37,7 @@ class Stack:
         return self.tasks[self.cells[0].seed]
 
 
-class Samples:
+class StackSamples:
     """The training samples of a stack, and the batch of each model at each update.
 
     Seeds that share their data share them here; others lie one after the other.

@@ -17,10 +17,10 @@ from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.tasks.task import Task
 from unyoke.study.training.evaluation import Evaluation, Figures, evaluate
-from unyoke.study.training.stacks import Samples, Stack, place, stacks
+from unyoke.study.training.stacks import Stack, StackSamples, place, stacks
 
 if TYPE_CHECKING:
-    from unyoke.study.tasks.task import Samples as Split
+    from unyoke.study.tasks.task import Samples
 
 __all__ = [
     "ENGINES",
@@ -156,7 +156,7 @@ class _Training:
         alone = engine == "auto" and len(stack.cells) == 1
         self._engine = "one_by_one" if alone else engine
         self._reason = "nothing to share a stack with" if alone else ""
-        self._samples = Samples(stack)
+        self._samples = StackSamples(stack)
         self._begin()
 
     def _begin(self) -> None:
@@ -234,7 +234,7 @@ class _Training:
         return found
 
     def _figures(
-        self, models: Sequence[int], part: Callable[[Task], Split], *, loss: bool = False
+        self, models: Sequence[int], part: Callable[[Task], Samples], *, loss: bool = False
     ) -> dict[int, Figures]:
         """Models with the same samples are evaluated together."""
         groups: dict[object, list[int]] = {}

@@ -1,11 +1,11 @@
-"""The exact claims as questions. Their numbers are computed by `exact` and kept in one file."""
+"""The exact claims. Their numbers are computed by `exact` and kept in one file."""
 
 from __future__ import annotations
 
 from functools import partial
 
+from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
-from unyoke.study.claims.question import Measurement, Question, Region
 from unyoke.study.statistics import Interval
 
 EQUAL = Region(high=1e-10)
@@ -21,19 +21,17 @@ def _recorded(name: str, maps: Maps) -> Measurement:
     return Measurement(number, len(values), drawn=False, details="range over drawn problems")
 
 
-def _question(
+def _claim(
     name: str, sentence: str, place: str, statistic: str, region: Region, reason: str
-) -> Question:
-    return Question(
-        name, sentence, place, statistic, region, reason, (), (), partial(_recorded, name)
-    )
+) -> Claim:
+    return Claim(name, sentence, place, statistic, region, reason, (), (), partial(_recorded, name))
 
 
 APART = "largest distance of the two paths, as a share of the way"
 LEFT = "share of decay's effect on the path that the best λ′ leaves"
 
 PROPOSITIONS = (
-    _question(
+    _claim(
         "p1/same",
         "For plain SGD, L2 with λ′ = λ/α is decoupled weight decay.",
         "Proposition 1",
@@ -41,7 +39,7 @@ PROPOSITIONS = (
         EQUAL,
         ROUNDING,
     ),
-    _question(
+    _claim(
         "p1/same-scheduled",
         "So it is under a schedule, as long as there is no momentum.",
         "Proposition 1",
@@ -49,7 +47,7 @@ PROPOSITIONS = (
         EQUAL,
         ROUNDING,
     ),
-    _question(
+    _claim(
         "p1/momentum",
         "With momentum no λ′ makes the two the same.",
         "Proposition 1, which has no momentum",
@@ -57,7 +55,7 @@ PROPOSITIONS = (
         Region(1e-4),
         FAR,
     ),
-    _question(
+    _claim(
         "p1/momentum-scheduled",
         "With momentum and a cosine no λ′ makes the two the same.",
         "Proposition 1, which has no momentum",
@@ -65,7 +63,7 @@ PROPOSITIONS = (
         Region(1e-4),
         FAR,
     ),
-    _question(
+    _claim(
         "p1/steady",
         "With momentum, L2 decays by αλ′/(1 − β1) per update once it is steady.",
         "Proposition 1, extended",
@@ -73,7 +71,7 @@ PROPOSITIONS = (
         Region(0.98, 1.02),
         "the next term of the expansion is below 1 %",
     ),
-    _question(
+    _claim(
         "p2/adam",
         "For Adam no L2 strength reproduces decoupled weight decay.",
         "Proposition 2",
@@ -81,7 +79,7 @@ PROPOSITIONS = (
         Region(0.01),
         "a hundredth of decay's effect is visible in training, and far above rounding",
     ),
-    _question(
+    _claim(
         "p3/frozen",
         "With a frozen preconditioner, scale-adjusted L2 is decoupled weight decay.",
         "Proposition 3, in the proof's form λ′/2·‖θ⊙√s‖²",
@@ -89,7 +87,7 @@ PROPOSITIONS = (
         EQUAL,
         ROUNDING,
     ),
-    _question(
+    _claim(
         "p3/moving",
         "The equivalence fades as the preconditioner moves: what is left grows with 1 − β2.",
         "Proposition 3, beyond",
@@ -97,7 +95,7 @@ PROPOSITIONS = (
         Region(0.5),
         "1 is proportional to the movement, 0 is no dependence",
     ),
-    _question(
+    _claim(
         "bayes/transition",
         "A state transition (1 − λ)θ decays the mean by 1 − λ whatever the uncertainty.",
         "Section 3",
@@ -105,7 +103,7 @@ PROPOSITIONS = (
         EQUAL,
         ROUNDING,
     ),
-    _question(
+    _claim(
         "bayes/sgd",
         "With little information AdaBayes (fixed point) is SGD with decoupled decay.",
         "Section 3; arXiv 1807.07540",
@@ -113,7 +111,7 @@ PROPOSITIONS = (
         Region(high=1e-8),
         LIMIT,
     ),
-    _question(
+    _claim(
         "bayes/sgd-filtered",
         "So is the filter itself, whose variance moves with every gradient.",
         "Section 3; arXiv 1807.07540",
@@ -121,7 +119,7 @@ PROPOSITIONS = (
         Region(high=1e-4),
         "the variance is put at 1e-8 and squared gradients reach about 100",
     ),
-    _question(
+    _claim(
         "bayes/adam",
         "With much information AdaBayes (fixed point) is Adam.",
         "Section 3; arXiv 1807.07540",
@@ -129,7 +127,7 @@ PROPOSITIONS = (
         Region(high=1e-8),
         LIMIT,
     ),
-    _question(
+    _claim(
         "bayes/adamw",
         "With much information and the prior (1 − λ)θ it is AdamW.",
         "Section 3; arXiv 1807.07540",

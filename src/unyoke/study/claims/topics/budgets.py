@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from unyoke.study.claims import trends
+from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.measures import advantage
-from unyoke.study.claims.question import Measurement, Question, Region
-from unyoke.study.claims.questions.sizes import HALF, MORE, NOTABLE, TURN
+from unyoke.study.claims.topics.sizes import HALF, MORE, NOTABLE, TURN
 
 
-def budgets() -> list[Question]:
+def budgets() -> list[Claim]:
     """How the best λ moves with the number of updates and with the batch size."""
 
     def moved(optimizer: str, of: str, against: float, maps: Maps) -> Measurement:
@@ -22,7 +22,7 @@ def budgets() -> list[Question]:
         ]
         return trends.slope(panels, "updates" if of == "updates" else "batch_size", against)
 
-    asked = (
+    parts = (
         ("shrinks", "updates", 0.0, Region(high=-TURN), "The best raw λ shrinks with the budget."),
         ("norm", "updates", -0.5, Region(-TURN, TURN), "The best λ_norm stays as updates grow."),
         (
@@ -48,7 +48,7 @@ def budgets() -> list[Question]:
         ),
     )
     return [
-        Question(
+        Claim(
             f"budgets/{optimizer.lower()}-{part}",
             f"{sentence} {optimizer}.",
             "arXiv 2405.13698" if "timescale" in part else "Section 3, Appendix B.1",
@@ -62,11 +62,11 @@ def budgets() -> list[Question]:
             partial(moved, optimizer, of, against),
         )
         for optimizer in ("AdamW", "SGDW")
-        for part, of, against, region, sentence in asked
+        for part, of, against, region, sentence in parts
     ]
 
 
-def schedules() -> list[Question]:
+def schedules() -> list[Claim]:
     """What a scheduled multiplier gains."""
 
     def against(schedule: str, optimizer: str, maps: Maps) -> Measurement:
@@ -80,7 +80,7 @@ def schedules() -> list[Question]:
 
     place = "Section 4.1, Figure 1"
     rows = [
-        Question(
+        Claim(
             f"schedules/{optimizer.lower()}-cosine-{schedule.replace('_', '-')}",
             f"{optimizer} gains from a cosine over {words}.",
             place,
@@ -97,7 +97,7 @@ def schedules() -> list[Question]:
     ]
     return [
         *rows,
-        Question(
+        Claim(
             "schedules/adamw-drops-constant",
             "AdamW gains from step drops over a fixed rate.",
             place,
@@ -112,7 +112,7 @@ def schedules() -> list[Question]:
     ]
 
 
-def restarts() -> list[Question]:
+def restarts() -> list[Claim]:
     """What warm restarts gain along the run, and lose at its end."""
 
     def final(optimizer: str, maps: Maps) -> Measurement:
@@ -123,7 +123,7 @@ def restarts() -> list[Question]:
     for optimizer in ("AdamW", "SGDW"):
         name, kind = f"{optimizer[:-1]}WR", optimizer.lower()
         rows += [
-            Question(
+            Claim(
                 f"restarts/{kind}-anytime",
                 f"{name} has a lower error at any time than {optimizer}, at equal updates.",
                 "Section 4.4, Figure 4",
@@ -135,7 +135,7 @@ def restarts() -> list[Question]:
                 partial(lambda which, maps: trends.restarts_anytime(maps, which), optimizer),
                 percent=True,
             ),
-            Question(
+            Claim(
                 f"restarts/{kind}-final",
                 f"{name} loses nothing notable against {optimizer} at the end of the budget.",
                 "Section 4.4, Figure 4",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.measures import advantage, regret_saved
 from unyoke.study.claims.plan import OTHERS
-from unyoke.study.claims.question import Measurement, Question, Region
-from unyoke.study.claims.questions.basins import better, two
-from unyoke.study.claims.questions.sizes import MORE, NOTABLE
+from unyoke.study.claims.topics.basins import better, two
+from unyoke.study.claims.topics.sizes import MORE, NOTABLE
 
 
-def others() -> list[Question]:
+def others() -> list[Claim]:
     """The paper's claims about other directions than Adam's and SGD's."""
     place = "Section 5, future work"
     rows = []
@@ -26,7 +26,7 @@ def others() -> list[Question]:
                 place,
                 kind,
             ),
-            Question(
+            Claim(
                 f"others/{kind}-regret",
                 f"Tuning one knob at a time costs more with L2 than decoupled: {decoupled[:-1]}.",
                 place,
@@ -44,7 +44,7 @@ def others() -> list[Question]:
         return advantage(maps.panel("nd-adam", "NDAdam"), maps.panel("main", "Adam"), maps.unit)
 
     rows.append(
-        Question(
+        Claim(
             "others/nd-adam",
             "Normalized direction-preserving Adam generalises better than Adam + L2.",
             f"{place}; arXiv 1709.04546",
@@ -60,7 +60,7 @@ def others() -> list[Question]:
     return rows
 
 
-def ablation() -> list[Question]:
+def ablation() -> list[Claim]:
     """L2 in one of Adam's two moments only."""
 
     def against(part: str, maps: Maps) -> Measurement:
@@ -74,7 +74,7 @@ def ablation() -> list[Question]:
 
     place = "Bjorck et al. 2021"
     rows = [
-        Question(
+        Claim(
             f"ablation/{part}",
             f"L2 in the {part} moment only is better than L2 in both.",
             place,
@@ -90,7 +90,7 @@ def ablation() -> list[Question]:
     ]
     return [
         *rows,
-        Question(
+        Claim(
             "ablation/first-decoupled",
             "L2 in the first moment only is as good as decoupled decay.",
             place,
@@ -105,10 +105,10 @@ def ablation() -> list[Question]:
     ]
 
 
-def language() -> list[Question]:
+def language() -> list[Claim]:
     """What others found about language models."""
     return [
-        Question(
+        Claim(
             "language/little",
             "In language models decoupling matters little for the error reached.",
             "D'Angelo et al., arXiv 2310.04415",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.measures import (
     advantage,
@@ -16,8 +17,7 @@ from unyoke.study.claims.measures import (
     regret_saved,
     tilt_removed,
 )
-from unyoke.study.claims.question import Measurement, Question, Region
-from unyoke.study.claims.questions.sizes import MORE, NOTABLE, SAME, TURN
+from unyoke.study.claims.topics.sizes import MORE, NOTABLE, SAME, TURN
 from unyoke.study.report.survey import Panel
 
 COUPLED = (("Adam", "AdamW"), ("SGD", "SGDW"))
@@ -30,13 +30,13 @@ def two(study: str, first: str, second: str, statistic: Pair, maps: Maps) -> Mea
     return statistic(maps.panel(study, first), maps.panel(study, second), maps.unit)
 
 
-def knobs() -> list[Question]:
+def knobs() -> list[Claim]:
     """Whether decoupling separates learning rate and weight decay."""
     rows = []
     for coupled, decoupled in COUPLED:
         kind = coupled.lower()
         rows += [
-            Question(
+            Claim(
                 f"knobs/{kind}-tilt",
                 f"The basin of {coupled} with L2 leans more than that of {decoupled}.",
                 "Section 4.2, Figure 2",
@@ -47,7 +47,7 @@ def knobs() -> list[Question]:
                 (coupled, decoupled),
                 partial(two, "main", coupled, decoupled, tilt_removed),
             ),
-            Question(
+            Claim(
                 f"knobs/{kind}-regret",
                 f"Tuning one knob at a time costs more with {coupled} + L2 than with {decoupled}.",
                 "Section 4.2, Figure 2",
@@ -65,9 +65,9 @@ def knobs() -> list[Question]:
 
 def better(
     name: str, first: str, second: str, sentence: str, place: str, study: str = "main"
-) -> Question:
+) -> Claim:
     """The first's best has a notably lower test error than the second's."""
-    return Question(
+    return Claim(
         name,
         sentence,
         place,
@@ -81,7 +81,7 @@ def better(
     )
 
 
-def generalisation() -> list[Question]:
+def generalisation() -> list[Claim]:
     """Best against best."""
     return [
         better(
@@ -91,7 +91,7 @@ def generalisation() -> list[Question]:
             "Adam generalises better with decoupled weight decay than with L2.",
             "Abstract; Sections 4.2 and 4.3",
         ),
-        Question(
+        Claim(
             "generalisation/sgd",
             "AdamW competes with SGD with momentum and decoupled decay.",
             "Section 4.3; Abstract",
@@ -106,7 +106,7 @@ def generalisation() -> list[Question]:
     ]
 
 
-def gains() -> list[Question]:
+def gains() -> list[Claim]:
     """What decay gains over none."""
 
     def gain(optimizer: str, maps: Maps) -> Measurement:
@@ -129,7 +129,7 @@ def gains() -> list[Question]:
 
     return [
         *(
-            Question(
+            Claim(
                 f"gain/{optimizer.lower()}",
                 f"Decoupled decay lowers the error of {optimizer}.",
                 "Section 2: weight decay is equally effective in both SGD and Adam",
@@ -143,7 +143,7 @@ def gains() -> list[Question]:
             )
             for optimizer in ("AdamW", "SGDW")
         ),
-        Question(
+        Claim(
             "gain/equal",
             "Weight decay is equally effective in Adam and in SGD.",
             "Section 2",
@@ -158,22 +158,22 @@ def gains() -> list[Question]:
     ]
 
 
-def training_loss() -> list[Question]:
+def training_loss() -> list[Claim]:
     """Whether less error comes with the same fit."""
-    return [_loss_question("main")]
+    return [_loss_claim("main")]
 
 
-def long_training_loss() -> list[Question]:
+def long_training_loss() -> list[Claim]:
     """The same on the long budget."""
-    return [_loss_question("long")]
+    return [_loss_claim("long")]
 
 
-def _loss_question(study: str) -> Question:
+def _loss_claim(study: str) -> Claim:
     def measure(maps: Maps) -> Measurement:
         first, second = (maps.panel(study, name, schedule="cosine") for name in ("AdamW", "Adam"))
         return at_equal_training_loss(first, second, maps.unit)
 
-    return Question(
+    return Claim(
         f"training-loss/{study}",
         "AdamW often reaches a lower test error at equal training loss than Adam + L2."
         + (" Longer budget." if study == "long" else ""),

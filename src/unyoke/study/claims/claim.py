@@ -1,4 +1,4 @@
-"""What a claim is here: a question with a number as its answer, and where that number must lie."""
+"""What a claim is here: a statement about a number, and where that number must lie."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The answer to a question.
+    """What was measured for a claim.
 
     Attributes:
-        number: with its interval over seeds; of an exact question, the range over problems.
+        number: with its interval over seeds; of an exact claim, the range over problems.
         samples: seeds, or problems.
         drawn: whether the samples are drawn, so that a p-value has a meaning.
         sampling_error: standard error that the finite test set leaves, in the number's unit, at
@@ -58,11 +58,11 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Question:
+class Claim:
     """One row of the page.
 
     Attributes:
-        name: `claim/part`; the part before the stroke is what the command line selects.
+        name: `group/part`; the part before the stroke selects the whole group on the command line.
         sentence: the claim.
         place: in the paper, or the paper that makes it.
         statistic: what the number is, in words.
@@ -86,6 +86,6 @@ class Question:
     percent: bool = False
 
     @property
-    def claim(self) -> str:
-        """The name by which the command line asks for it."""
+    def group(self) -> str:
+        """The claims that the command line selects together with it."""
         return self.name.partition("/")[0]

@@ -1,0 +1,1 @@
+"""The claims by topic; `unyoke.study.claims.catalogue` lists them all."""
