@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from unyoke import decays, directions
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
 from unyoke.study.landscape.landscape import Axes
 from unyoke.study.landscape.optimizers import decay, direction
+from unyoke.study.planning.units import size_of_steps, unit_of_decay
 from unyoke.study.tasks.built_in import resolve
 
 
@@ -45,12 +47,14 @@ class Preset:
 
     def usual(self, optimizer: str) -> Axes | None:
         """Its own axes, or those of the relative whose steps have the same size, or None."""
-        name, kind = _RELATIVES.get(direction(optimizer)), _KINDS.get(decay(optimizer))
-        if name is None or kind is None:
+        steps = size_of_steps(directions.get(direction(optimizer)))
+        strength = unit_of_decay(decays.get(decay(optimizer)))
+        if steps is None or strength is None:
             return None
-        decays = "0" if decay(optimizer) == "none" else self.weight_decay[name + kind]
+        name, kind = _STEPS[steps], _STRENGTHS[strength]
+        penalties = "0" if decay(optimizer) == "none" else self.weight_decay[name + kind]
         return Axes(
-            parse_axis(self.lr[name + kind], "learning rate"), parse_axis(decays, "weight decay")
+            parse_axis(self.lr[name + kind], "learning rate"), parse_axis(penalties, "weight decay")
         )
 
 
@@ -58,17 +62,11 @@ TASK = "digits"
 SCHEDULE = "cosine"
 OPTIMIZERS = ("Adam", "AdamW", "SGD", "SGDW")
 
-_RELATIVES = {
-    **dict.fromkeys(("adam", "amsgrad", "nadam", "nesterov_adam", "radam", "nd_adam"), "Adam"),
-    "heavy_ball": "SGD",
-}
-"""By direction: whose steps have the same size at the same α."""
+_STEPS = {"rate": "Adam", "gradient": "SGD"}
+"""Whose steps have the same size at the same α."""
 
-_KINDS = {
-    **dict.fromkeys(("none", "l2", "l2_first_moment", "l2_second_moment"), ""),
-    **dict.fromkeys(("decoupled", "cautious"), "W"),
-}
-"""By decay rule: the end of the name of the optimizer whose λ is the same quantity."""
+_STRENGTHS = {"penalty": "", "per update": "W"}
+"""The end of the name of the optimizer whose λ is the same quantity."""
 
 
 def full(task: str) -> Preset:
