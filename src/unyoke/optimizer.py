@@ -212,7 +212,7 @@ class Optimizer(torch.optim.Optimizer):
             return self._uncompiled_step(closure)
         if self._is_watched():
             return self._watched_update(closure)
-        if closure is None and self._stepper.repeat(self):
+        if closure is None and self._stepper.replayed(self):
             return None
         return self._update(closure)
 
@@ -242,12 +242,12 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if not self._stepper.repeat(self):
+        if not self._stepper.replayed(self):
             self._prepared_update()
         return loss
 
     def _prepared_update(self) -> None:
-        """The update in the long way, recorded by autograd if that is asked for."""
+        """The update as it is captured, recorded by autograd if that is asked for."""
         enabled = torch.is_grad_enabled()
         recorded = enabled and any(group["differentiable"] for group in self.param_groups)
         # torch.set_grad_enabled is written in Python: an interrupt in it would leave gradients off
@@ -323,7 +323,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __repr__(self) -> str:
         plans = self._stepper.plans.values()
-        used = dict.fromkeys(backend.name for plan in plans for backend, _ in plan.shares)
+        used = dict.fromkeys(backend.name for plan in plans for backend, _ in plan.assignments)
         last = f", at the last update {' and '.join(used)}" if used else ""
         return f"{super().__repr__()[:-1]}Backend: {self.backend}{last}\n)"
 

@@ -103,7 +103,7 @@ def test_the_rest_is_refused_and_goes_to_eager(make: Callable[[], Tensors]) -> N
     (ours, optimizer), (expected, _) = run(make, "auto"), run(make, "eager")
     assert torch.equal(ours, expected)
     (plan,) = optimizer._stepper.plans.values()
-    assert [backend.name for backend, _ in plan.shares] == ["eager"]
+    assert [backend.name for backend, _ in plan.assignments] == ["eager"]
 
 
 @pytest.mark.parametrize("make", [between_canaries, every_other])
@@ -138,7 +138,7 @@ class TestBetweenSteps:
         optimizer = unyoke.SGDW(weights, lr=0.1, weight_decay=0.004, backend="cpu")
         for _ in range(3):
             self.step(weights, optimizer)
-        assert (optimizer._stepper.repetition is not None) == (tensor_layout.places() is not None)
+        assert (optimizer._stepper.replay is not None) == (tensor_layout.places() is not None)
         with torch.no_grad():
             for weight in weights:
                 optimizer.state[weight]["momentum_buffer"].fill_(0.1)

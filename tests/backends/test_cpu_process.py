@@ -41,7 +41,7 @@ def lent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Every way to have threads; own ones serve where torch does not lend its."""
     if request.param == "own threads":
         monkeypatch.setattr(workers, "_is_first_process", False)
-    elif team.team() is None:
+    elif team.parallel() is None:
         pytest.skip("this torch has no OpenMP of GNU's kind")
 
 
@@ -79,7 +79,7 @@ for _ in range(3):  # the last in the short way, where there is one
     optimizer.step()
 assert torch.equal(weight, torch.full((100,), 0.25)), weight
 (plan,) = optimizer._stepper.plans.values()
-print([backend.name for backend, _ in plan.shares])
+print([backend.name for backend, _ in plan.assignments])
 """
 
 
@@ -100,28 +100,49 @@ class TestThreads:
 
     def test_all_chunks_are_shared_out_once(self) -> None:
         sizes = [5, workers.SHARE, 1, 7, 3 * workers.SHARE, *[100] * 9000]
-        cuts = shares(sizes)._cuts
+        cuts = shares(sizes).cuts
         assert cuts[0] == 0
         assert cuts[-1] == len(sizes)
         assert cuts == sorted(set(cuts))
         assert len(cuts) > 3
 
     def test_two_chunks_are_two_shares(self) -> None:
-        assert shares([workers.SHARE, workers.SHARE])._cuts == [0, 1, 2]
+        assert shares([workers.SHARE, workers.SHARE]).cuts == [0, 1, 2]
 
     def test_nothing_to_do_is_no_share(self) -> None:
-        assert shares([])._cuts == [0]
+        assert shares([]).cuts == [0]
 
-    def test_torch_lends_threads_that_take_every_share_once(self) -> None:
-        lent = team.team()
-        if lent is None:
-            pytest.skip("this torch has no OpenMP of GNU's kind")
+    @pytest.mark.usefixtures("lent")
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_every_share_is_done_once(self, threads: Any, count: int) -> None:
+        threads(count)
         told: list[tuple[int, int, int]] = []
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 5)
-        native = prototype(lambda result, error, *shares: told.append(shares) or 0)
-        told_by = SimpleNamespace(address=ctypes.cast(native, ctypes.c_void_p).value)
-        team.run(lent, told_by, 7, [0, 3, 4, 9, 20], threads=2)
-        assert sorted(told) == [(7, 0, 3), (7, 3, 4), (7, 4, 9), (7, 9, 20)]
+        native = prototype(lambda result, error, *share: told.append(share) or 0)
+        kernel = SimpleNamespace(address=ctypes.cast(native, ctypes.c_void_p).value)
+        work = workers.Shares(np.full(64, workers.SHARE), kernel, 7)
+        every = [(7, k, k + 1) for k in range(64)]
+        for times in (1, 2):
+            work.begin()
+            work.run()
+            work.run()  # as after an interrupt: nothing is left
+            assert sorted(told) == sorted(every * times)
+
+    @pytest.mark.usefixtures("lent")
+    def test_helpers_are_waited_for_after_an_interrupt(self) -> None:
+        class Interrupted:
+            def result(self) -> None:
+                if waits.pop():
+                    raise KeyboardInterrupt
+
+        waits, work = [False, True], shares([workers.SHARE] * 64)
+        work.begin()
+        work._words[team.NEXT] = len(work.cuts)  # the helper has done everything
+        work._helpers = [Interrupted()]  # type: ignore[list-item]
+        with pytest.raises(KeyboardInterrupt):
+            work.wait()
+        work.wait()
+        assert not waits + work._helpers
 
     @pytest.mark.slow
     @pytest.mark.usefixtures("lent")
@@ -138,17 +159,6 @@ class TestThreads:
         assert len(found) == 4
         for each in found:
             assert all(torch.equal(one, two) for one, two in zip(each, expected, strict=True))
-
-    def test_an_error_in_a_helper_is_not_lost(self) -> None:
-        def fail(job: int, first: int, last: int) -> None:
-            if threading.current_thread() is not threading.main_thread():
-                raise ZeroDivisionError
-            threading.Event().wait(0.02)
-
-        failing = shares([workers.SHARE] * 64)
-        failing._kernel = fail
-        with pytest.raises(ZeroDivisionError):
-            failing._run_on_own_threads(threads=2)
 
 
 @pytest.mark.slow
@@ -197,7 +207,7 @@ class TestCache:
         tell = STEP + "import sys; print('numba' in sys.modules)"
         assert python(tell, **folder).split() == ["['cpu']", "True"]
         assert python(tell, **folder).split() == ["['cpu']", "False"]
-        first, second, third = tmp_path.iterdir()
+        first, second, third, _ = tmp_path.iterdir()
         first.write_bytes(first.read_bytes()[:-100])
         second.write_bytes(b"")
         third.unlink()
@@ -214,7 +224,7 @@ class TestCache:
         command = [sys.executable, "-c", STEP]
         runs = [subprocess.Popen(command, env=environment) for _ in range(2)]
         assert [run.wait(timeout=120) for run in runs] == [0, 0]
-        assert len(list(tmp_path.iterdir())) == 3
+        assert len(list(tmp_path.iterdir())) == 4
 
     def test_another_formula_has_another_key(self) -> None:
         def scaled(size: float) -> Any:

@@ -203,20 +203,20 @@ class DevicePlan(Plan):
         return DeviceCounters(states, names, self._device)
 
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
-        before = self._division
+        before = self._dispatch
         super().prepare(lr, eta, backend)
         if self.work.device_coefficients is not None and not self._is_for_kernels():
             self._drop_kernel()
             super().prepare(lr, eta, backend)
-        if self.is_recorded and before is not None and before is not self._division:
+        if self.is_recorded and before is not None and before is not self._dispatch:
             self._kept.append(before)
         self._check_scaled()
 
     def _is_for_kernels(self) -> bool:
         """Whether kernels on the device do the whole work."""
-        return [backend.name for backend, _ in self.shares] == ["gpu"]
+        return [backend.name for backend, _ in self.assignments] == ["gpu"]
 
-    def reckon(self, lr: Any, eta: Any) -> None:
+    def form(self, lr: Any, eta: Any) -> None:
         work, kernel = self.work, self._coefficient_kernel
         self._begun, self._is_counted = 0, False
         self._clock.has_counted = False  # an update that failed may have left it
@@ -230,7 +230,7 @@ class DevicePlan(Plan):
         work.device_coefficients = None
         self.counters.read()  # if it has to wait for the device, that is no part of the formula
         self._drop_kernel()
-        if not self._is_hopeless and (self._is_for_kernels() or not self.shares):
+        if not self._is_hopeless and (self._is_for_kernels() or not self.assignments):
             self._coefficient_kernel = backends.ALL["gpu"].coefficient_kernel(self._device, values)
         kernel = self._coefficient_kernel
         with kernel or nullcontext():
@@ -253,11 +253,11 @@ class DevicePlan(Plan):
             work.coefficients.append(work.rule.coefficients(t, eta, lr, group, *scalars))
         work.which = self.counters.which
 
-    def repeater(self) -> None:
+    def captured(self) -> None:
         """None: what a recording needs is looked at in the long way, and replays are short."""
 
     def _check_scaled(self) -> None:
-        others = [backend.name for backend, _ in self.shares if backend.name != "gpu"]
+        others = [backend.name for backend, _ in self.assignments if backend.name != "gpu"]
         if self.work.found_inf is not None and others:
             raise RuntimeError(
                 "GradScaler has left its scale in the gradients for the gpu backend to take out, "
@@ -269,7 +269,7 @@ class DevicePlan(Plan):
         if not self._is_counted:
             self._is_counted = True  # before it is: it would not be right twice
             self._count_on_device()
-        self._run_shares()
+        self._run_assignments()
 
     def _count_on_device(self) -> None:
         """Form the numbers, if a kernel does that, and count the update."""

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from unyoke._step.counters import Counters
-from unyoke.backends import Division, Repeater, Share, Work, divide
-from unyoke.backends.guards import Contents, Entry, Scene
+from unyoke.backends import Assignment, Captured, Dispatch, Work, dispatch
+from unyoke.backends.guards import Guards, Held, Named
 from unyoke.equation import Rule
 from unyoke.storage import fit, formats
 
@@ -35,7 +35,7 @@ class Plan:
         group: the parameter group.
         work: of the coming update.
         counters: of the parameters' updates.
-        scene: what must still be there for the plan to be true.
+        guards: what must still be so for the plan to be true.
     """
 
     def __init__(
@@ -62,36 +62,36 @@ class Plan:
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
         self._dtypes = [weight.dtype for weight in weights]
-        self.scene = self._scene(params)
-        self._division: Division | None = None  # not in the work: it knows the work
-        self._begun = 0  # shares of the prepared update
+        self.guards = self._guards_of(params)
+        self._dispatch: Dispatch | None = None  # not in the work: it knows the work
+        self._begun = 0  # assignments of the prepared update
         self._following: list[tuple[float, ...]] = []
 
     @property
-    def shares(self) -> Sequence[Share]:
+    def assignments(self) -> Sequence[Assignment]:
         """Who does which part of the prepared update."""
-        return () if self._division is None else self._division.shares
+        return () if self._dispatch is None else self._dispatch.assignments
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return Counters(states, names)
 
-    def _scene(self, params: list[torch.Tensor]) -> Scene:
+    def _guards_of(self, params: list[torch.Tensor]) -> Guards:
         group, work = self.group, self.work
         with_gradient = set(map(id, work.weights))
         own = work.rule.state + formats.extra_names(work.rule)
         names = ("step", *work.rule.scalars, *own)
         choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
-        entries = [Entry(group, name, group[name]) for name in (*SWITCHES, *choosing)]
+        entries = [Named(group, name, group[name]) for name in (*SWITCHES, *choosing)]
         if params is group["params"]:
-            entries.append(Entry(group, "params", params))
+            entries.append(Named(group, "params", params))
         entries += [
-            Entry(state, name, state[name])
+            Named(state, name, state[name])
             for name in names
             for state in work.states
             if name in state
         ]
         there = [id(weight) in with_gradient for weight in params]
-        return Scene([Contents.of(params)], entries, params, there, self.counters.placed)
+        return Guards([Held.of(params)], entries, params, there, self.counters.placed)
 
     def holds(self, rule: Rule, group: dict[str, Any]) -> bool:
         """Whether the plan is true for the coming update of this group by this rule.
@@ -102,7 +102,7 @@ class Plan:
         return (
             rule is self.work.rule
             and group is self.group
-            and self.scene.holds()
+            and self.guards.holds()
             and [weight.dtype for weight in self.work.weights] == self._dtypes
         )
 
@@ -112,10 +112,10 @@ class Plan:
         Raises:
             RuntimeError: no backend can do the work.
         """
-        self.reckon(lr, eta)
-        self._division = divide(backend, self.work, self._division)
+        self.form(lr, eta)
+        self._dispatch = dispatch(backend, self.work, self._dispatch)
 
-    def reckon(self, lr: Any, eta: Any) -> None:
+    def form(self, lr: Any, eta: Any) -> None:
         """Form the coefficients of the coming update."""
         work, form, group = self.work, self._form, self.group
         work.updates, work.coefficients = updates, coefficients = [], []
@@ -129,25 +129,25 @@ class Plan:
 
     def run(self) -> None:
         """Make the prepared update; after an interrupt, go on with it."""
-        self._run_shares()
+        self._run_assignments()
         self.counters.write(self._following)
 
     @property
     def resumes(self) -> bool:
         """Whether the prepared update can be gone on with after an interrupt."""
-        return all(backend.resumes for backend, _ in self.shares)
+        return all(backend.resumes for backend, _ in self.assignments)
 
-    def _run_shares(self) -> None:
+    def _run_assignments(self) -> None:
         """A share whose backend cannot go on after an interrupt is not begun twice."""
-        for number in range(self._begun, len(self.shares)):
-            backend, work = self.shares[number]
+        for number in range(self._begun, len(self.assignments)):
+            backend, work = self.assignments[number]
             if not backend.resumes:
                 self._begun = number + 1
             backend.step(work)
             self._begun = number + 1
 
-    def repeater(self) -> Repeater | None:
-        """What makes the whole work again with other numbers; None if nothing can."""
-        if len(self.shares) != 1 or self.shares[0][1] is not self.work:
+    def captured(self) -> Captured | None:
+        """What the backend has kept of the whole update; None if it cannot replay it."""
+        if len(self.assignments) != 1 or self.assignments[0][1] is not self.work:
             return None
-        return self.shares[0][0].repeater(self.work)
+        return self.assignments[0][0].captured(self.work)

@@ -1,10 +1,9 @@
-"""The last update over again, with other numbers.
+"""Replay: the step that was captured, made again with new numbers.
 
 Between two steps a program may do anything, and nearly always it does nothing but form new
-gradients. So once a step has come out like the one before it, all that steps look at is put into
-one question, which compiled code answers. While nothing has changed, a step is that question, the
-coefficients and the kernels. At the first change it is made in the long way again, which relies on
-nothing that was asked here.
+gradients. So a captured step has guards: everything that it depends on but for numbers, looked at
+in one call of compiled code. While they hold, a step is that call, the coefficients and the
+kernels. At the first change the step is captured again, which relies on nothing of this.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from unyoke._step.commit import whole
 from unyoke._step.groups import Owner, show
 from unyoke._step.hyperparameters import Group, rate
 from unyoke._step.plan import Plan
-from unyoke.backends import Repeater
-from unyoke.backends.guards import Contents, Scene
+from unyoke.backends import Captured
+from unyoke.backends.guards import Guards, Held
 
 if TYPE_CHECKING:
-    from unyoke.backends import Question
+    from unyoke.backends import GuardCheck
 
 
 class Stepped(Owner, Protocol):
@@ -33,60 +32,59 @@ class Stepped(Owner, Protocol):
     def released(self) -> Callable[[], None] | None: ...
 
 
-class Repetition:
-    """Repeats the step that some plans have made.
+class Replay:
+    """Makes the step that some plans have made again, while its guards hold.
 
     Args:
         optimizer: whose step it was.
         plans: with the numbers of their groups.
-        repeaters: of their works, one for each plan.
-        question: asks whether anything has changed.
+        captured: what each plan's backend has kept of its update.
+        check: says whether a guard fails.
     """
 
     def __init__(
         self,
         optimizer: Stepped,
         plans: Sequence[tuple[int, Plan]],
-        repeaters: Sequence[Repeater],
-        question: Question,
+        captured: Sequence[Captured],
+        check: GuardCheck,
     ) -> None:
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._direction = optimizer.groups.direction
         self._schedule, self._backend = optimizer.groups.schedule, optimizer.backend
-        self._plans, self._repeaters = plans, repeaters
+        self._plans, self._captured = plans, captured
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
-        self._asking = [repeater for repeater in repeaters if repeater.asks_python]
-        self._changed, self._question = question.changed, question
+        self._asking = [each for each in captured if each.asks_python]
+        self._changed, self._check = check.changed, check
         self._resumes = all(plan.resumes for _, plan in plans)
         self._shown: Sequence[Group] = ()
 
     @classmethod
-    def of(cls, optimizer: Stepped, plans: Sequence[tuple[int, Plan]]) -> Repetition | None:
-        """How to repeat the step that these plans have just made; None if that cannot be.
+    def of(cls, optimizer: Stepped, plans: Sequence[tuple[int, Plan]]) -> Replay | None:
+        """The replay of the step that these plans have just made; None if that cannot be.
 
         Args:
             optimizer: whose step it was.
             plans: with the numbers of their groups; the other groups have no gradients.
         """
-        repeaters = [repeater for _, plan in plans if (repeater := plan.repeater()) is not None]
-        asked = [repeater.questions for repeater in repeaters]
-        if not plans or len(repeaters) < len(plans) or None in asked:
+        captured = [found for _, plan in plans if (found := plan.captured()) is not None]
+        if not plans or len(captured) < len(plans) or any(each.checks is None for each in captured):
             return None
         groups = optimizer.param_groups
         idle = set(range(len(groups))) - {index for index, _ in plans}
-        scene = Scene.joined(
+        guards = Guards.joined(
             [
-                Scene([Contents.of(groups), Contents.of(optimizer.state)]),
-                *(plan.scene for _, plan in plans),
+                Guards([Held.of(groups), Held.of(optimizer.state)]),
+                *(plan.guards for _, plan in plans),
                 *(_without_gradients(groups[index]) for index in sorted(idle)),
             ]
         )
-        question = backends.question(scene, repeaters)
-        return None if question is None else cls(optimizer, plans, repeaters, question)
+        check = backends.guard_check(guards, captured)
+        return None if check is None else cls(optimizer, plans, captured, check)
 
     def make(self, optimizer: Stepped) -> bool:
-        """Make the update and count it, if only numbers have changed; False: nothing was done.
+        """Make the update and count it, if the guards hold; False: nothing was done.
 
         Args:
             optimizer: the one whose step it was.
@@ -105,13 +103,13 @@ class Repetition:
         if self._schedule is not None:
             for index, group in self._idle:
                 rate(self._schedule, index, group)  # says if somebody has moved it
-        if self._asking and not all(repeater.readable() for repeater in self._asking):
+        if self._asking and not all(each.readable() for each in self._asking):
             return False
         if self._changed():
             return False
-        for (index, plan), repeater in zip(self._plans, self._repeaters, strict=True):
-            plan.reckon(*rate(self._schedule, index, plan.group))
-            if not repeater.take(plan.work):
+        for (index, plan), captured in zip(self._plans, self._captured, strict=True):
+            plan.form(*rate(self._schedule, index, plan.group))
+            if not captured.take(plan.work):
                 return False
         self._shown = optimizer.groups.shown(self._groups, 1)
         whole(self._commit, self._resumes)
@@ -123,6 +121,6 @@ class Repetition:
         show(self._groups, self._shown)
 
 
-def _without_gradients(group: Group) -> Scene:
+def _without_gradients(group: Group) -> Guards:
     params = group["params"]
-    return Scene([Contents.of(params)], (), params, [False] * len(params))
+    return Guards([Held.of(params)], (), params, [False] * len(params))

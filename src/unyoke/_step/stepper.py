@@ -12,9 +12,9 @@ from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
 from unyoke._step.groups import show
 from unyoke._step.hyperparameters import Group
 from unyoke._step.plan import Plan
-from unyoke._step.replay import Repetition, Stepped
-from unyoke.backends import Repeater
-from unyoke.backends.guards import Contents, same_objects
+from unyoke._step.replay import Replay, Stepped
+from unyoke.backends import Captured
+from unyoke.backends.guards import Held, same_objects
 from unyoke.equation import Rule
 
 
@@ -26,35 +26,35 @@ class Stepper:
 
     Attributes:
         plans: by the number of the group, as long as they are true.
-        repetition: makes the last update over again; None if it has to be prepared.
+        replay: of the last step; None if the coming one has to be captured.
         on_device: the capturable groups.
     """
 
     def __init__(self) -> None:
         self.plans: dict[int, Plan] = {}
-        self.repetition: Repetition | None = None
+        self.replay: Replay | None = None
         self.on_device = OnDevice()
-        self._known_states = Contents({}, [])
-        self._made: list[Repeater | None] = []
+        self._known_states = Held({}, [])
+        self._made: list[Captured | None] = []
 
-    def repeat(self, optimizer: Stepped) -> bool:
-        """Make the update in the short way, if it is the last one again but for numbers."""
-        repetition = self.repetition
-        if repetition is None or optimizer.released is not None or verdict(optimizer) is not None:
+    def replayed(self, optimizer: Stepped) -> bool:
+        """Make the update as a replay of the last one; False: nothing was done."""
+        replay = self.replay
+        if replay is None or optimizer.released is not None or verdict(optimizer) is not None:
             return False
-        if repetition.make(optimizer):
+        if replay.make(optimizer):
             return True
-        self.repetition = None
+        self.replay = None
         return False
 
     def step(self, optimizer: Stepped) -> None:
-        """Make the update in the long way, which takes nothing for granted."""
+        """Capture the step and make it; nothing is taken for granted."""
         if optimizer.released is not None:
             optimizer.released()
             return
-        self.repetition = None  # the backends may be others now
+        self.replay = None  # the backends may be others now
         optimizer.groups.check(optimizer.param_groups)
-        if self._known_states.holder is not optimizer.state or not self._known_states.hold():
+        if self._known_states.holder is not optimizer.state or not self._known_states.holds():
             self.plans.clear()  # somebody has put other dictionaries into the state
         groups = enumerate(optimizer.param_groups)
         found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
@@ -67,9 +67,9 @@ class Stepper:
             self.count(optimizer, shown)
 
         whole(make, all(plan.resumes for _, plan in plans))
-        made = [plan.repeater() for _, plan in plans]
+        made = [plan.captured() for _, plan in plans]
         if same_objects(made, self._made):
-            self.repetition = Repetition.of(optimizer, plans)
+            self.replay = Replay.of(optimizer, plans)
         self._made = made
 
     def count(self, optimizer: Stepped, shown: Sequence[Group]) -> None:
@@ -89,7 +89,7 @@ class Stepper:
                 return None
             on_device.check(group, weights, None)
             plan = self.plans[index] = self._new_plan(optimizer, index, group, rule, weights)
-            self._known_states = Contents.of(optimizer.state)
+            self._known_states = Held.of(optimizer.state)
         else:
             on_device.check(group, plan.work.weights, plan)
         plan.work.grad_scale, plan.work.found_inf = scale(optimizer), verdict(optimizer)

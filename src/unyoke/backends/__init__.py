@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from unyoke.backends.base import Backend, Repeater, Work
+from unyoke.backends.base import Backend, Captured, Work
 from unyoke.backends.compiled import Compiled
 from unyoke.backends.cpu import Cpu
-from unyoke.backends.dispatch import Division, Share
+from unyoke.backends.dispatch import Assignment, Dispatch
 from unyoke.backends.eager import Eager
 from unyoke.backends.gpu import Gpu
-from unyoke.backends.guards import Scene
+from unyoke.backends.guards import Guards
 
 if TYPE_CHECKING:
-    from unyoke.backends._native.guard_check import Question
+    from unyoke.backends._native.guard_check import GuardCheck
 
 CPU = Cpu()
 
@@ -50,13 +50,13 @@ def tried() -> Iterator[tuple[str, str | None, str | None]]:
         yield name, reason, backend.remark() if reason is None else None
 
 
-def divide(name: str, work: Work, known: Division | None) -> Division:
+def dispatch(name: str, work: Work, known: Dispatch | None) -> Dispatch:
     """Who does the work: the backend of that name, or under ``"auto"`` the first that can.
 
     Args:
         name: of the backend, or ``"auto"``.
         work: what is to be done.
-        known: how it was divided before.
+        known: the last dispatch of it.
 
     Raises:
         RuntimeError: the backend cannot do this work; the message is its ``why_not``.
@@ -64,12 +64,12 @@ def divide(name: str, work: Work, known: Division | None) -> Division:
     candidates = _present() if name == "auto" else _only(name)
     if known is not None and known.holds(candidates, work):
         return known
-    division = Division(candidates, work)
+    found = Dispatch(candidates, work)
     if name == "auto":
-        for backend, part in division.shares:
+        for backend, part in found.assignments:
             if backend.name == "eager" and (reason := CPU.cannot_compile(part)) is not None:
                 _warn_of_eager(reason)
-    return division
+    return found
 
 
 @functools.cache
@@ -84,18 +84,18 @@ def _warn_of_eager(reason: str) -> None:
     )
 
 
-def question(scene: Scene, repeaters: Sequence[Repeater]) -> Question | None:
-    """What asks whether a scene, or a tensor of these works, has changed.
+def guard_check(guards: Guards, captured: Sequence[Captured]) -> GuardCheck | None:
+    """What says whether a guard fails, those of captured updates included.
 
-    None where compiled code cannot ask.
+    None where compiled code cannot look.
     """
     if ALL["cpu"].missing() is not None:
         return None
     from unyoke.backends._native import guard_check
 
-    if not guard_check.can_ask(scene):
+    if not guard_check.can_ask(guards):
         return None
-    return guard_check.Question(scene, [each for one in repeaters for each in one.questions or ()])
+    return guard_check.GuardCheck(guards, [each for one in captured for each in one.checks or ()])
 
 
 @functools.cache
@@ -112,14 +112,14 @@ def _only(name: str) -> Sequence[Backend]:
 __all__ = [
     "ALL",
     "AUTO",
+    "Assignment",
     "Backend",
-    "Division",
-    "Question",
-    "Repeater",
-    "Share",
+    "Captured",
+    "Dispatch",
+    "GuardCheck",
     "Work",
     "check_name",
-    "divide",
-    "question",
+    "dispatch",
+    "guard_check",
     "table",
 ]

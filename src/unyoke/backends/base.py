@@ -1,4 +1,4 @@
-"""What a backend is: one question, one deed."""
+"""What a backend is: which work it can do, and the step."""
 
 from __future__ import annotations
 
@@ -161,11 +161,8 @@ class Backend(ABC):
         """
         return None
 
-    def repeater(self, work: Work) -> Repeater | None:
-        """What makes the next update in the short way; None for backends that have none.
-
-        Asked after a step.
-        """
+    def captured(self, work: Work) -> Captured | None:
+        """What is kept of the update that was made; None for backends that cannot replay one."""
         return None
 
 
@@ -213,22 +210,22 @@ class CoefficientKernel(AbstractContextManager[None], ABC):
         """
 
 
-class Repeater(Protocol):
-    """How a backend makes the same update again with other numbers.
+class Captured(Protocol):
+    """What a backend keeps of an update, to make it again with other numbers.
 
     Attributes:
-        questions: compiled ones, each by the addresses of its code and of what it is told, which
-            say whether the tensors are still as they were; None where only ``why_not`` can say.
-        asks_python: whether the questions leave out what :meth:`readable` says.
+        checks: compiled guards of the tensors, each by the addresses of its code and of what it is
+            told; None where only ``why_not`` can say whether they are as they were.
+        asks_python: whether the checks leave out what :meth:`readable` says.
     """
 
     @property
-    def questions(self) -> Sequence[tuple[int, int]] | None: ...
+    def checks(self) -> Sequence[tuple[int, int]] | None: ...
     @property
     def asks_python(self) -> bool: ...
 
     def readable(self) -> bool:
-        """Whether what the questions leave out is as it was; to be asked before them."""
+        """Whether what the checks leave out is as it was; to be asked before them."""
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""

@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 from unyoke.backends.base import Backend, Work
 
-Share: TypeAlias = tuple[Backend, Work]
+Assignment: TypeAlias = tuple[Backend, Work]
 
 
-class Part:
+class Subset:
     """Some of a work's tensors as a work of their own; all of them if ``indices`` is None."""
 
     def __init__(self, whole: Work, indices: Sequence[int] | None = None) -> None:
@@ -48,11 +48,11 @@ class Part:
         return self.work
 
 
-class Division:
+class Dispatch:
     """A group's tensors, divided among backends in their order of preference.
 
     Attributes:
-        shares: backends, each with its part of the work.
+        assignments: backends, each with its part of the work.
 
     Raises:
         RuntimeError: no backend can do some of the work; the message has every reason.
@@ -60,14 +60,14 @@ class Division:
 
     def __init__(self, backends: Sequence[Backend], work: Work) -> None:
         self._backends = backends
-        self._taken: list[tuple[Backend, Part]] = []
-        self._refused: list[tuple[Backend, Part]] = []
-        whole = Part(work)
+        self._taken: list[tuple[Backend, Subset]] = []
+        self._refused: list[tuple[Backend, Subset]] = []
+        whole = Subset(work)
         if backends[0].why_not(work) is None or len(backends) == 1 or len(work.weights) == 1:
             self._offer(whole)
         else:
-            self._divide(work)
-        self.shares: list[Share] = [(backend, part.work) for backend, part in self._taken]
+            self._split(work)
+        self.assignments: list[Assignment] = [(backend, part.work) for backend, part in self._taken]
         self._sole = self._taken[0][0] if len(self._taken) == 1 and not self._refused else None
 
     def holds(self, backends: Sequence[Backend], work: Work) -> bool:
@@ -82,7 +82,7 @@ class Division:
             )
         )
 
-    def _offer(self, part: Part) -> Backend:
+    def _offer(self, part: Subset) -> Backend:
         """Find the backend that takes a part."""
         objections = {}
         for backend in self._backends:
@@ -97,14 +97,14 @@ class Division:
             + "; ".join(f"{backend}: {objection}" for backend, objection in objections.items())
         )
 
-    def _divide(self, work: Work) -> None:
+    def _split(self, work: Work) -> None:
         owners: dict[Backend, list[int]] = {}
         for index in range(len(work.weights)):
-            owners.setdefault(self._offer(Part(work, [index])), []).append(index)
+            owners.setdefault(self._offer(Subset(work, [index])), []).append(index)
         self._taken = []
         if len(owners) == 1:
             self._refused = []
-            self._offer(Part(work))
+            self._offer(Subset(work))
             return
         for indices in owners.values():
-            self._offer(Part(work, indices))
+            self._offer(Subset(work, indices))

@@ -1,7 +1,7 @@
-"""Whether what a step was prepared for is still there: the same parameters, gradients and state.
+"""Guards: what must still be so for a captured step to be true, the same objects in their places.
 
 Everything that a program can do between two steps is legal, and nearly always nothing was done. So
-each step asks, by identity and not by value: here in Python, and of a whole optimizer at once by
+each step looks, by identity and not by value: here in Python, and at a whole optimizer at once by
 compiled code, in :mod:`unyoke.backends._native.guard_check`.
 """
 
@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 import torch
 
 
-class Contents(NamedTuple):
+class Held(NamedTuple):
     """A list with the objects that it held; or a mapping with its values, in their order."""
 
     holder: Any
     objects: list[Any]
 
     @classmethod
-    def of(cls, holder: list[Any] | Mapping[Any, Any]) -> Contents:
+    def of(cls, holder: list[Any] | Mapping[Any, Any]) -> Held:
         """What it holds now."""
         return cls(holder, list(holder.values() if isinstance(holder, Mapping) else holder))
 
-    def hold(self) -> bool:
+    def holds(self) -> bool:
         """Whether it holds the same objects."""
         holder = self.holder
         return same_objects(
@@ -34,7 +34,7 @@ class Contents(NamedTuple):
         )
 
 
-class Entry(NamedTuple):
+class Named(NamedTuple):
     """What a dictionary held under a name."""
 
     holder: dict[str, Any]
@@ -43,8 +43,8 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What was there.
+class Guards:
+    """What a step depends on, but for numbers.
 
     Attributes:
         contents: lists and mappings that must hold the same objects.
@@ -54,30 +54,30 @@ class Scene:
         placed: tensors, each with the address at which its memory must lie.
     """
 
-    contents: Sequence[Contents] = ()
-    entries: Sequence[Entry] = ()
+    contents: Sequence[Held] = ()
+    entries: Sequence[Named] = ()
     weights: Sequence[torch.Tensor] = ()
     has_gradient: Sequence[bool] = ()
     placed: Sequence[tuple[torch.Tensor, int]] = ()
 
     def holds(self) -> bool:
-        """Whether it is there still."""
+        """Whether all of it is still so."""
         return (
-            all(contents.hold() for contents in self.contents)
+            all(contents.holds() for contents in self.contents)
             and [weight.grad is not None for weight in self.weights] == [*self.has_gradient]
             and all(holder.get(name) is value for holder, name, value in self.entries)
             and all(tensor.data_ptr() == address for tensor, address in self.placed)
         )
 
     @classmethod
-    def joined(cls, scenes: Sequence[Scene]) -> Scene:
+    def joined(cls, several: Sequence[Guards]) -> Guards:
         """All of them at once."""
         return cls(
-            [each for scene in scenes for each in scene.contents],
-            [each for scene in scenes for each in scene.entries],
-            [each for scene in scenes for each in scene.weights],
-            [each for scene in scenes for each in scene.has_gradient],
-            [each for scene in scenes for each in scene.placed],
+            [each for guards in several for each in guards.contents],
+            [each for guards in several for each in guards.entries],
+            [each for guards in several for each in guards.weights],
+            [each for guards in several for each in guards.has_gradient],
+            [each for guards in several for each in guards.placed],
         )
 
 

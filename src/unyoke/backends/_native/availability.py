@@ -18,7 +18,7 @@ def missing() -> str | None:
     from unyoke.backends._native import data_pointers
 
     try:
-        data_pointers.questions()
+        data_pointers.torch_functions()
     except (AttributeError, OSError) as error:
         return f"this torch does not say where its tensors are: {error}"
     return None

@@ -25,7 +25,7 @@ from unyoke.backends._native import c_calls, tensor_layout
 from unyoke.backends._native.reader import reader
 from unyoke.backends.base import Gradients
 
-QUESTIONS = (
+TORCH_FUNCTIONS = (
     *("layout", "device_type", "device_index"),
     *("dtype", "dim", "sizes", "strides", "data_ptr"),
 )
@@ -96,7 +96,7 @@ def run(job):
 
 
 @functools.cache
-def questions() -> Integers:
+def torch_functions() -> Integers:
     """The addresses of torch's C functions that say what a tensor is and where.
 
     That of the layout is 0 in torch 2.8, which does not have it.
@@ -108,8 +108,11 @@ def questions() -> Integers:
     windows = Path(torch.__file__).parent / "lib" / "torch_cpu.dll"
     if windows.exists():
         library = ctypes.CDLL(str(windows))
-    layout = getattr(library, f"aoti_torch_get_{QUESTIONS[0]}", None)
-    functions = [layout, *(getattr(library, f"aoti_torch_get_{name}") for name in QUESTIONS[1:])]
+    layout = getattr(library, f"aoti_torch_get_{TORCH_FUNCTIONS[0]}", None)
+    functions = [
+        layout,
+        *(getattr(library, f"aoti_torch_get_{name}") for name in TORCH_FUNCTIONS[1:]),
+    ]
     return np.array([ctypes.cast(f, ctypes.c_void_p).value or 0 for f in functions], dtype=np.int64)
 
 
@@ -124,7 +127,7 @@ def _code(dtype: torch.dtype) -> int:
     answer = ctypes.c_int32()
     tensor = torch.empty(0, dtype=dtype)
     handle = ctypes.c_int64(tensor._cdata)
-    function = int(questions()[QUESTIONS.index("dtype")])
+    function = int(torch_functions()[TORCH_FUNCTIONS.index("dtype")])
     ask = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(function)
     ask(ctypes.addressof(handle), ctypes.addressof(answer))
     return answer.value
@@ -158,14 +161,14 @@ class Located:
         # A view that is negated lazily is dense if it has one element, and only then; complex
         # numbers can be conjugated lazily
         self._odd = [w for w in weights if w.numel() == 1 or w.is_complex()]
-        self._python_asks_layouts = questions()[0] == 0
+        self._python_asks_layouts = torch_functions()[0] == 0
         self.asks_python = bool(self._odd or self._python_asks_layouts)
         self._handles = np.array([_handles(column) for column in columns], dtype=np.int64)
         if places is not None:
             self._handles[:2] = [id(weight) + places.tensor for weight in weights]
         self._addresses = addresses
         self._described = _described(columns)
-        self._functions = questions()
+        self._functions = torch_functions()
         device = weights[0].device
         across, along = addresses.strides
         facts = {
@@ -188,7 +191,7 @@ class Located:
         self._moved = c_calls.bound(locate(), self._job_address)
 
     @property
-    def question(self) -> tuple[int, int] | None:
+    def check(self) -> tuple[int, int] | None:
         """For compiled code to ask what :meth:`holds` asks: whom, and about what.
 
         None where Python has to find the tensors.

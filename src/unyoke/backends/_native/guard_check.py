@@ -1,4 +1,4 @@
-"""A scene of :mod:`unyoke.backends.guards` looked at by compiled code, and tensors with it.
+"""The guards of :mod:`unyoke.backends.guards` looked at by compiled code, and tensors with them.
 
 Python's own C interface says what a list or a dictionary holds.
 """
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from unyoke.backends._native import c_calls, tensor_layout
-from unyoke.backends._native.data_pointers import QUESTIONS, questions
+from unyoke.backends._native.data_pointers import TORCH_FUNCTIONS, torch_functions
 from unyoke.backends._native.reader import reader
-from unyoke.backends.guards import Scene
+from unyoke.backends.guards import Guards
 
 # What the compiled function is told, by address: how many rows of what and where, and whom to ask.
 JOB = (
     *("lists", "list_rows", "mappings", "mapping_rows", "entries", "entry_rows"),
-    *("weights", "weight_rows", "placed", "placed_rows", "questions", "question_rows", "known"),
+    *("weights", "weight_rows", "placed", "placed_rows", "checks", "check_rows", "known"),
     *("list_size", "list_item", "mapping_size", "next_value", "get_entry"),
     *("tensor", "gradient", "undefined", "data_ptr", "position", "key", "value"),
 )
@@ -63,57 +63,57 @@ def run(job):
     for row in range(placed):
         if ask(data_ptr, placed_rows + 16 * row) != word_at(placed_rows, 2 * row + 1):
             return 1
-    for row in range(questions):
-        if perform(word_at(question_rows, 2 * row), (word_at(question_rows, 2 * row + 1),)) != 0:
+    for row in range(checks):
+        if perform(word_at(check_rows, 2 * row), (word_at(check_rows, 2 * row + 1),)) != 0:
             return 1
     return 0
 """
 
 
-class Question:
-    """Asks of a scene whether anything has changed.
+class GuardCheck:
+    """Says whether a guard fails.
 
     Args:
-        scene: which objects are where; lists and dictionaries.
-        tables: other compiled questions, by the addresses of their code and of what it is told.
+        guards: which objects are where; lists and dictionaries.
+        tables: compiled checks of tensors, by the addresses of their code and of what it is told.
 
     Attributes:
         changed: answers; a function without arguments.
     """
 
-    def __init__(self, scene: Scene, tables: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, guards: Guards, tables: Sequence[tuple[int, int]]) -> None:
         places = tensor_layout.places()
         assert places is not None
-        lists, mappings, known = _contents(scene)
-        gradients = zip(scene.weights, scene.has_gradient, strict=True)
+        lists, mappings, known = _contents(guards)
+        gradients = zip(guards.weights, guards.has_gradient, strict=True)
         rows = [
-            *(lists, mappings, _words(tuple(map(id, entry)) for entry in scene.entries)),
+            *(lists, mappings, _words(tuple(map(id, entry)) for entry in guards.entries)),
             _words((id(weight), int(there)) for weight, there in gradients),
-            _words((each._cdata, address) for each, address in scene.placed),
+            _words((each._cdata, address) for each, address in guards.placed),
             _words(tables),
         ]
-        self._alive = scene, known, rows
+        self._alive = guards, known, rows
         self._job = array("q")
         for words in rows:
             self._job.extend((len(words), words.ctypes.data))
         self._job.append(known.ctypes.data)
         self._job.extend(map(c_function, C_FUNCTIONS))
         self._job.extend((places.tensor, places.gradient, places.undefined))
-        self._job.extend((int(questions()[QUESTIONS.index("data_ptr")]), 0, 0, 0))
+        self._job.extend((int(torch_functions()[TORCH_FUNCTIONS.index("data_ptr")]), 0, 0, 0))
         self.changed = c_calls.bound(reader(TEXT), self._job.buffer_info()[0])
 
 
-def can_ask(scene: Scene) -> bool:
-    """Whether compiled code can look at this scene on this machine."""
-    kinds = all(isinstance(contents.holder, list | dict) for contents in scene.contents)
+def can_ask(guards: Guards) -> bool:
+    """Whether compiled code can look at this guards on this machine."""
+    kinds = all(isinstance(contents.holder, list | dict) for contents in guards.contents)
     return kinds and tensor_layout.places() is not None and unable() is None
 
 
-def _contents(scene: Scene) -> tuple[Any, Any, Any]:
+def _contents(guards: Guards) -> tuple[Any, Any, Any]:
     """Rows of holder, size and where its objects begin: of lists, of mappings; and the objects."""
     rows: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
     known: list[tuple[int]] = []
-    for holder, held in scene.contents:
+    for holder, held in guards.contents:
         rows[isinstance(holder, list)].append((id(holder), len(held), len(known)))
         known += [(id(thing),) for thing in held]
     return _words(rows[True]), _words(rows[False]), _words(known)

@@ -1,4 +1,4 @@
-"""The questions and the deed of the backend."""
+"""Which work the backend takes, and the step."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Cpu(Backend):
         work.cache["cpu"].run()
         torch.autograd.graph.increment_version(work.weights)
 
-    def repeater(self, work: Work) -> Prepared | None:
+    def captured(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get("cpu")
         return prepared
 
@@ -90,10 +90,10 @@ class Prepared:
         self._which: Sequence[int] | None = None
 
     @property
-    def questions(self) -> list[tuple[int, int]] | None:
+    def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tables hold; None where Python has to."""
-        questions = [table.question for table in self._tables]
-        return None if None in questions else [each for each in questions if each is not None]
+        checks = [table.check for table in self._tables]
+        return None if None in checks else [each for each in checks if each is not None]
 
     @property
     def asks_python(self) -> bool:

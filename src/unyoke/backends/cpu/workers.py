@@ -75,6 +75,11 @@ class Shares:
         self._alone = c_calls.bound(reader(SERIAL), self._address)
         self._helpers: list[Future[None]] = []
 
+    @property
+    def cuts(self) -> list[int]:
+        """Where shares of the chunks begin, and the end of the last."""
+        return self._words[team.CUTS :].tolist()
+
     def begin(self) -> None:
         """Nothing is done."""
         self._words[team.NEXT] = 0
@@ -92,7 +97,11 @@ class Shares:
         if threads > 1 and self._elements >= WORTH_WAKING and not self._helpers:
             self._helpers = _start(threads - 1, lambda: team.member()(self._address))
         team.member()(self._address)
-        while self._helpers:  # none may write after the step
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the helpers: none may write after the step."""
+        while self._helpers:
             self._helpers[-1].result()
             self._helpers.pop()
 

@@ -43,7 +43,7 @@ class Gpu(Backend):
         work.cache[self.name].run(work)
         torch.autograd.graph.increment_version(work.weights)
 
-    def repeater(self, work: Work) -> Prepared | None:
+    def captured(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get(self.name)
         return prepared
 

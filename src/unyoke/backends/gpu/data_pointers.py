@@ -19,7 +19,7 @@ class DataPointers(Protocol):
     """The columns of a launch, as ``Located`` of the native readers has them."""
 
     @property
-    def question(self) -> tuple[int, int] | None: ...
+    def check(self) -> tuple[int, int] | None: ...
     @property
     def moves(self) -> int: ...
     def holds(self) -> bool: ...
@@ -52,11 +52,11 @@ class Asked:
         addresses: where to write.
 
     Attributes:
-        question: there is none for compiled code.
+        check: there is none for compiled code.
         moves: a number that has grown if anything has moved.
     """
 
-    question = None
+    check = None
 
     def __init__(self, columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> None:
         weights, _, *states = columns

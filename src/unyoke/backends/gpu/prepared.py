@@ -31,10 +31,10 @@ class Prepared:
         self._scaled = work.found_inf is not None
 
     @property
-    def questions(self) -> list[tuple[int, int]] | None:
+    def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tensors are the same; None where Python has to."""
-        questions = [launch.pointers.question for launch in self._launches]
-        return None if None in questions else [each for each in questions if each is not None]
+        checks = [launch.pointers.check for launch in self._launches]
+        return None if None in checks else [each for each in checks if each is not None]
 
     def holds(self, work: Work) -> bool:
         """Look where everything is; False if anything has changed but places and numbers."""

@@ -10,21 +10,22 @@ import torch
 
 from unyoke import backends
 from unyoke.backends._native import tensor_layout
-from unyoke.backends._native.guard_check import Question, can_ask
-from unyoke.backends.guards import Contents, Entry, Scene
+from unyoke.backends._native.guard_check import TEXT, GuardCheck, can_ask
+from unyoke.backends._native.reader import reader
+from unyoke.backends.guards import Guards, Held, Named
 
-Ask = Callable[[Scene], Callable[[], bool]]
-
-
-def in_python(scene: Scene) -> Callable[[], bool]:
-    return scene.holds
+Ask = Callable[[Guards], Callable[[], bool]]
 
 
-def compiled(scene: Scene) -> Callable[[], bool]:
+def in_python(guards: Guards) -> Callable[[], bool]:
+    return guards.holds
+
+
+def compiled(guards: Guards) -> Callable[[], bool]:
     if tensor_layout.places() is None:
         pytest.skip("compiled code cannot look into Python's objects here")
-    question = Question(scene, [])
-    return lambda: not question.changed()
+    check = GuardCheck(guards, [])
+    return lambda: not check.changed()
 
 
 BOTH = pytest.mark.parametrize("ask", [in_python, compiled])
@@ -40,10 +41,10 @@ class Group:
         self.states = [{"step": torch.ones(()), "exp_avg": torch.ones(1)} for _ in range(2)]
         self.state: dict[Any, Any] = dict(zip(self.params, self.states, strict=False))
 
-    def scene(self) -> Scene:
-        entries = [Entry(s, name, tensor) for s in self.states for name, tensor in s.items()]
-        contents = [Contents.of(self.params), Contents.of(self.state)]
-        return Scene(contents, entries, list(self.params), [True, True, False])
+    def guards(self) -> Guards:
+        entries = [Named(s, name, tensor) for s in self.states for name, tensor in s.items()]
+        contents = [Held.of(self.params), Held.of(self.state)]
+        return Guards(contents, entries, list(self.params), [True, True, False])
 
 
 def another_parameter(group: Group) -> None:
@@ -120,7 +121,7 @@ def one_state_more(group: Group) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_noticed(ask: Ask, change: Callable[[Group], None]) -> None:
     group = Group()
-    holds = ask(group.scene())
+    holds = ask(group.guards())
     assert holds()
     change(group)
     assert not holds()
@@ -130,7 +131,7 @@ def test_a_change_is_noticed(ask: Ask, change: Callable[[Group], None]) -> None:
 @pytest.mark.parametrize("change", [new_gradients, moved, one_state_more])
 def test_the_rest_is_looked_at_elsewhere(ask: Ask, change: Callable[[Group], None]) -> None:
     group = Group()
-    holds = ask(group.scene())
+    holds = ask(group.guards())
     change(group)
     assert holds()
 
@@ -139,7 +140,7 @@ def test_the_rest_is_looked_at_elsewhere(ask: Ask, change: Callable[[Group], Non
 def test_all_of_joined_scenes_must_hold(ask: Ask) -> None:
     for changed in range(3):
         groups = [Group() for _ in range(3)]
-        holds = ask(Scene.joined([group.scene() for group in groups]))
+        holds = ask(Guards.joined([group.guards() for group in groups]))
         assert holds()
         another_state_tensor(groups[changed])
         assert not holds()
@@ -147,18 +148,18 @@ def test_all_of_joined_scenes_must_hold(ask: Ask) -> None:
 
 @BOTH
 def test_an_empty_scene_holds(ask: Ask) -> None:
-    assert ask(Scene())()
-    assert ask(Scene([Contents.of([]), Contents.of({})]))()
+    assert ask(Guards())()
+    assert ask(Guards([Held.of([]), Held.of({})]))()
 
 
-def test_compiled_code_asks_other_questions_too() -> None:
+def test_compiled_code_asks_other_checks_too() -> None:
     """Each says with 1 that something has changed."""
     if tensor_layout.places() is None:
         pytest.skip("compiled code cannot look into Python's objects here")
     group = Group()
-    inner = Question(group.scene(), [])
-    table = inner.code_and_job
-    outer = Question(Scene(), [table, table])
+    inner = GuardCheck(group.guards(), [])
+    check = reader(TEXT).address, inner._job.buffer_info()[0]
+    outer = GuardCheck(Guards(), [check, check])
     assert not outer.changed()
     group.params[2].grad = torch.ones(1)
     assert outer.changed()
@@ -166,8 +167,8 @@ def test_compiled_code_asks_other_questions_too() -> None:
 
 def test_compiled_code_asks_where_it_can() -> None:
     """A slip there would only cost time, so nobody would notice."""
-    scene = Group().scene()
+    guards = Group().guards()
     assert tensor_layout.places() is not None
-    assert can_ask(scene)
-    assert isinstance(backends.question(scene, []), Question)
-    assert backends.question(Scene([Contents((), [])]), []) is None
+    assert can_ask(guards)
+    assert isinstance(backends.guard_check(guards, []), GuardCheck)
+    assert backends.guard_check(Guards([Held((), [])]), []) is None

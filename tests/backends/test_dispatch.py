@@ -36,7 +36,7 @@ def steps(optimizer: torch.optim.Optimizer, updates: int = 3) -> None:
 def owners(optimizer: Any) -> dict[str, int]:
     """How many tensors each backend has."""
     (plan,) = optimizer._stepper.plans.values()
-    return {backend.name: len(work.weights) for backend, work in plan.shares}
+    return {backend.name: len(work.weights) for backend, work in plan.assignments}
 
 
 def test_one_odd_tensor_goes_to_eager_and_the_others_to_the_kernel() -> None:

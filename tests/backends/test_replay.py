@@ -16,9 +16,9 @@ from following_backends import assert_same_bits, everything, normal
 
 import unyoke
 from unyoke import backends
-from unyoke._step.replay import Repetition
+from unyoke._step.replay import Replay
 from unyoke.backends._native import tensor_layout
-from unyoke.backends.guards import Scene
+from unyoke.backends.guards import Guards
 from unyoke.equation import direction
 
 SHORT = 4
@@ -66,7 +66,7 @@ class Training:
     @property
     def is_short(self) -> bool:
         """Whether the coming step will be made in the short way."""
-        return self.optimizer._stepper.repetition is not None
+        return self.optimizer._stepper.replay is not None
 
 
 Change = Callable[[Training], None]
@@ -246,8 +246,8 @@ def settings(request: pytest.FixtureRequest) -> Any:
 def in_the_long_way(monkeypatch: pytest.MonkeyPatch) -> Expected:
     def expected(change: Change, settings: Any) -> Training:
         with monkeypatch.context() as patch:
-            patch.setattr(Repetition, "of", lambda *arguments: None)
-            patch.setattr(Scene, "holds", lambda scene: False)  # nothing is kept
+            patch.setattr(Replay, "of", lambda *arguments: None)
+            patch.setattr(Guards, "holds", lambda guards: False)  # nothing is kept
             training = Training(**settings)
             training.step(SHORT)
             change(training)
@@ -291,10 +291,10 @@ def test_the_short_way_is_found_again(change: Change) -> None:
 def test_other_numbers_do_not_take_the_long_way(change: Change) -> None:
     training = Training()
     training.step(SHORT)
-    repetition = training.optimizer._stepper.repetition
+    replay = training.optimizer._stepper.replay
     change(training)
     training.step(AFTER)
-    assert training.optimizer._stepper.repetition is repetition
+    assert training.optimizer._stepper.replay is replay
 
 
 def test_nothing_is_put_together_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +303,7 @@ def test_nothing_is_put_together_in_vain(monkeypatch: pytest.MonkeyPatch) -> Non
     training.step(SHORT)
     another_backend(training)
     asked: list[Any] = []
-    monkeypatch.setattr(backends, "question", lambda *arguments: asked.append(1))
+    monkeypatch.setattr(backends, "guard_check", lambda *arguments: asked.append(1))
     training.step(AFTER)
     assert not asked
 
@@ -313,7 +313,7 @@ def test_other_kinds_of_steps_are_made_in_the_long_way(switch: str) -> None:
     training = Training()
     training.step(SHORT)
     training.optimizer.param_groups[1][switch] = True
-    assert not training.optimizer._stepper.repeat(training.optimizer)
+    assert not training.optimizer._stepper.replayed(training.optimizer)
 
 
 def test_released_gradients_are_left_alone() -> None:
