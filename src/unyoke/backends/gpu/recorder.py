@@ -25,6 +25,7 @@ TEXTS = {
     "abs": "tl.abs({0})",
     "sqrt": "tl.sqrt({0})",
     "exp": "tl.exp({0})",
+    "log": "tl.log({0})",
     "pow": "tl.exp2({1} * tl.log2({0}))",  # of a number > 0, as β^t is; or 0, to a power > 0
     "gt": "{0} > {1}",
     "ge": "{0} >= {1}",
