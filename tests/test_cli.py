@@ -28,7 +28,14 @@ LEFT = {
         "cells.csv",
         "cells.json",
     ),
-    *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg", "torch.png", "torch.svg"),
+    *(
+        "landscape.png",
+        "landscape.svg",
+        "hyperparameters.png",
+        "hyperparameters.svg",
+        "torch.png",
+        "torch.svg",
+    ),
 }
 
 

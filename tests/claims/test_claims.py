@@ -29,7 +29,7 @@ from unyoke.study.report.tables import rows as table_rows
 from unyoke.study.report.tables import write_csv
 from unyoke.study.statistics import Interval
 
-ASKED = ("knobs", "generalisation", "gain", "training-loss/main")
+ASKED = ("coupling", "generalisation", "gain", "training-loss/main")
 
 
 def made_up(cell: Cell, error: float, spread: float = 0.0) -> Outcome:
@@ -180,7 +180,7 @@ def test_of_maps_with_more_seeds_the_first_are_paired(
 def test_an_interval_says_what_it_covers(request_: Request) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
     rows = answers(request_)
-    better, leaning = rows["generalisation/adam"], rows["knobs/adam-tilt"]
+    better, leaning = rows["generalisation/adam"], rows["coupling/adam-tilt"]
     assert better.measurement is not None
     assert better.any_samples is not None
     # Two errors of 0.06, each known to 0.001 of the test samples.

@@ -156,3 +156,9 @@ def test_mistakes_are_one_line(words: tuple[str, ...], message: str, tmp_path: P
 
 def test_every_study_begins_at_smoke_scale() -> None:
     assert set(plan.SCALES["smoke"].tasks["digits-plain"]) == set(plan.STUDIES)
+
+
+def test_the_old_name_of_a_claim_works_for_one_release(tmp_path: Path) -> None:
+    text = ran("claims", "knobs/adam-tilt", "--report-only", "--out", str(tmp_path))
+    assert "DeprecationWarning: knobs/adam-tilt is called coupling/adam-tilt" in text
+    assert "coupling/adam-tilt incomplete" in text

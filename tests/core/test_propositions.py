@@ -54,7 +54,7 @@ class TestProposition1:
             follow(decay, noisy_quadratic, UPDATES), follow(l2, noisy_quadratic, UPDATES)
         )
 
-    def test_and_the_two_knobs_are_coupled(self) -> None:
+    def test_and_the_two_hyperparameters_are_coupled(self) -> None:
         """At another α the same λ' is another λ: this is what decoupling removes."""
         decay = unyoke.SGDW([parameter()], lr=α / 2, momentum=0.0, weight_decay=λ)
         l2 = unyoke.SGD([parameter()], lr=α / 2, momentum=0.0, weight_decay=λ / α)

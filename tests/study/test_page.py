@@ -273,7 +273,7 @@ def test_figures_are_saved_as_files_of_their_own(page: Path) -> None:
           chart: standalone(document.querySelector("#chart svg"), "Learning curves", false) });
         """,
     )
-    assert len(saved["sizes"]) == 2 + 1 + 6  # maps, curves, knobs
+    assert len(saved["sizes"]) == 2 + 1 + 6  # maps, curves, hyperparameters
     assert set(saved["types"]) == {"image/svg+xml"}
     for name in ("map", "chart"):
         figure = ElementTree.fromstring(saved[name])

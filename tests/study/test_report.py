@@ -118,7 +118,7 @@ def test_findings(folder: Path) -> None:
     assert "largest λ′ tried, 2^-1" in edge_text(sgd.edges[1], sgd.panel)
 
 
-def test_knobs_of_an_unfinished_run_are_those_of_its_whole_maps(
+def test_hyperparameters_of_an_unfinished_run_are_those_of_its_whole_maps(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
     generator = np.random.default_rng(0)
@@ -211,7 +211,14 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
             "cells.csv",
             "cells.json",
         ),
-        *("landscape.png", "landscape.svg", "knobs.png", "knobs.svg", "torch.png", "torch.svg"),
+        *(
+            "landscape.png",
+            "landscape.svg",
+            "hyperparameters.png",
+            "hyperparameters.svg",
+            "torch.png",
+            "torch.svg",
+        ),
     }
     page = report.page.read_text()
     assert "http://www.w3.org/2000/svg" in page  # the name of a language, not an address to fetch
@@ -546,7 +553,7 @@ def test_a_sweep_beside_a_map_has_its_own_picture(
     assert {path.stem for path in tmp_path.glob("*.png")} == {
         "landscape",
         "torch",
-        "knobs",
+        "hyperparameters",
         "sweep",
     }
     edges = find(surveyed(tmp_path).panels[1]).edges

@@ -17,7 +17,7 @@ from unyoke.study.statistics import (
     error_of_the_best,
     exponent_class,
     lr_sensitivity,
-    one_knob_regret,
+    one_at_a_time_regret,
     ridge,
     sensitivity,
     tilt,
@@ -77,16 +77,16 @@ def test_tilt_is_unknown_with_one_learning_rate() -> None:
     assert math.isnan(tilt(LR, DECAY, np.full((len(DECAY), len(LR)), np.nan)))
 
 
-def test_regret_of_independent_knobs_is_zero() -> None:
+def test_regret_of_independent_hyperparameters_is_zero() -> None:
     separable = np.add.outer([0.3, 0.1, 0.2], [0.5, 0.4, 0.0, 0.7])
-    assert one_knob_regret(separable, separable) == 0
+    assert one_at_a_time_regret(separable, separable) == 0
 
 
 def test_regret_by_hand() -> None:
     error = np.array([[5.0, 4.0, 9.0], [3.0, 8.0, 2.0], [7.0, 6.0, 1.0]])
     # From the rows: 4 (row 0 chooses column 1, whose best is 4), 1 and 1; from the columns:
     # row 1 (3) leads to 2, row 0 (4) stays at 4, row 2 stays at 1. The best cell is 1.
-    assert one_knob_regret(error, error) == pytest.approx(
+    assert one_at_a_time_regret(error, error) == pytest.approx(
         ((4 + 1 + 1) / 3 + (2 + 4 + 1) / 3) / 2 - 1
     )
 
@@ -95,18 +95,18 @@ def test_regret_is_chosen_by_one_error_and_told_by_the_other() -> None:
     choice = np.array([[1.0, 2.0], [3.0, 0.0]])
     report = np.array([[0.9, 0.7], [0.8, 0.5]])
     # Row 0 and column 0 stay at 1.0, row 1 and column 1 reach 0.0, in both directions.
-    assert one_knob_regret(choice, report) == pytest.approx((0.9 + 0.5) / 2 - 0.5)
+    assert one_at_a_time_regret(choice, report) == pytest.approx((0.9 + 0.5) / 2 - 0.5)
 
 
 def test_a_coupled_basin_has_regret_and_an_uncoupled_one_has_none() -> None:
-    assert one_knob_regret(basin(0), basin(0)) == pytest.approx(0, abs=1e-12)
-    assert one_knob_regret(basin(-1), basin(-1)) > 0.1
+    assert one_at_a_time_regret(basin(0), basin(0)) == pytest.approx(0, abs=1e-12)
+    assert one_at_a_time_regret(basin(-1), basin(-1)) > 0.1
 
 
 def test_regret_starts_from_no_row_without_an_error() -> None:
     error = np.array([[1.0, 2.0], [np.nan, np.nan], [3.0, 4.0]])
-    assert one_knob_regret(error, error) == 0
-    assert math.isnan(one_knob_regret(error[1:2], error[1:2]))
+    assert one_at_a_time_regret(error, error) == 0
+    assert math.isnan(one_at_a_time_regret(error[1:2], error[1:2]))
 
 
 def test_best_cells_are_in_order_and_never_diverged() -> None:
@@ -149,7 +149,7 @@ def test_a_batch_of_maps_gives_what_each_map_gives(slope: float) -> None:
     report = maps + generator.normal(0, 0.01, maps.shape)
     for batch, single in (
         (tilt(LR, DECAY, maps), lambda i: tilt(LR, DECAY, maps[i])),
-        (one_knob_regret(maps, report), lambda i: one_knob_regret(maps[i], report[i])),
+        (one_at_a_time_regret(maps, report), lambda i: one_at_a_time_regret(maps[i], report[i])),
         (error_of_the_best(maps, report), lambda i: error_of_the_best(maps[i], report[i])),
         (
             sensitivity(LR, maps, report, 2).decay_retuned,

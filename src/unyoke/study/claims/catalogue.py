@@ -15,7 +15,7 @@ LANGUAGE = ("shakespeare", "shakespeare-lstm")
 
 def claims(task: str) -> list[Claim]:
     """All that can be tested on a task, and what is about none."""
-    rows = [*PROPOSITIONS, *basins.knobs(), *basins.generalisation(), *basins.gains()]
+    rows = [*PROPOSITIONS, *basins.coupling(), *basins.generalisation(), *basins.gains()]
     rows += [*basins.training_loss(), *budgets.budgets(), *budgets.schedules()]
     rows += [*budgets.restarts(), *basins.long_training_loss(), *others.others()]
     rows += others.ablation()

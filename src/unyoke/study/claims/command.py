@@ -22,6 +22,9 @@ from unyoke.study.running.workers import available_cores
 
 Say = Callable[[str], None]
 
+RENAMED: Mapping[str, str] = {"knobs": "coupling"}
+"""Groups of claims by the names that they had before version 0.2; they work for one release."""
+
 
 @dataclass(frozen=True)
 class How:
@@ -72,7 +75,7 @@ def claims(
 ) -> None:
     """Train what is missing, answer, write the page and say the verdicts."""
     request = _request(
-        Request(out, scale, tuple(tasks), tuple(dict.fromkeys(names)), device=how.device), data
+        Request(out, scale, tuple(tasks), _today(names, say), device=how.device), data
     )
     page.check_folder(request)
     workers, needed = how.trainers, request.needed()
@@ -115,6 +118,21 @@ def figure(
         maps = run.maps_of(request, name, needed)
         for path in paper_figures.draw(drawn, request, name, maps):
             say(str(path))
+
+
+def _today(names: Sequence[str], say: Say) -> tuple[str, ...]:
+    """The names of claims as they are today, each once."""
+    found = []
+    for name in names:
+        group, stroke, part = name.partition("/")
+        new = f"{RENAMED.get(group, group)}{stroke}{part}"
+        if new != name:
+            say(
+                f"DeprecationWarning: {name} is called {new}; the old name goes with the next "
+                "release"
+            )
+        found.append(new)
+    return tuple(dict.fromkeys(found))
 
 
 def _request(bare: Request, data: Sequence[str]) -> Request:

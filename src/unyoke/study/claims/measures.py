@@ -105,7 +105,7 @@ def gain_of_decay(panel: Panel, seeds: Seeds) -> Array:
 
 
 def regret_saved(coupled: Panel, decoupled: Panel, unit: str) -> Measurement:
-    """One-knob regret of the coupled map less that of the decoupled, as a share of its best error.
+    """One-at-a-time regret of the coupled map less that of the decoupled, over its best error.
 
     (regret_coupled − regret_decoupled)/E_coupled
     """
@@ -118,7 +118,7 @@ def regret_saved(coupled: Panel, decoupled: Panel, unit: str) -> Measurement:
 
 def _regret(panel: Panel, seeds: Seeds) -> Array:
     choice = panel.resampled("validation_error", seeds)
-    return statistics.one_knob_regret(choice, panel.resampled("test_error", seeds))
+    return statistics.one_at_a_time_regret(choice, panel.resampled("test_error", seeds))
 
 
 def tilt_removed(coupled: Panel, decoupled: Panel, unit: str) -> Measurement:

@@ -1,6 +1,6 @@
-"""The pictures as files, by matplotlib: heat maps in the paper's manner, and the two knobs.
+"""The pictures as files: heat maps in the paper's manner, and the two hyperparameters.
 
-A learning-rate sweep has no map and no second knob; `sweep_figure` draws its curve.
+A learning-rate sweep has no map and no second hyperparameter; `sweep_figure` draws its curve.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ MAP_WIDTH = 2.45
 """Inches, so that labels of 7 points are read where a page shows two maps side by side."""
 MOST = 24
 """Panels that fit on one picture."""
-PICTURES = ("landscape", "torch", "knobs", "sweep")
+PICTURES = ("landscape", "torch", "hyperparameters", "sweep")
 FORMATS = ("png", "svg")
 RESOLUTION = 200
 """Dots per inch."""
 
 
 def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list[Path]:
-    """Draw maps, once more in torch's number, knobs and sweeps, as PNG and SVG into `folder`.
+    """Draw maps, also in torch's number, hyperparameters and sweeps, as PNG and SVG.
 
     Of more than `MOST` panels, those beside the best one, which has the lowest validation error.
 
@@ -57,7 +57,7 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
     drawings = (
         (_draw_landscape, maps),
         (_draw_torchs, [finding for finding in maps if shear(finding.panel)]),
-        (_draw_knobs, maps),
+        (_draw_hyperparameters, maps),
         (draw_sweeps, sweeps),
     )
     with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}):
@@ -162,7 +162,7 @@ def _draw_maps(
     bar.set_label(f"test error{unit}{mean}")
 
 
-def _draw_knobs(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
+def _draw_hyperparameters(figure: Figure, survey: Survey, findings: list[Finding]) -> None:
     figure.set_size_inches(10, 0.9 + 0.38 * max(2, len(findings)))
     plots = figure.subplots(1, 3, sharey=True)
     scale = 100 if survey.error_unit == "%" else 1
@@ -177,8 +177,8 @@ def _draw_knobs(figure: Figure, survey: Survey, findings: list[Finding]) -> None
     for plot, name in zip(
         plots,
         (
-            "basin tilt\n(0: the knobs are independent)",
-            f"one-knob regret{suffix}\n(0: tune them one by one)",
+            "basin tilt\n(0: the hyperparameters are independent)",
+            f"one-at-a-time regret{suffix}\n(0: tune them one by one)",
             f"α off by {OFF[0]:g}{suffix}\n(○ λ kept, ● λ tuned anew)",
         ),
         strict=True,

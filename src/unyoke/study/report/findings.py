@@ -1,4 +1,4 @@
-"""What a report says about each panel: its best cell, its edges, and its two knobs."""
+"""What a report says about each panel: its best cell, its edges, and its two hyperparameters."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Finding:
         gain: `error` − `without_decay`, paired over seeds; None where λ = 0 is the best or missing.
         edges: ends of the grid at which the best cell lies.
         tilt, regret, off, lr_sensitivity, ridge: as `statistics` defines them, with intervals over
-            seeds. A learning-rate sweep has one knob, so no tilt, no ridge and no regret.
+            seeds. A learning-rate sweep has one hyperparameter, so no tilt, no ridge and no regret.
         best_decays: the best λ of the mean map at each learning rate; NaN where it is not known.
     """
 
@@ -76,7 +76,7 @@ def find(panel: Panel) -> Finding:
     best = statistics.best_cell(choice)
     plain = statistics.best_cell(choice[:1]) if panel.axes.weight_decay[0] == 0 else None
     gain = None if best is None or plain in (None, best) else compare(panel, best, panel, plain)
-    tilt, regret, lr_sensitivity, ridge, *off = _knobs(panel)
+    tilt, regret, lr_sensitivity, ridge, *off = _hyperparameters(panel)
     return Finding(
         panel=panel,
         best=best,
@@ -143,7 +143,7 @@ def _error_at(
     return mean_interval(_at(panel, "test_error", position), sampling_error=sampling_error)
 
 
-def _knobs(panel: Panel) -> list[Interval]:
+def _hyperparameters(panel: Panel) -> list[Interval]:
     """Tilt, regret, sensitivity to α, ridge, and what α off by each factor of `OFF` costs.
 
     The last with λ kept and tuned anew. A training that diverged has the worst error of its map.
@@ -159,7 +159,7 @@ def _knobs(panel: Panel) -> list[Interval]:
         report = panel.resampled("test_error", seeds)
         penalised = panel.resampled("test_error", seeds, diverged=worst)
         offs = [statistics.sensitivity(lr, choice, penalised, factor) for factor in OFF]
-        regret = statistics.one_knob_regret(choice, report)
+        regret = statistics.one_at_a_time_regret(choice, report)
         return np.stack(
             [
                 statistics.tilt(lr, weight_decay, choice),
@@ -174,7 +174,7 @@ def _knobs(panel: Panel) -> list[Interval]:
 
 
 def _whole_maps(panel: Panel) -> Seeds:
-    """The seeds from which knobs are known: all that ran each cell that any seed ran.
+    """The seeds from which these are known: all that ran each cell that any seed ran.
 
     Where fewer than two did, as in a map that was refined, all that ran anything; of a map that
     has not begun, all.

@@ -160,7 +160,7 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
         "torchRidge": _without_interval(torch_ridge(finding)),
         "bestDecays": _decay_range(finding),
         "withoutDecay": estimate_text(finding.without_decay, unit),
-        "knobs": {
+        "intervals": {
             "tilt": _interval(finding.tilt, number_text(finding.tilt)),
             "regret": _interval(finding.regret, difference_text(finding.regret, unit)),
             "lrSensitivity": _interval(

@@ -140,7 +140,7 @@ def _coupling(finding: Finding, unit: str) -> list[str]:
         return []
     symbol = finding.panel.decay_symbol
     lines = [
-        f"  LR sensitivity {difference_text(finding.lr_sensitivity, unit)}, one-knob regret "
+        f"  LR sensitivity {difference_text(finding.lr_sensitivity, unit)}, one-at-a-time regret "
         f"{difference_text(finding.regret, unit)}, basin tilt {number_text(finding.tilt)}"
     ]
     if math.isfinite(finding.ridge.value):

@@ -103,13 +103,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "without_decay": _plain(finding.without_decay),
         "gain_of_decay": _plain(finding.gain),
         "edges": [edge_text(edge, panel) for edge in finding.edges],
-        **_knobs(finding),
-        "one_knob_regret": _plain(finding.regret),
+        **_hyperparameters(finding),
+        "one_at_a_time_regret": _plain(finding.regret),
         "lr_off": [_plain(off) for off in finding.off],
     }
 
 
-def _knobs(finding: Finding) -> dict[str, Any]:
+def _hyperparameters(finding: Finding) -> dict[str, Any]:
     """The headline numbers: each with its value and its interval over seeds."""
     known = [value for value in finding.best_decays if math.isfinite(value)]
     return {
@@ -133,7 +133,7 @@ def _verdicts(findings: list[Finding]) -> dict[str, Any]:
         if name not in found or _height(finding) < _height(found[name]):
             found[name] = finding
     return {
-        name: {"setting": finding.panel.setting._asdict(), **_knobs(finding)}
+        name: {"setting": finding.panel.setting._asdict(), **_hyperparameters(finding)}
         for name, finding in found.items()
     }
 

@@ -12,7 +12,7 @@ from unyoke.study.statistics.basin import (
     best_cells,
     edges,
     error_of_the_best,
-    one_knob_regret,
+    one_at_a_time_regret,
     sensitivity,
     tilt,
 )
@@ -48,7 +48,7 @@ __all__ = [
     "holm",
     "lr_sensitivity",
     "mean_interval",
-    "one_knob_regret",
+    "one_at_a_time_regret",
     "paired_difference",
     "require_libraries",
     "ridge",

@@ -1,4 +1,4 @@
-"""What one map says about its two knobs, as pure functions of arrays.
+"""What one map says about its two hyperparameters, as pure functions of arrays.
 
 Errors are [..., weight decays, learning rates]; leading dimensions are a batch, such as the
 resamples of a bootstrap, and stay. A cell that diverged or has not run is NaN, and can be neither
@@ -75,9 +75,10 @@ def tilt(lr: Axis, weight_decay: Axis, error: Array) -> Array:
         tilt = Σ w (a − ā)(l − l̄) / Σ w (a − ā)² ;  a = log2 α, l = log2 λ, ā and l̄ weighted means
 
     over the cells with λ > 0. For a quadratic basin E = ½(x − x*)ᵀH(x − x*) that is −H_al/H_ll,
-    the slope of the line of the best λ for each α: 0 where the knobs are independent, −1 where
-    only the product α·λ matters. It is the same for any scale and origin of the error. NaN where
-    fewer than two learning rates have a share in the basin, or fewer than two λ > 0 were tried.
+    the slope of the line of the best λ for each α: 0 where the hyperparameters are independent, −1
+    where only the product α·λ matters. It is the same for any scale and origin of the error.
+    NaN where fewer than two learning rates have a share in the basin, or fewer than two λ > 0 were
+    tried.
     """
     decays = np.asarray(weight_decay)
     rows = decays > 0
@@ -112,8 +113,8 @@ def _share_in_basin(error: Array) -> Array:
     return np.asarray(share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-300))
 
 
-def one_knob_regret(choice: Array, report: Array) -> Array:
-    """What tuning one knob at a time costs, in the error's own units; shape [...].
+def one_at_a_time_regret(choice: Array, report: Array) -> Array:
+    """What tuning one hyperparameter at a time costs, in the error's own units; shape [...].
 
         from each row i:     j = argmin_j C_ij, then k = argmin_k C_kj ;  regret R_kj − R_best
         from each column j:  i = argmin_i C_ij, then k = argmin_k C_ik ;  regret R_ik − R_best

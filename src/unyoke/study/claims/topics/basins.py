@@ -1,4 +1,4 @@
-"""Where the basins lie and how deep they are: knobs, generalisation, gains, equal training loss."""
+"""Where the basins lie and how deep they are: coupling, generalisation, gains, equal fits."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def two(study: str, first: str, second: str, statistic: Pair, maps: Maps) -> Mea
     return statistic(maps.panel(study, first), maps.panel(study, second), maps.unit)
 
 
-def knobs() -> list[Claim]:
+def coupling() -> list[Claim]:
     """Whether decoupling separates learning rate and weight decay."""
     rows = []
     for coupled, decoupled in COUPLED:
         kind = coupled.lower()
         rows += [
             Claim(
-                f"knobs/{kind}-tilt",
+                f"coupling/{kind}-tilt",
                 f"The basin of {coupled} with L2 leans more than that of {decoupled}.",
                 "Section 4.2, Figure 2",
                 f"|tilt| of {coupled} + L2 less |tilt| of {decoupled}",
@@ -48,10 +48,12 @@ def knobs() -> list[Claim]:
                 partial(two, "main", coupled, decoupled, tilt_removed),
             ),
             Claim(
-                f"knobs/{kind}-regret",
-                f"Tuning one knob at a time costs more with {coupled} + L2 than with {decoupled}.",
+                f"coupling/{kind}-regret",
+                f"Tuning one hyperparameter at a time costs more with {coupled} + L2 than with "
+                f"{decoupled}.",
                 "Section 4.2, Figure 2",
-                f"one-knob regret of {coupled} + L2 less that of {decoupled}, share of best error",
+                f"one-at-a-time regret of {coupled} + L2 less that of {decoupled}, share of best "
+                "error",
                 Region(NOTABLE),
                 MORE,
                 ("main",),

@@ -28,9 +28,10 @@ def others() -> list[Claim]:
             ),
             Claim(
                 f"others/{kind}-regret",
-                f"Tuning one knob at a time costs more with L2 than decoupled: {decoupled[:-1]}.",
+                "Tuning one hyperparameter at a time costs more with L2 than decoupled: "
+                f"{decoupled[:-1]}.",
                 place,
-                f"one-knob regret of {coupled} less that of {decoupled}, share of best error",
+                f"one-at-a-time regret of {coupled} less that of {decoupled}, share of best error",
                 Region(NOTABLE),
                 MORE,
                 (kind,),

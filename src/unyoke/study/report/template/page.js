@@ -102,7 +102,7 @@ function show(setting) {
   drawVerdicts(panels);
   drawCoupling(panels);
   drawComparisons(setting);
-  drawKnobs(panels);
+  drawHyperparameters(panels);
 }
 
 // What speaks of maps is for those with maps, what speaks of sweeps for those with sweeps.
@@ -161,5 +161,5 @@ drawOverview(show);
 show(0);
 addEventListener("resize", () => {
   drawCurves();
-  drawKnobs(DATA.panels.filter((panel) => panel.setting === current));
+  drawHyperparameters(DATA.panels.filter((panel) => panel.setting === current));
 });

@@ -1,4 +1,4 @@
-// Tables of findings and comparisons, and the intervals of the knobs.
+// Tables of findings and comparisons, and the intervals of the hyperparameters.
 
 function table(id, head, rows) {
   const header = head.map((text) => element("th", { scope: "col" }, text));
@@ -25,10 +25,10 @@ function drawVerdicts(panels) {
 function drawCoupling(all) {
   const panels = all.filter((panel) => !isSweep(panel));
   const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
-  const head = ["", `LR sensitivity${unit}`, `one-knob regret${unit}`, "basin tilt",
+  const head = ["", `LR sensitivity${unit}`, `one-at-a-time regret${unit}`, "basin tilt",
     "p of λ* ∝ αᵖ", "so", "p of torch's λ/α", "best λ over α"];
-  table("coupling", head, panels.map(({ title, knobs, upright, torchRidge, bestDecays }) => [title,
-    bare(knobs.lrSensitivity.text), bare(knobs.regret.text), knobs.tilt.text, knobs.ridge.text,
+  table("coupling", head, panels.map(({ title, intervals, upright, torchRidge, bestDecays }) => [title,
+    bare(intervals.lrSensitivity.text), bare(intervals.regret.text), intervals.tilt.text, intervals.ridge.text,
     upright, torchRidge, bestDecays]));
 }
 
@@ -62,30 +62,30 @@ function drawOverview(show) {
   }));
 }
 
-function drawKnobs(all) {
+function drawHyperparameters(all) {
   const panels = all.filter((panel) => !isSweep(panel));
-  document.getElementById("knobs").replaceChildren();
+  document.getElementById("hyperparameters").replaceChildren();
   if (panels.length === 0) return;
   const unit = DATA.differenceUnit && `, ${DATA.differenceUnit}`;
   const scale = DATA.unit === "%" ? 100 : 1;
   const titles = [[`LR sensitivity${unit}`, ["lrSensitivity"], scale],
-    [`One-knob regret${unit}`, ["regret"], scale],
+    [`One-at-a-time regret${unit}`, ["regret"], scale],
     ["Basin tilt", ["tilt"], 1], ["p of λ* ∝ αᵖ", ["ridge"], 1],
     [`α off by 2${unit}: ○ λ kept, ● λ tuned anew`, ["kept2", "retuned2"], scale],
     [`α off by 4${unit}: ○ λ kept, ● λ tuned anew`, ["kept4", "retuned4"], scale]];
-  document.getElementById("knobs").replaceChildren(...titles.map(([title, knobs, factor]) => {
-    const svg = drawIntervals(panels, title, knobs, factor);
+  document.getElementById("hyperparameters").replaceChildren(...titles.map(([title, names, factor]) => {
+    const svg = drawIntervals(panels, title, names, factor);
     return element("figure", {}, element("div", { class: "heading" }, element("h3", {}, title),
       saveButton(() => svg, title)), svg);
   }));
 }
 
 // One line for each panel: a dot with its interval, on an axis with 0 marked.
-function drawIntervals(panels, title, knobs, scale) {
-  const all = panels.flatMap((panel) => knobs.map((knob) => panel.knobs[knob]));
+function drawIntervals(panels, title, names, scale) {
+  const all = panels.flatMap((panel) => names.map((name) => panel.intervals[name]));
   const { low, high } = endsOf(all, scale);
   const longest = Math.max(...panels.map((panel) => panel.title.length));
-  const width = room("knobs", 480), line = 26, height = 14 + panels.length * line;
+  const width = room("hyperparameters", 480), line = 26, height = 14 + panels.length * line;
   const left = Math.min(7 * longest + 12, 0.4 * width), right = 122;
   const at = (value) =>
     left + (Math.max(low, Math.min(high, value)) - low) / (high - low) * (width - left - right);
@@ -94,10 +94,10 @@ function drawIntervals(panels, title, knobs, scale) {
   panels.forEach((panel, index) => {
     const y = 18 + index * line;
     svg.append(shape("text", { x: 0, y: y + 4 }, panel.title));
-    knobs.forEach((knob, which) => {
-      const shift = knobs.length > 1 ? (which ? 5.5 : -5.5) : 0;
-      const open = knobs.length > 1 && which === 0;
-      svg.append(...intervalShapes(panel.knobs[knob], at, scale, y + shift, width, open));
+    names.forEach((name, which) => {
+      const shift = names.length > 1 ? (which ? 5.5 : -5.5) : 0;
+      const open = names.length > 1 && which === 0;
+      svg.append(...intervalShapes(panel.intervals[name], at, scale, y + shift, width, open));
     });
   });
   return svg;
