@@ -21,34 +21,19 @@ import platform
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from filelock import FileLock
 
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
-from unyoke.study.landscape.outcome import CurvePoint, Outcome
-from unyoke.study.ledger.accepted import Accepted, other_code, read_accepted, refusal
-from unyoke.study.ledger.decoding import (
-    FAULTS,
-    Columns,
-    Grid,
-    cell_of,
-    curve_of,
-    decoded,
-    landscape_of,
-    outcome_of,
-    owner_of,
-    querying,
-    reading,
-    time_of,
-    versions_of,
-)
+from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.ledger.accepted import Accepted, refusal
+from unyoke.study.ledger.contents import Contents
 from unyoke.study.ledger.file import (
     FILE_NAME,
     connect,
@@ -66,27 +51,17 @@ LEASE = 600.0
 """Seconds for which a claim stands; its driver renews it long before."""
 
 
-_EVERY = -1
-"""SQLite's word for no limit."""
-_AT_ONCE = 1000
-"""Rows that are fetched together."""
-
-T = TypeVar("T")
-
-
 class NotClaimed(StudyError):
     """A cell that is to be recorded is not this driver's."""
 
 
-class Ledger:
+class Ledger(Contents):
     """An open ledger. Use `Ledger.open_to_write` or `Ledger.open_to_read`, as a context."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
-        self.path = path
-        self._connection = connection
+        super().__init__(path, connection)
         self._lock = lock
         self._owner = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._accepted = read_accepted(connection, path)
 
     @classmethod
     def open_to_write(
@@ -114,12 +89,7 @@ class Ledger:
             if not path.exists():
                 create(path, landscape)
             ledger = cls(path, connect(path, read_only=False), lock)
-            try:
-                ledger._check_names()
-                ledger._accept(landscape, extend=extend, accept_code=accept_code)
-            except BaseException:
-                ledger._connection.close()
-                raise
+            ledger._begin(landscape, extend=extend, accept_code=accept_code)
         except BaseException:
             lock.release()
             raise
@@ -152,13 +122,7 @@ class Ledger:
         path = folder / FILE_NAME
         if not path.exists():
             raise StudyError(f"{path} does not exist; run: unyoke map --out {folder}")
-        ledger = cls(path, connect(path, read_only=True), None)
-        try:
-            ledger._check_names()
-        except BaseException:
-            ledger._connection.close()
-            raise
-        return ledger
+        return cls(path, connect(path, read_only=True), None)
 
     def __enter__(self) -> Self:
         return self
@@ -184,41 +148,6 @@ class Ledger:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-    @property
-    def landscape(self) -> Landscape:
-        """The configuration frozen in this ledger."""
-        query = "SELECT value FROM study WHERE name = 'landscape'"
-        row = self._connection.execute(query).fetchone()
-        with reading(self.path, "study", "landscape"):
-            return landscape_of(row and row[0])
-
-    def other_code(self, task: TaskReference) -> str | None:
-        """Which code of `task` is not what fills this ledger, in words, or None."""
-        return other_code(self.landscape.task, self._accepted, task)
-
-    def own(self, landscape: Landscape) -> Landscape:
-        """The landscape with its cells named as here, also where this code was accepted later."""
-        task = landscape.task.with_code_of(self.landscape.task)
-        return replace(landscape, task=task)
-
-    def count(self) -> Count:
-        """How far the landscape has come."""
-        query = (
-            "SELECT count(*), coalesce(sum(state = 'done'), 0), coalesce(sum(CASE"
-            " WHEN json_valid(outcome) THEN json_extract(outcome, '$.status') = 'diverged' END), 0)"
-            " FROM cells"
-        )
-        with querying(self.path):
-            return Count(*self._connection.execute(query).fetchone())
-
-    def open_cells(self) -> list[Cell]:
-        """Every open cell, in the landscape's order."""
-        return list(self._open())
-
-    def _open(self, most: int = _EVERY) -> Iterator[Cell]:
-        grid = Grid(self.landscape)
-        return self._rows("open", "", lambda row: cell_of(row[0], row[1], grid), most)
 
     def claim(self) -> Cell | None:
         """The next open cell, now claimed by this driver; None when none is open."""
@@ -279,43 +208,6 @@ class Ledger:
                         "see who fills it with: unyoke ledger show, and run the same command again"
                     )
 
-    def finished(self) -> list[Finished]:
-        """Every finished cell, as `adopt` takes it.
-
-        Raises:
-            StudyError: a row is damaged.
-        """
-        grid = Grid(self.landscape)
-
-        def one(row: Columns) -> Finished:
-            key, cell, outcome, curve, versions, time_ = row
-            cell_of(key, cell, grid)
-            outcome_of(outcome)
-            curve_of(curve)
-            return Finished(key, outcome, curve, versions_of(versions), time_of(time_))
-
-        return list(self._rows("done", "outcome, curve, versions, recorded_at", one))
-
-    def _rows(
-        self, state: str, columns: str, decode: Callable[[Columns], T], most: int = _EVERY
-    ) -> Iterator[T]:
-        """Every cell in this state in the landscape's order, decoded.
-
-        Args:
-            columns: beside key and configuration, which come first.
-            decode: what a row is.
-            most: how many there are at most.
-
-        Raises:
-            StudyError: a row is damaged.
-        """
-        columns = f"key, configuration{columns and ', '}{columns}"
-        query = f"SELECT {columns} FROM cells WHERE state = ? ORDER BY position LIMIT ?"
-        with querying(self.path):
-            rows = self._connection.execute(query, (state, most))
-            while some := rows.fetchmany(_AT_ONCE):
-                yield from decoded(self.path, some, decode)
-
     def adopt(self, finished: Iterable[Finished]) -> None:
         """Take over cells that another ledger has finished; they must be open here.
 
@@ -343,65 +235,13 @@ class Ledger:
             self._connection.execute("UPDATE cells SET state = 'open' WHERE state = 'claimed'")
         return claims
 
-    def claimed(self) -> list[Claims]:
-        """Who has claimed cells; nobody in a ledger of version 1, which does not say."""
-        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
-        if "owner" not in columns:
-            return []
-        query = (
-            "SELECT owner, count(*), max(lease_until) FROM cells WHERE state = 'claimed'"
-            " GROUP BY owner"
-        )
-        found = []
-        for owner, cells, until in self._connection.execute(query).fetchall():
-            with reading(self.path, "cells", f"claimed by {owner}"):
-                machine, process, _ = owner_of(owner)
-                found.append(Claims(machine, process, cells, time_of(until)))
-        return found
-
-    def records(self) -> Iterator[Record]:
-        """Every finished cell, in the landscape's order.
-
-        Raises:
-            StudyError: a row is damaged.
-        """
-        grid = Grid(self.landscape)
-
-        def one(row: Columns) -> Record:
-            key, cell, outcome, versions, time_ = row
-            return Record(
-                cell_of(key, cell, grid), outcome_of(outcome), versions_of(versions), time_of(time_)
-            )
-
-        return self._rows("done", "outcome, versions, recorded_at", one)
-
-    def curve(self, cell: Cell) -> tuple[CurvePoint, ...]:
-        """The learning curve of one finished cell.
-
-        Raises:
-            StudyError: it is damaged.
-        """
-        query = "SELECT curve FROM cells WHERE key = ? AND state = 'done'"
-        row = self._connection.execute(query, (cell.key,)).fetchone()
-        if row is None:
-            raise KeyError(f"the ledger has no finished cell {cell}")
-        with reading(self.path, "cells", cell.key):
-            return curve_of(row[0])
-
-    def _check_names(self) -> None:
-        """Raise StudyError if cells have other keys than this unyoke gives them."""
-        row = self._connection.execute("SELECT key, configuration FROM cells LIMIT 1").fetchone()
-        if row is None:
-            return
+    def _begin(self, landscape: Landscape, *, extend: bool, accept_code: bool) -> None:
+        """Go on with this ledger, or close it as it is if it is not to be filled so."""
         try:
-            known = Cell.from_json(row[1]).key == row[0]
-        except FAULTS:
-            known = False
-        if not known:
-            raise StudyError(
-                f"{self.path} names its trainings otherwise than this unyoke does; use the unyoke "
-                "that made it, or choose another folder with --out"
-            )
+            self._accept(landscape, extend=extend, accept_code=accept_code)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _accept(self, landscape: Landscape, *, extend: bool, accept_code: bool) -> None:
         frozen = self.landscape
