@@ -301,6 +301,15 @@ class TestTables:
             assert optimizers.table() in text, "run `make names`"
             assert tool.with_table(text) == text
 
+    def test_the_page_shows_the_file_of_ademamix(self) -> None:
+        """All of it but the documentation of the classes."""
+        source = (ROOT / "src/unyoke/optimizers/ademamix.py").read_text(encoding="utf-8")
+        page = (ROOT / "docs/adding-a-direction.md").read_text(encoding="utf-8")
+        code = source[source.index("import math") : source.index("class AdEMAMixW")]
+        lines = [line for line in source.splitlines() if line.startswith("class ")]
+        assert code in page
+        assert all(line in page for line in lines)
+
 
 class TestRenamed:
     def test_nadamw_is_nesterov_adam(self) -> None:

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, TypeAlias
 
 from torch import nn
 
+from unyoke import directions as all_directions
 from unyoke._step.hyperparameters import WeightDecay, check_lr, check_weight_decay, depends_on_t
+from unyoke.slots import Direction
 
 NORMS: tuple[type[nn.Module], ...] = (
     nn.modules.batchnorm._NormBase,  # every batch and instance norm, synchronized ones included
@@ -33,6 +36,9 @@ NORMS: tuple[type[nn.Module], ...] = (
 EMBEDDINGS: tuple[type[nn.Module], ...] = (nn.Embedding, nn.EmbeddingBag)
 
 Rule: TypeAlias = Callable[[str, nn.Parameter, nn.Module], bool | None]
+Entries: TypeAlias = str | Direction | Mapping[str, Any]
+"""A direction, by name or as an object; or entries of a group, ``"direction"`` among them."""
+Directions: TypeAlias = Callable[[str, nn.Parameter, nn.Module], Entries | None]
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Decision:
         decays: whether weight decay applies; None for a frozen parameter, which is in no group.
         why: the reason, for people.
         lr: its learning rate α, if ``split`` was given one.
+        direction: the name of its direction; empty if it has the optimizer's.
     """
 
     names: tuple[str, ...]
@@ -54,13 +61,15 @@ class Decision:
     decays: bool | None
     why: str
     lr: float | None = None
+    direction: str = ""
 
     @property
     def row(self) -> tuple[str, ...]:
-        """Its line in the table."""
+        """Its line in the table; what no parameter has is left out there."""
         answer = {True: "yes", False: "no", None: "frozen"}[self.decays]
-        lr = () if self.lr is None else (f"{self.lr:.4g}",)
-        return (" = ".join(self.names), str(self.shape), self.module, answer, *lr, self.why)
+        lr = "" if self.lr is None else f"{self.lr:.4g}"
+        name = " = ".join(self.names)
+        return (name, str(self.shape), self.module, self.direction, answer, lr, self.why)
 
 
 class Groups(list[dict[str, Any]]):
@@ -75,9 +84,10 @@ class Groups(list[dict[str, Any]]):
         self.decisions = tuple(decisions)
 
     def __repr__(self) -> str:
-        lr = ("lr",) if any(decision.lr is not None for decision in self.decisions) else ()
-        heading = ("parameter", "shape", "module", "decays", *lr, "why")
-        rows = [heading, *(decision.row for decision in self.decisions)]
+        heading = ("parameter", "shape", "module", "direction", "decays", "lr", "why")
+        rows = [decision.row for decision in self.decisions]
+        there = [any(column) for column in zip(*rows, strict=True)]
+        rows = [tuple(compress(row, there)) for row in (heading, *rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -102,8 +112,9 @@ def split(
     lr: float | None = None,
     layer_decay: float | None = None,
     layers: Sequence[nn.Module] | None = None,
+    directions: Directions | None = None,
 ) -> Groups:
-    """Parameter groups of ``model``: one with weight decay and one without.
+    """Parameter groups of ``model``: one with weight decay and one without, for each direction.
 
     The first of these that applies decides: the parameter is frozen (it is listed, and in no
     group); ``rule``; the name is in a ``no_weight_decay()`` set of the model or of a module around
@@ -122,6 +133,9 @@ def split(
         layers: modules from the input to the output, for ``layer_decay``. Left out, they are the
             model's children, with lists and Sequentials taken apart. Parameters outside of all of
             them (position embeddings, class tokens) belong to the first layer.
+        directions: ``(name, parameter, module) → the direction of this parameter``, by name or as
+            an object; or a mapping of entries for its group, such as ``{"direction": "muon",
+            "lr": 0.02}``; or None, which leaves it to the optimizer. See :func:`hidden_matrices`.
 
     Returns:
         A list of parameter groups with the parameters' names in it; it prints as a table.
@@ -142,8 +156,10 @@ def split(
     decisions, groups = [], _Collector(weight_decay)
     for weight, places in _places(model).items():
         decays, why = _decide(weight, places, exempt, (*NORMS, *norms), rule)
-        own_lr = scale(places) if layer_decay is not None else lr
         name, module = places[0]
+        entries = _entries(None if directions is None else directions(name, weight, module))
+        own_lr = entries.pop("lr", lr)
+        own_lr = None if own_lr is None else own_lr * scale(places)
         decisions.append(
             Decision(
                 names=tuple(name for name, _ in places),
@@ -152,31 +168,109 @@ def split(
                 decays=decays,
                 why=why,
                 lr=own_lr,
+                direction=all_directions.name_of(entries.get("direction", "")),
             )
         )
         if decays is not None:
-            groups.add(name, weight, decays, own_lr)
+            groups.add(name, weight, decays, own_lr, entries)
     if not groups.found:
         raise ValueError(
             f"{type(model).__name__} has no parameter that requires a gradient: nothing to train"
         )
-    return Groups(groups.found.values(), decisions)
+    return Groups(groups.found, decisions)
+
+
+def hidden_matrices(
+    model: nn.Module,
+    direction: Entries = "muon",
+    *,
+    rest: Entries = "adam",
+    head: nn.Module | None = None,
+) -> Directions:
+    """A rule for ``split(directions=)``: matrices of hidden layers go one way, the rest another.
+
+    Hidden is every matrix that is not an embedding's, a norm's or the output layer's. The table
+    of ``split`` shows what was decided.
+
+    Args:
+        model: the model that is to be split.
+        direction: of hidden matrices; a name, an object, or entries of a group.
+        rest: of all other parameters.
+        head: the output layer; left out, the module that owns the last matrix of the model.
+
+    Raises:
+        ValueError: ``head`` is no module of the model, or the model has no matrix.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 2))
+    >>> split(model, directions=hidden_matrices(model, {"direction": "muon", "lr": 0.02}))
+    parameter  shape   module  direction  decays  lr    why
+    0.weight   (8, 4)  Linear  muon       yes     0.02  a weight of 2 dimensions
+    0.bias     (8,)    Linear  adam       no            a bias or scale: 1 dimension
+    2.weight   (8, 8)  Linear  muon       yes     0.02  a weight of 2 dimensions
+    2.bias     (8,)    Linear  adam       no            a bias or scale: 1 dimension
+    3.weight   (2, 8)  Linear  adam       yes           a weight of 2 dimensions
+    3.bias     (2,)    Linear  adam       no            a bias or scale: 1 dimension
+    3 group(s): 3 parameter(s) decay, 3 do not
+    """
+    owners = [
+        module
+        for module in model.modules()
+        for weight in module.parameters(recurse=False)
+        if weight.dim() == 2
+    ]
+    if not owners:
+        raise ValueError(f"{type(model).__name__} has no matrix: no layer is hidden")
+    if head is not None and not any(module is head for module in model.modules()):
+        raise ValueError(f"head={type(head).__name__} is no module of {type(model).__name__}")
+    last = owners[-1] if head is None else head
+    outputs = {id(weight) for weight in last.parameters()}
+
+    def decide(name: str, weight: nn.Parameter, module: nn.Module) -> Entries:
+        is_hidden = weight.dim() == 2 and not isinstance(module, (*NORMS, *EMBEDDINGS))
+        return direction if is_hidden and id(weight) not in outputs else rest
+
+    return decide
+
+
+def _entries(answer: Entries | None) -> dict[str, Any]:
+    """Entries of a group, with a direction that exists.
+
+    Raises:
+        ValueError: there is no such direction.
+    """
+    if answer is None:
+        return {}
+    entries = dict(answer) if isinstance(answer, Mapping) else {"direction": answer}
+    if "direction" in entries:
+        all_directions.get(entries["direction"])
+    if "lr" in entries:
+        check_lr(entries["lr"])
+    return entries
 
 
 class _Collector:
-    """Gathers parameters into groups of equal weight decay and learning rate."""
+    """Gathers parameters into groups of equal weight decay, learning rate and other entries."""
 
     def __init__(self, weight_decay: WeightDecay) -> None:
         self.weight_decay = weight_decay
-        self.found: dict[tuple[bool, float | None], dict[str, Any]] = {}
+        self.found: list[dict[str, Any]] = []
+        self._known: list[tuple[Any, ...]] = []
 
-    def add(self, name: str, weight: nn.Parameter, decays: bool, lr: float | None) -> None:
-        new: dict[str, Any] = {
-            "params": [],
-            "weight_decay": self.weight_decay if decays else 0.0,
-            **({} if lr is None else {"lr": lr}),
-        }
-        self.found.setdefault((decays, lr), new)["params"].append((name, weight))
+    def add(
+        self,
+        name: str,
+        weight: nn.Parameter,
+        decays: bool,
+        lr: float | None,
+        entries: Mapping[str, Any],
+    ) -> None:
+        key = (decays, lr, entries)
+        if key not in self._known:
+            self._known.append(key)
+            rates = {"weight_decay": self.weight_decay if decays else 0.0}
+            rates |= {} if lr is None else {"lr": lr}
+            self.found.append({"params": [], **rates, **entries})
+        self.found[self._known.index(key)]["params"].append((name, weight))
 
 
 Places: TypeAlias = list[tuple[str, nn.Module]]
@@ -269,7 +363,7 @@ def _layer_scales(
     layer_decay: float | None,
     layers: Sequence[nn.Module] | None,
 ) -> Callable[[Places], float]:
-    """The learning rate of a parameter by the place it has in the model."""
+    """What the learning rate of a parameter is multiplied by, for the place it has in the model."""
     if lr is not None:
         check_lr(lr)
     if layer_decay is None:
@@ -282,14 +376,14 @@ def _layer_scales(
         raise ValueError("layer_decay= multiplies a learning rate: give lr= as well")
     order = list(_layers(model)) if layers is None else list(layers)
     depth = _depths(order)
-    rate, factor, last = lr, layer_decay, len(order) - 1
+    factor, last = layer_decay, len(order) - 1
     names = dict(model.named_modules(remove_duplicate=False))
 
     def scaled(places: Places) -> float:
         name = places[0][0]
         around = [names[".".join(name.split(".")[:n])] for n in range(1, name.count(".") + 1)]
         layer = max((depth[module] for module in around if module in depth), default=0)
-        return float(rate * factor ** (last - layer))
+        return float(factor ** (last - layer))
 
     return scaled
 
@@ -307,4 +401,4 @@ def _layers(model: nn.Module) -> Iterator[nn.Module]:
             yield child
 
 
-__all__ = ["Decision", "Groups", "split"]
+__all__ = ["Decision", "Groups", "hidden_matrices", "split"]

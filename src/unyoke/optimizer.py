@@ -170,6 +170,7 @@ class Optimizer(torch.optim.Optimizer):
         super().add_param_group(group)
         group = self.param_groups[-1]
         group_checks.drop_repeats(group)
+        group_checks.drop_needless_dimension(group)
         objection = group_checks.objection(rule, group)
         if objection is not None:
             self.param_groups.pop()

@@ -104,6 +104,16 @@ def objection(rule: Rule, group: Group) -> str | None:
     return None
 
 
+def drop_needless_dimension(group: Group) -> None:
+    """Take a rate of shape [1] for a number, as torch does, where no models are stacked."""
+    if all(weight.dim() > 0 and weight.shape[0] == 1 for weight in group["params"]):
+        return
+    for name in ("lr", "base_lr", "weight_decay"):
+        value = group[name]
+        if isinstance(value, torch.Tensor) and value.shape == (1,):
+            group[name] = value.view(())  # the same number: who writes one writes the other
+
+
 def drop_repeats(group: Group) -> None:
     """Keep a parameter that is listed twice once; torch has warned of it."""
     kept: dict[torch.Tensor, Any] = {}

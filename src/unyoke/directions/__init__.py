@@ -57,6 +57,11 @@ def get(name: str | Direction) -> Direction:
     return name if isinstance(name, Direction) else _REGISTRY.named(current(name))
 
 
+def name_of(direction: str | Direction) -> str:
+    """The name of a direction that is given by name or as an object."""
+    return direction.name if isinstance(direction, Direction) else current(direction)
+
+
 def current(name: str) -> str:
     """The name that a direction has now; an old one warns."""
     if name not in RENAMED:

@@ -263,7 +263,13 @@ def to_torch(optimizer: Optimizer) -> TorchOptimizer:
 
 
 def _check_convertible(optimizer: Optimizer) -> None:
-    direction = optimizer.direction.name
+    found = sorted({optimizer.groups.rule(g).direction.name for g in optimizer.param_groups})
+    if len(found) > 1:
+        raise ValueError(
+            f"to_torch: the groups have the directions {', '.join(found)}, and an optimizer of "
+            "torch's runs one: give each direction an optimizer of its own"
+        )
+    (direction,) = found or [optimizer.direction.name]
     if direction == "heavy_ball" and optimizer.schedule is not None:
         raise ValueError(
             f"direction 'heavy_ball' keeps the learning rate inside its buffer, and torch's SGD "
@@ -286,9 +292,11 @@ def _check_convertible(optimizer: Optimizer) -> None:
 
 def _form_there(optimizer: Optimizer) -> Form:
     """The algorithm of torch's with this direction and these decays."""
-    forms = forms_for(optimizer.direction.name)
+    groups = optimizer.param_groups
+    direction = optimizer.groups.rule(groups[0]).direction if groups else optimizer.direction
+    forms = forms_for(direction.name)
     if not forms:
-        raise ValueError(f"torch.optim has no optimizer for direction {optimizer.direction.name!r}")
+        raise ValueError(f"torch.optim has no optimizer for direction {direction.name!r}")
     styles = [_style(optimizer, group) for group in optimizer.param_groups]
     wanted = [form for form in forms if all(_can(form, style) for style in styles)]
     if wanted:

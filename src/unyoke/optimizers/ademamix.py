@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from unyoke.directions.moments import adam_coefficients
+from unyoke.equation import direction
 from unyoke.optimizers.named import Named
 from unyoke.primitives import sqrt, where
-from unyoke.slots import direction
 
 
 def _half_life(beta: Any) -> Any:

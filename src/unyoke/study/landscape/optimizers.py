@@ -11,7 +11,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
@@ -83,35 +83,14 @@ def factory(name: str) -> Callable[..., unyoke.Optimizer]:
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
         stacked = isinstance(lr, Tensor) and lr.dim() == 1
         taken = [objection(weight[0] if stacked else weight) is None for weight in params]
-        parts = []
-        for cls, mine in ((main, True), (unyoke.AdamW, False)):
-            weights = [w for w, take in zip(params, taken, strict=True) if take is mine]
-            if weights:
-                parts.append(cls(weights, lr=lr, weight_decay=weight_decay, decay=rule, **more))
-        return parts[0] if len(parts) == 1 else cast(unyoke.Optimizer, Parts(parts))
+        groups: list[dict[str, Any]] = [
+            {"params": [w for w, take in zip(params, taken, strict=True) if take is mine], **own}
+            for mine, own in ((True, {}), (False, {"direction": "adam"}))
+        ]
+        filled = [group for group in groups if group["params"]]
+        return main(filled, lr=lr, weight_decay=weight_decay, decay=rule, **more)
 
     return make
-
-
-class Parts:
-    """Several optimizers, each for some of a model's parameters, stepped as one."""
-
-    def __init__(self, parts: Sequence[unyoke.Optimizer]) -> None:
-        self._parts = parts
-        self.param_groups = [group for part in parts for group in part.param_groups]
-        self.state: Mapping[Tensor, dict[str, Any]] = {
-            weight: state for part in parts for weight, state in part.state.items()
-        }
-
-    def step(self) -> None:
-        """One update of every parameter."""
-        for part in self._parts:
-            part.step()
-
-    def zero_grad(self) -> None:
-        """Drop every gradient."""
-        for part in self._parts:
-            part.zero_grad()
 
 
 def _known(name: str, known: Mapping[str, Any], kind: str) -> None:
