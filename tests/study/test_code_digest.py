@@ -244,6 +244,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("decays.py", True),
         ("directions/signs.py", True),
+        ("optimizers/ademamix.py", True),
         ("backends/cpu/source.py", True),
         ("population/stacked.py", True),
         ("study/training/training.py", True),

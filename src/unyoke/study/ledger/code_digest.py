@@ -2,7 +2,8 @@
 
 What counts is syntax. Comments, docstrings, blank lines, line endings and everything under
 `if TYPE_CHECKING:` may change. Imports count wherever they stand, also inside functions, since
-that is how kernels are imported when they are needed. Of unyoke itself, `NO_NUMBERS` names what is
+that is how kernels are imported when they are needed; so do all files of a folder that a `Registry`
+reads, such as the directions. Of unyoke itself, `NO_NUMBERS` names what is
 never called while a cell is trained; that is left out with all that only it imports.
 
 Installed packages are not looked at, but for unyoke itself. Every result names the versions of
@@ -29,6 +30,8 @@ from unyoke.study.errors import StudyError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _LENGTH = 16
+EVERY = "*"
+"""In the place of a module's name: all modules of its package."""
 
 NO_NUMBERS = frozenset(
     {
@@ -178,7 +181,7 @@ class _Known:
             os.replace(draft, self._path)
 
 
-_FORM = 1
+_FORM = 2
 """Raised where a digest is formed otherwise, so that what is remembered is not used."""
 
 _TICK = 2.0
@@ -273,8 +276,19 @@ def _imports(node: ast.AST, package: str) -> Iterator[str]:
         for each in node.orelse:
             yield from _imports(each, package)
     else:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield from _registered(node, node.func.id)
         for child in ast.iter_child_nodes(node):
             yield from _imports(child, package)
+
+
+def _registered(call: ast.Call, function: str) -> Iterator[str]:
+    """All modules of the packages that a `Registry` of unyoke's reads without naming them."""
+    if function == "Registry":
+        for each in ast.walk(call):
+            value = each.value if isinstance(each, ast.Constant) else None
+            if isinstance(value, str) and value.startswith(f"{_PACKAGE.name}."):
+                yield f"{value}.{EVERY}"
 
 
 class _Finder:
@@ -292,6 +306,8 @@ class _Finder:
         one that differs in case even where the disk does not.
         """
         parts = name.split(".")
+        if parts[-1] == EVERY:
+            return self._modules_in(".".join(parts[:-1]))
         for folder in self._package if parts[0] == _PACKAGE.name else self._roots:
             found = []
             for count, part in enumerate(parts, 1):
@@ -303,6 +319,16 @@ class _Finder:
             if found:
                 return found
         return []
+
+    def _modules_in(self, package: str) -> list[tuple[str, str]]:
+        """Every module that lies in a package of unyoke, with the packages that hold them."""
+        names = self._listed(os.path.join(self._package[0], *package.split(".")))
+        return [
+            found
+            for name in sorted({name.removesuffix(".py") for name in names})
+            if name.isidentifier() and name != "__init__"
+            for found in self.find(f"{package}.{name}")
+        ]
 
     def _listed(self, folder: str) -> frozenset[str]:
         if folder not in self._listings:
