@@ -3,7 +3,8 @@
     PYTHONPATH=src python benchmarks/gpu.py [--json FILE] [--only step,graph] [--rehearse]
 
 Correctness against float64 on the host, step time and bandwidth against torch's AdamW, CUDA graphs,
-GradScaler, bytes of state, whole training iterations, and populations. Without a GPU it says so and
+GradScaler, bytes of state, whole training iterations, populations, models that are moved, gradients
+that come and go, and FSDP2. Without a GPU it says so and
 exits with 0; ``--rehearse`` runs the same code with tiny tensors on the CPU, to find its mistakes.
 """
 
@@ -14,6 +15,7 @@ import copy
 import json
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -240,6 +242,7 @@ def count_state(bench: Bench) -> None:
     for name, options in OPTIONS.items():
         weights = parameters([(1 << (13 if bench.rehearsal else 24),)], bench)
         optimizer = unyoke.AdamW(weights, **options)
+        optimizer.step()
         state = optimizer.state[weights[0]]
         size = sum(t.numel() * t.element_size() for t in state.values() if t.numel() > 1)
         bench.note("state", "one tensor", name, size / weights[0].numel(), "B per weight")
@@ -317,6 +320,89 @@ def measure_populations(bench: Bench) -> None:
             bench.note("population", f"{size} of {name}", "unyoke", 1e6 * all_at_once, "µs", note)
 
 
+def check_moved(bench: Bench) -> None:
+    """A model that is moved to the device after its optimizer was made trains as one made there."""
+    results = []
+    for late in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+        if not late:
+            model.to(bench.device)
+        optimizer = unyoke.AdamW(model.parameters(), lr=0.01, weight_decay=1e-3)
+        model.to(bench.device)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(20):
+            inputs = torch.randn(32, 64, generator=generator).to(bench.device)
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+        results.append([weight.detach().cpu() for weight in model.parameters()])
+    bench.note("moved", "20 steps, moved or made there", "unyoke", apart(*results), "relative")
+
+
+def measure_gradients(bench: Bench) -> None:
+    """Which parameters have gradients changes: a fiftieth of them at each step."""
+    shapes: Shapes = [(1000,)] * (50 if bench.rehearsal else 400)
+
+    def coming_and_going(step: Callable[[], object], weights: list[Any]) -> Callable[[], object]:
+        given = [weight.grad for weight in weights]
+        own = {"first": 0}
+
+        def run() -> None:
+            few = len(weights) // 50 or 1
+            for number in range(own["first"], own["first"] + few):
+                weights[number % len(weights)].grad = given[number % len(weights)]
+            own["first"] += few
+            for number in range(own["first"], own["first"] + few):
+                weights[number % len(weights)].grad = None
+            step()
+
+        return run
+
+    steps = []
+    for make in (ours(), torchs("fused")):
+        weights = parameters(shapes, bench)
+        steps.append(coming_and_going(make(weights), weights))
+    mine, rivals = bench.seconds(*steps)
+    case = f"{len(shapes)} × 1,000, 2 % change"
+    bench.note("gradients", case, "unyoke", 1e6 * mine, "µs", f"{rivals / mine:.2f}× torch fused")
+    bench.note("gradients", case, "torch fused", 1e6 * rivals, "µs")
+
+
+def measure_fsdp(bench: Bench) -> None:
+    """The step of FSDP2's sharded parameters, in one process."""
+    import torch.distributed as dist
+    from torch.distributed.fsdp import fully_shard
+
+    with tempfile.TemporaryDirectory() as folder:
+        dist.init_process_group(
+            "gloo" if bench.rehearsal else "nccl",
+            init_method=f"file://{folder}/meeting",
+            rank=0,
+            world_size=1,
+        )
+        try:
+            mesh = dist.device_mesh.init_device_mesh(bench.device.type, (1,))
+            for layers, width in ((5, 8),) if bench.rehearsal else ((50, 32), (12, 1024)):
+                steps = []
+                for make in (ours(), torchs("fused")):
+                    torch.manual_seed(0)
+                    model = nn.Sequential(*(nn.Linear(width, width) for _ in range(layers)))
+                    model.to(bench.device)
+                    for layer in model:
+                        fully_shard(layer, mesh=mesh)
+                    fully_shard(model, mesh=mesh)
+                    model(torch.randn(4, width, device=bench.device)).square().mean().backward()
+                    steps.append(make(list(model.parameters())))
+                mine, rivals = bench.seconds(*steps)
+                case = f"{layers} of {width} × {width}"
+                note = f"{rivals / mine:.2f}× torch fused"
+                bench.note("fsdp", case, "unyoke", 1e6 * mine, "µs", note)
+                bench.note("fsdp", case, "torch fused", 1e6 * rivals, "µs")
+        finally:
+            dist.destroy_process_group()
+
+
 SECTIONS: dict[str, Callable[[Bench], None]] = {
     "correct": check_correctness,
     "graph": measure_graphs,
@@ -324,6 +410,9 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "state": count_state,
     "population": measure_populations,
     "training": measure_training,
+    "moved": check_moved,
+    "gradients": measure_gradients,
+    "fsdp": measure_fsdp,
     "step": measure_steps,
 }
 
