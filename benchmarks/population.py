@@ -29,7 +29,7 @@ import platform
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -40,7 +40,13 @@ import unyoke
 from unyoke import schedules
 from unyoke.population import BatchOrder, Population
 
-OPTIMIZERS = ("Adam", "AdamW", "SGD", "SGDW")
+OPTIMIZERS = {
+    "Adam": partial(unyoke.AdamW, decay="l2"),
+    "AdamW": unyoke.AdamW,
+    "SGD": partial(unyoke.SGDW, decay="l2"),
+    "SGDW": unyoke.SGDW,
+}
+"""As the paper has them: Algorithms 1 and 2, each with L2 and with its own decay."""
 RATES = [2.0**-k for k in range(9, 2, -1)]
 DECAYS = [0.0, *(2.0**-k for k in range(9, 3, -1))]
 SEEDS = (0, 1, 2)
@@ -97,7 +103,7 @@ def population_run(job: Job) -> str:
         lr=lr,
         weight_decay=decays,
         seeds=seeds,
-        optimizer=getattr(unyoke, job.optimizer),
+        optimizer=OPTIMIZERS[job.optimizer],
         schedule=schedules.cosine(job.updates),
     )
     population.train(*digits(), batch_size=BATCH_SIZE)
@@ -119,7 +125,7 @@ def start() -> None:
     do(Job("torch", "", CELLS[:1], 5))
     for optimizer in OPTIMIZERS:
         population = Population(
-            network, lr=[1e-3] * 2, optimizer=getattr(unyoke, optimizer), engine="stacked"
+            network, lr=[1e-3] * 2, optimizer=OPTIMIZERS[optimizer], engine="stacked"
         )
         population.train(*digits(), batch_size=BATCH_SIZE, updates=2)
 

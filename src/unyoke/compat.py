@@ -32,6 +32,10 @@ MOVED = {
     "unyoke.counterparts": "unyoke.interchange.counterparts",
     "unyoke.convert": "unyoke.interchange.convert",
     "unyoke.decoupling": "unyoke.interchange.decoupling",
+    **dict.fromkeys(
+        (f"unyoke.optimizers.{old}" for old in ("descent", "moments", "norms", "signs", "squares")),
+        "unyoke.optimizers",
+    ),
     "unyoke.study.ledger_file": "unyoke.study.ledger.file",
     **{
         f"unyoke.study.{name}": f"unyoke.study.{room}.{name}"

@@ -201,16 +201,15 @@ def hidden_matrices(
     Raises:
         ValueError: ``head`` is no module of the model, or the model has no matrix.
 
-    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 2))
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8, bias=False), nn.Linear(8, 2))
     >>> split(model, directions=hidden_matrices(model, {"direction": "muon", "lr": 0.02}))
     parameter  shape   module  direction  decays  lr    why
     0.weight   (8, 4)  Linear  muon       yes     0.02  a weight of 2 dimensions
     0.bias     (8,)    Linear  adam       no            a bias or scale: 1 dimension
-    2.weight   (8, 8)  Linear  muon       yes     0.02  a weight of 2 dimensions
-    2.bias     (8,)    Linear  adam       no            a bias or scale: 1 dimension
-    3.weight   (2, 8)  Linear  adam       yes           a weight of 2 dimensions
-    3.bias     (2,)    Linear  adam       no            a bias or scale: 1 dimension
-    3 group(s): 3 parameter(s) decay, 3 do not
+    1.weight   (8, 8)  Linear  muon       yes     0.02  a weight of 2 dimensions
+    2.weight   (2, 8)  Linear  adam       yes           a weight of 2 dimensions
+    2.bias     (2,)    Linear  adam       no            a bias or scale: 1 dimension
+    3 group(s): 3 parameter(s) decay, 2 do not
     """
     owners = [
         module
@@ -233,11 +232,7 @@ def hidden_matrices(
 
 
 def _entries(answer: Entries | None) -> dict[str, Any]:
-    """Entries of a group, with a direction that exists.
-
-    Raises:
-        ValueError: there is no such direction.
-    """
+    """Entries of a group, with a direction that exists; ValueError if there is none."""
     if answer is None:
         return {}
     entries = dict(answer) if isinstance(answer, Mapping) else {"direction": answer}
