@@ -292,6 +292,21 @@ class TestNumbers:
                 optimizer.step()
         assert torch.equal(p, q)
 
+    def test_a_tensor_of_one_element_is_a_number(self) -> None:
+        """As in torch; whoever writes into the tensor writes the rate."""
+        lr, q = torch.tensor([0.125], dtype=torch.float64), parameter()
+        p = parameter()
+        ours = unyoke.Adam([p], lr=lr, weight_decay=torch.tensor([0.1]))
+        theirs = torch.optim.Adam([q], lr=0.125, weight_decay=0.1)
+        for rate in (0.125, 0.5):
+            ours.param_groups[0]["lr"].fill_(rate)
+            theirs.param_groups[0]["lr"] = rate
+            p.grad, q.grad = torch.ones_like(p), torch.ones_like(q)
+            ours.step()
+            theirs.step()
+        torch.testing.assert_close(p, q, rtol=1e-7, atol=1e-7)  # 0.1 was given in float32
+        assert float(lr) == 0.5
+
     @pytest.mark.parametrize("wrong", ["1e-3", None, [1e-3], True, np.array([1e-3, 1.0]), 1j])
     def test_what_is_none(self, wrong: Any) -> None:
         for name in ("lr", "weight_decay", "eps"):
