@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
 WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
+OWN_SCHEDULE = "Names, or file.py:function."
 EVALUATED = "Of each model, at most; 1 is fastest.  [default: 4 to 16]"
 ACCEPT = "Go on with a ledger that other code began; its report names what was changed."
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
@@ -30,8 +31,8 @@ EXPORT = "FILE.csv, .json, .parquet, or .db for Optuna's dashboard."
 CLAIMS = "Folder for ledgers and pages.  [default: unyoke-claims]"
 RATES = Word("AXIS", "axis", "learning rate")
 DECAYS = Word("AXIS", "axis", "weight decay")
-OPTIMIZERS = Word("NAME,…", "names", "optimizer")
-SCHEDULES = Word("NAME,…", "names", "schedule")
+OPTIMIZERS = Word("NAME[(ARGUMENT=VALUE,…)],…", "names", "optimizer")
+SCHEDULES = Word("NAME[(ARGUMENT=VALUE,…)],…", "names", "schedule")
 TASKS = Word("NAME,…", "names", "task")
 UPDATES = Word("NUMBER,…", "counts", "updates")
 EPOCHS = Word("NUMBER,…", "counts", "epochs")
@@ -56,11 +57,11 @@ def main() -> None:
 @click.option(
     "--optimizers",
     type=OPTIMIZERS,
-    help="[default: Adam,AdamW,SGD,SGDW]",
+    help="Names, or file.py:function.  [default: Adam,AdamW,SGD,SGDW]",
 )
 @click.option("--lr", type=RATES, multiple=True, help=LR)
 @click.option("--weight-decay", type=DECAYS, multiple=True, help=WEIGHT_DECAY)
-@click.option("--schedule", type=SCHEDULES, default="cosine", show_default=True)
+@click.option("--schedule", type=SCHEDULES, default="cosine", show_default=True, help=OWN_SCHEDULE)
 @click.option(
     "--updates",
     type=UPDATES,

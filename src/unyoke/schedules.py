@@ -9,7 +9,7 @@ counts in the same way and takes a schedule as it is. Boundaries are decided in 
 >>> [round(eta(t), 3) for t in range(5)]
 [1.0, 0.854, 0.5, 0.146, 0.0]
 >>> eta
-cosine(updates=4)
+cosine(updates=4, minimum=0.0)
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ def _count(name: str, value: int, least: int = 1) -> None:
         raise ValueError(f"{name} must be an integer ≥ {least}, not {value!r}")
 
 
+def _check_minimum(name: str, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"{name}: minimum must lie in [0, 1), not {value!r}")
+
+
 def exactly(number: float | Fraction) -> Fraction:
     """The number as it was written: 0.3 is 3/10, not the float nearest to it."""
     return number if isinstance(number, Fraction) else Fraction(str(number))
@@ -72,21 +77,24 @@ class constant(Schedule):
 class cosine(Schedule):
     """Cosine annealing without restarts.
 
-    η = 0.5 + 0.5·cos(π·t/T), and 0 from t = T on
+    η = η_min + (1 − η_min)·(0.5 + 0.5·cos(π·t/T)), and η_min from t = T on
 
     Args:
         updates: T, the budget in updates.
+        minimum: η_min in [0, 1).
 
     Source: Loshchilov & Hutter, ICLR 2017 (SGDR), eq. 5 with one run.
     """
 
     updates: int
+    minimum: float = 0.0
 
     def __post_init__(self) -> None:
         _count("cosine: updates", self.updates)
+        _check_minimum("cosine", self.minimum)
 
     def __call__(self, t: int) -> float:
-        return _cosine(t, self.updates)
+        return self.minimum + (1.0 - self.minimum) * _cosine(t, self.updates)
 
     @property
     def budget(self) -> int:
@@ -164,8 +172,7 @@ class warm_restarts(Schedule):
         _count("warm_restarts: first", self.first)
         if not (isinstance(self.growth, (int, float, Fraction)) and 1 <= self.growth < math.inf):
             raise ValueError(f"warm_restarts: growth must be a number ≥ 1, not {self.growth!r}")
-        if not 0.0 <= self.minimum < 1.0:
-            raise ValueError(f"warm_restarts: minimum must lie in [0, 1), not {self.minimum!r}")
+        _check_minimum("warm_restarts", self.minimum)
 
     def __call__(self, t: int) -> float:
         start, length = self.run(t)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,10 @@ class OneByOne(Engine):
             if models.state:
                 put_state(optimizer, weights, models.state, row)
             self._optimizers.append(optimizer)
+        self._shares = [
+            [_shares(group, settings.lr[row], decays[row]) for group in optimizer.param_groups]
+            for row, optimizer in enumerate(self._optimizers)
+        ]
         self._before: list[Named] = []
 
     def gradients(self, batch: Batch) -> Tensor:
@@ -84,8 +89,10 @@ class OneByOne(Engine):
             if limit is not None:
                 torch.nn.utils.clip_grad_norm_(self._weights[row].values(), limit)
             optimizer = self._optimizers[row]
-            for group in optimizer.param_groups:
-                group["lr"], group["weight_decay"] = lr, decay
+            for group, shares in zip(optimizer.param_groups, self._shares[row], strict=True):
+                for name, value in (("lr", lr), ("weight_decay", decay)):
+                    if name in shares:
+                        group[name] = value * shares[name]
             optimizer.step()
 
     def finite(self) -> Tensor:
@@ -115,6 +122,16 @@ class OneByOne(Engine):
                 module.eval()
                 results.append(module(*as_arguments(inputs)))
         return torch.stack(results)
+
+
+def _shares(group: Mapping[str, Any], lr: float, weight_decay: float) -> dict[str, float]:
+    """Times a group's numbers are those that its optimizer was given, where it has them."""
+    given = {"lr": lr, "weight_decay": weight_decay}
+    return {
+        name: 1.0 if value == 0 or group[name] == value else float(group[name]) / value
+        for name, value in given.items()
+        if name in group and not (name == "weight_decay" and group.get("decays") is False)
+    }
 
 
 def _stacked(rows: Sequence[Named], name: str) -> Tensor:

@@ -120,7 +120,8 @@ class Stacked(Engine):
         lr, weight_decay = self.rates.at(update)
         for group in self._stepper.param_groups:
             group["lr"].copy_(lr)
-            group["weight_decay"].copy_(weight_decay)
+            if group.get("decays") is not False:
+                group["weight_decay"].copy_(weight_decay)
         self._stepper.step()
 
     def finite(self) -> Tensor:

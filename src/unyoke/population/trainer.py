@@ -43,7 +43,9 @@ class Population:
         weight_decay: λ ≥ 0 of each model, per update, not multiplied by lr (see
             :class:`unyoke.Optimizer`); numbers, :func:`unyoke.normalized` or functions of t.
         seeds: of initial weights, order of batches and dropout.
-        optimizer: a class of :mod:`unyoke.optimizers`, or a function with its signature.
+        optimizer: a class of :mod:`unyoke.optimizers`, or a function with its signature. Groups
+            whose lr or weight decay is a multiple of what was given stay so one by one; those
+            with ``"decays": False`` keep their weight decay.
         schedule: t → η_t, from :mod:`unyoke.schedules`.
         updates: budget; by default the schedule's, if it has one.
         loss: ``(outputs, targets)`` → the scalar to minimise.

@@ -10,83 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
 from unyoke.study.landscape.axes import describe_axis
-
-MOST_NAMED = 5
-"""Changed files that are named; of more, how many there are."""
-
-
-@dataclass(frozen=True)
-class TaskReference:
-    """Which task, by name and by the code that defines it.
-
-    Attributes:
-        name: of a built-in task, or `file.py:function`.
-        digest: of the source that defines it, with what that imports; other source is another task.
-        trainer: digest of unyoke's own source that trains it; None in a ledger that is older than
-            this. Other source may give other numbers, so they are not put beside each other.
-        file: where a user's own task lies, or None. Not part of what the task is.
-        data: the folder of the data that it reads, or None. Not part of what the task is.
-        data_digest: of the contents of that data; other data make another task.
-        device: on which it is trained, as torch names it; None is the CPU. Not part of what it is.
-        files: the digest of each file that `digest` and `trainer` stand for, by its module; empty
-            in a ledger that is older than this. They tell which file was changed.
-    """
-
-    name: str
-    digest: str
-    trainer: str | None = None
-    file: str | None = None
-    data: str | None = None
-    data_digest: str | None = None
-    device: str | None = None
-    files: Mapping[str, str] = field(default_factory=dict, compare=False)
-
-    @property
-    def version(self) -> str:
-        """The digests of the code, of the code that trains it, and of the data, as far as known."""
-        return "-".join(filter(None, (self.digest, self.trainer, self.data_digest)))
-
-    def difference(self, other: TaskReference) -> str | None:
-        """What `other` has otherwise, in words, or None; where its file and data lie is nothing."""
-        if self.name != other.name:
-            return f"task {self.name}, not {other.name}"
-        if (changed := self.other_code(other)) is not None:
-            return changed
-        if self.data_digest != other.data_digest:
-            return f"other data of the task {self.name}"
-        return None
-
-    def other_code(self, other: TaskReference) -> str | None:
-        """Which code `other` has otherwise, in words, or None."""
-        if self.trainer != other.trainer:
-            versions = f"{self.trainer or 'older'}, not {other.trainer}"
-            return f"filled by other code of unyoke: {self._changed(other) or versions}"
-        if self.digest != other.digest:
-            changed = self._changed(other)
-            return f"other code of the task {self.name}" + (f": {changed}" if changed else "")
-        return None
-
-    def with_code_of(self, other: TaskReference) -> TaskReference:
-        """The same task, named by the code that another reference was made for."""
-        return replace(self, digest=other.digest, trainer=other.trainer, files=other.files)
-
-    def _changed(self, other: TaskReference) -> str:
-        """The files that differ, as far as both know theirs."""
-        if not self.files or not other.files:
-            return ""
-        names = sorted(
-            name
-            for name in self.files.keys() | other.files.keys()
-            if self.files.get(name) != other.files.get(name)
-        )
-        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-        return ", ".join(names[:MOST_NAMED]) + more
+from unyoke.study.landscape.task_reference import TaskReference as TaskReference
 
 
 @dataclass(frozen=True)
@@ -197,19 +128,22 @@ class Landscape:
             for schedule in self.schedules:
                 for budget in self.budgets():
                     for optimizer, axes in self.axes.items():
+                        maker = self.cell_maker(optimizer, schedule, budget)
                         for weight_decay in axes.weight_decay:
                             for lr in axes.lr:
-                                yield Cell(
-                                    task=self.task.name,
-                                    task_digest=self.task.version,
-                                    optimizer=optimizer,
-                                    schedule=schedule,
-                                    updates=budget.updates,
-                                    lr=lr,
-                                    weight_decay=weight_decay,
-                                    seed=seed,
-                                    batch_size=budget.batch_size,
-                                )
+                                yield maker(lr=lr, weight_decay=weight_decay, seed=seed)
+
+    def cell_maker(self, optimizer: str, schedule: str, budget: Budget) -> Callable[..., Cell]:
+        """Makes the cells of one map from `lr`, `weight_decay` and `seed`."""
+        return partial(
+            Cell,
+            task=self.task.name,
+            task_digest=self.task.version_with(optimizer, schedule),
+            optimizer=optimizer,
+            schedule=schedule,
+            updates=budget.updates,
+            batch_size=budget.batch_size,
+        )
 
     def summary(self) -> str:
         """The landscape in one line."""
@@ -235,7 +169,7 @@ class Landscape:
         """The landscape that `to_json` wrote."""
         plain: dict[str, Any] = json.loads(text)
         return cls(
-            task=TaskReference(**plain["task"]),
+            task=TaskReference.of(plain["task"]),
             axes={
                 name: Axes(tuple(axes["lr"]), tuple(axes["weight_decay"]))
                 for name, axes in plain["axes"].items()

@@ -1,8 +1,10 @@
-"""The optimizers that a study can run, by name.
+"""The optimizers that a study can run: by name, with hyperparameters, or from a user's own file.
 
-`AdamW` and every other name of `unyoke.optimizers`; `Adam+l2_first_moment` is Adam with another
-rule of `unyoke.decays`. Hyperparameters are the defaults. `SGD` and `Adam` are here what the paper
-calls so, Algorithm 1 and 2 with L2; torch's SGD has no momentum, and the rate outside its buffer.
+`AdamW` and every other name of `unyoke.optimizers`; `AdamW(betas=(0.9, 0.95), eps=1e-6)` has other
+hyperparameters than the defaults, `Adam+l2_first_moment` another rule of `unyoke.decays`. `SGD` and
+`Adam` are here what the paper calls so, Algorithm 1 and 2 with L2; torch's SGD has no momentum, and
+the rate outside its buffer. `my_file.py:make` is a class of optimizers in a user's file, or a
+function of params, lr and weight_decay that makes one.
 """
 
 from __future__ import annotations
@@ -10,53 +12,87 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from dataclasses import replace
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 import unyoke
 from unyoke import decays, directions, optimizers
 from unyoke.equation import combine
+from unyoke.population import UnstackableError
 from unyoke.study.errors import StudyError
+from unyoke.study.landscape import calls
+from unyoke.study.landscape.calls import Call
+from unyoke.study.landscape.schedules import Own
 
-SEPARATOR = "+"
 PAPER = {"SGD": unyoke.SGDW, "Adam": unyoke.AdamW}
 """Algorithm 1 and 2 of the paper, which have an L2 penalty under these names."""
+
+
+OWN = "own"
+"""The direction and the decay of an optimizer of a user's own file: nobody knows them."""
+
+_GIVEN = ("params", "lr", "weight_decay", "decay", "schedule", "direction", "backend")
+"""Arguments of an optimizer that are no hyperparameters of a map's."""
 
 
 def canonical(text: str) -> str:
     """The name of the optimizer that `text` names, always the same for the same optimizer.
 
     Raises:
-        StudyError: there is no such optimizer or decay rule, or the two do not go together.
+        StudyError: there is no such optimizer, decay rule or hyperparameter, or they do not go
+            together.
 
     >>> canonical("Adam+l2")
     'Adam'
+    >>> canonical("AdamW(eps=1e-6, betas=(0.9, 0.95))")
+    'AdamW(betas=(0.9, 0.95), eps=1e-06)'
     """
-    name, separator, decay = (part.strip() for part in text.partition(SEPARATOR))
-    _known(name, optimizers.ALL, "optimizer")
-    if not separator:
-        return name
-    _known(decay, decays.ALL, "decay rule")
-    if decay == _own_decay(name):
-        return name
+    call = calls.parse(text)
+    if call.own is not None:
+        if call.rule:
+            raise StudyError(f"{call}: an optimizer of a file of yours has its own decay")
+        return str(call)
+    _known(call.name, optimizers.ALL, "optimizer")
+    if call.rule:
+        _known(call.rule, decays.ALL, "decay rule")
+        if call.rule == _own_decay(call.name):
+            call = replace(call, rule="")
+    if call.arguments or call.rule:
+        _try(call, text)
+    return str(call)
+
+
+def _try(call: Call, text: str) -> None:
+    """Raise StudyError if there can be no such optimizer."""
+    for name, value in call.arguments.items():
+        if name in _GIVEN or isinstance(value, Call):
+            hint = " (write NAME+RULE)" if name == "decay" else ""
+            raise StudyError(f"{text.strip()!r}: {name} is no hyperparameter of a map's{hint}")
     try:
-        combine(directions.get(direction(name)), decays.get(decay))
-    except ValueError as error:
+        if call.rule:
+            combine(directions.get(direction(str(call))), decays.get(call.rule))
+        factory(str(call))([nn.Parameter(torch.zeros(2, 2))], lr=1e-3, weight_decay=0.0)
+    except (ValueError, TypeError) as error:
         raise StudyError(f"{text.strip()!r} cannot be trained: {error}") from error
-    return f"{name}{SEPARATOR}{decay}"
 
 
+@cache
 def direction(name: str) -> str:
-    """The direction of the optimizer of this name."""
-    return _class(name.partition(SEPARATOR)[0]).composition.direction.name
+    """The direction of the optimizer of this name; `OWN` of a user's own."""
+    call = calls.parse(name)
+    return OWN if call.own else _class(call.name).composition.direction.name
 
 
+@cache
 def decay(name: str) -> str:
-    """The decay rule of the optimizer of this name."""
-    base, separator, other = name.partition(SEPARATOR)
-    return other if separator else _own_decay(base)
+    """The decay rule of the optimizer of this name; `OWN` of a user's own."""
+    call = calls.parse(name)
+    return OWN if call.own else call.rule or _own_decay(call.name)
 
 
 def _class(name: str) -> type[optimizers.Named]:
@@ -67,30 +103,51 @@ def _own_decay(name: str) -> str:
     return "l2" if name in PAPER else _class(name).composition.decay.name
 
 
-def factory(name: str) -> Callable[..., unyoke.Optimizer]:
-    """A function `(params, lr=, weight_decay=, schedule=)` that makes the optimizer.
+def factory(name: str, own: Own = MappingProxyType({})) -> Callable[..., unyoke.Optimizer]:
+    """A function `(params, lr=, weight_decay=)` that makes the optimizer.
 
     Parameters that its direction does not take, such as the biases beside Muon's matrices, are
     given to Adam with the same decay rule, α and λ. An optimizer without decay ignores λ.
+
+    Args:
+        own: what a user's files have, by `file.py:function`.
     """
-    base = name.partition(SEPARATOR)[0]
+    call = calls.parse(name)
+    if call.own is not None:
+        return partial(_of_a_file, call, own[call.own])
     rule = decay(name)
     objection = directions.get(direction(name)).objection
-    main: Callable[..., unyoke.Optimizer] = _class(base)
+    main: Callable[..., unyoke.Optimizer] = _class(call.name)
     if "weight_decay" not in inspect.signature(main).parameters:  # one without decay ignores λ
         main = partial(unyoke.Optimizer, direction=direction(name))
+    main = partial(main, **call.arguments)
 
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
         stacked = isinstance(lr, Tensor) and lr.dim() == 1
         taken = [objection(weight[0] if stacked else weight) is None for weight in params]
         groups: list[dict[str, Any]] = [
-            {"params": [w for w, take in zip(params, taken, strict=True) if take is mine], **own}
-            for mine, own in ((True, {}), (False, {"direction": "adam"}))
+            {"params": [w for w, take in zip(params, taken, strict=True) if take is mine], **others}
+            for mine, others in ((True, {}), (False, {"direction": "adam"}))
         ]
         filled = [group for group in groups if group["params"]]
         return main(filled, lr=lr, weight_decay=weight_decay, decay=rule, **more)
 
     return make
+
+
+def _of_a_file(
+    call: Call, function: Callable[..., Any], params: Sequence[Tensor], lr: Any, weight_decay: Any
+) -> unyoke.Optimizer:
+    if isinstance(lr, Tensor):
+        raise UnstackableError(f"{call} is an optimizer of a user's file, made for one model")
+    made = function(list(params), lr=lr, weight_decay=weight_decay, **call.arguments)
+    missing = [name for name in ("param_groups", "step", "zero_grad") if not hasattr(made, name)]
+    if missing:
+        raise StudyError(
+            f"{call} returned {type(made).__name__}, which has no {', '.join(missing)}; it must "
+            "return an optimizer of torch's kind"
+        )
+    return cast(unyoke.Optimizer, made)
 
 
 def _known(name: str, known: Mapping[str, Any], kind: str) -> None:

@@ -36,7 +36,7 @@ class Accepted:
     def from_json(cls, text: str) -> Self:
         """What `write` wrote."""
         plain = json.loads(text)
-        return cls(TaskReference(**plain["task"]), tuple(plain["changes"]))
+        return cls(TaskReference.of(plain["task"]), tuple(plain["changes"]))
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Keep it in the ledger, in place of what was accepted before."""

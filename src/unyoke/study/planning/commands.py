@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from unyoke.study.landscape import calls
 from unyoke.study.landscape.axes import describe_axis, is_power_of_two
 from unyoke.study.landscape.landscape import Axes, Landscape
 from unyoke.study.planning import defaults
@@ -30,7 +31,7 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
         words += ["--data", landscape.task.data]
     preset = defaults.full(landscape.task.name)
     if tuple(landscape.axes) != defaults.OPTIMIZERS:
-        words += ["--optimizers", ",".join(landscape.axes)]
+        words += ["--optimizers", _listed(landscape, landscape.axes)]
     if landscape.epochs:
         words += ["--epochs", ",".join(map(str, landscape.epochs))]
     elif landscape.updates != (preset.updates,):
@@ -39,7 +40,7 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
     if sizes:
         words += ["--batch-size", ",".join(sizes)]
     if landscape.schedules != (defaults.SCHEDULE,):
-        words += ["--schedule", ",".join(landscape.schedules)]
+        words += ["--schedule", _listed(landscape, landscape.schedules)]
     if len(landscape.seeds) != preset.seeds:
         words += ["--seeds", str(len(landscape.seeds))]
     if landscape.evaluations is not None:
@@ -47,6 +48,18 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
     for flag, name in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
         words += _axis_words(flag, name, landscape, preset)
     return shlex.join(words)
+
+
+def _listed(landscape: Landscape, names: Iterable[str]) -> str:
+    return ",".join(_with_folder(landscape, name) for name in names)
+
+
+def _with_folder(landscape: Landscape, name: str) -> str:
+    """An optimizer or a schedule as a command names it: a user's own with its file's folder."""
+    for own in landscape.task.own:
+        if calls.parse(name).own == own.name:
+            return f"{Path(own.file).parent}/{name}"
+    return name
 
 
 def _axis_words(flag: str, name: str, landscape: Landscape, preset: Preset) -> list[str]:

@@ -16,7 +16,7 @@ from unyoke import decays, directions
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
 from unyoke.study.landscape.landscape import Axes
-from unyoke.study.landscape.optimizers import decay, direction
+from unyoke.study.landscape.optimizers import OWN, decay, direction
 from unyoke.study.planning.units import size_of_steps, unit_of_decay
 from unyoke.study.tasks.built_in import resolve
 
@@ -47,6 +47,8 @@ class Preset:
 
     def usual(self, optimizer: str) -> Axes | None:
         """Its own axes, or those of the relative whose steps have the same size, or None."""
+        if decay(optimizer) == OWN:
+            return None
         steps = size_of_steps(directions.get(direction(optimizer)))
         strength = unit_of_decay(decays.get(decay(optimizer)))
         if steps is None or strength is None:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape.landscape import Axes, Landscape, updates_of
+from unyoke.study.landscape import calls, schedules
+from unyoke.study.landscape.landscape import Axes, Landscape, TaskReference, updates_of
 from unyoke.study.landscape.optimizers import canonical, decay
+from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.planning import defaults
 from unyoke.study.planning.defaults import Preset
 from unyoke.study.planning.words import AxisWord
 from unyoke.study.tasks import registry
-from unyoke.study.training.training import SCHEDULES
 
 
 def landscape(
@@ -36,9 +37,9 @@ def landscape(
         preset: the size to start from; by default the task's full one.
         task: a built-in task's name, or file.py:function.
         data: the folder with the files that the task reads.
-        optimizers: names that `unyoke.study.landscape.optimizers` knows.
+        optimizers: as `unyoke.study.landscape.optimizers` reads them.
         lr, weight_decay: axes, for all optimizers or for one; a later one replaces an earlier one.
-        schedule: names.
+        schedule: as `unyoke.study.landscape.schedules` reads them.
         updates: numbers of updates per training, ascending.
         epochs: the same in passes over the training samples; builds the task to count them.
         batch_size: samples per update, ascending; by default the task's own.
@@ -67,7 +68,7 @@ def landscape(
             "give one of the two"
         )
     planned = Landscape(
-        task=registry.refer(task, data),
+        task=_with_own(registry.refer(task, data), (*optimizers, *schedule)),
         axes=axes,
         schedules=_schedules(schedule),
         updates=tuple(updates) or (preset.updates,),
@@ -76,7 +77,9 @@ def landscape(
         epochs=tuple(epochs),
         evaluations=evaluations,
     )
-    return _in_updates(planned) if planned.epochs else planned
+    planned = _in_updates(planned) if planned.epochs else planned
+    _try_schedules(planned)
+    return planned
 
 
 def _in_updates(planned: Landscape) -> Landscape:
@@ -105,11 +108,27 @@ def _optimizers(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(canonical, names)))
 
 
-def _schedules(names: Sequence[str]) -> tuple[str, ...]:
-    for name in names:
-        if name not in SCHEDULES:
-            raise StudyError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
-    return tuple(names)
+def _schedules(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(schedules.canonical, texts)))
+
+
+def _with_own(task: TaskReference, texts: Sequence[str]) -> TaskReference:
+    """The task with the files of those optimizers and schedules that are the user's own."""
+    own: dict[str, OwnCode] = {}
+    for call in map(calls.parse, texts):
+        if call.own is not None:
+            found = registry.refer_own(call)
+            known = own.setdefault(found.name, found)
+            if known.file != found.file:
+                raise StudyError(f"{known.file} and {found.file} have one name; rename one of them")
+    return replace(task, own=tuple(own.values()))
+
+
+def _try_schedules(planned: Landscape) -> None:
+    for text in planned.schedules:
+        if calls.parse(text).own is None:
+            for budget in planned.budgets():
+                schedules.make(text, budget.updates, {})
 
 
 def _by_optimizer(

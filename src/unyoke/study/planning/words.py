@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
+from unyoke.study.landscape.calls import parts
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def axis(text: str, name: str) -> AxisWord:
 
 
 def names(text: str, kind: str) -> tuple[str, ...]:
-    """Names separated by commas, each once.
+    """Names separated by commas outside of brackets, each once.
 
     Args:
         kind: what they name, in errors.
@@ -59,7 +60,7 @@ def names(text: str, kind: str) -> tuple[str, ...]:
     Raises:
         StudyError: there is none.
     """
-    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found = tuple(dict.fromkeys(parts(text)))
     if not found:
         raise StudyError(f"the list of {kind}s {text!r} is empty")
     return found

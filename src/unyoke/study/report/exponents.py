@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from unyoke.study.landscape.optimizers import decay
+from unyoke.study.landscape.optimizers import OWN, decay
 from unyoke.study.report.findings import Finding
 from unyoke.study.statistics import Interval, exponent_class
 
@@ -49,8 +49,12 @@ def paper_ridge(finding: Finding) -> Interval:
 
 
 def torch_ridge(finding: Finding) -> Interval | None:
-    """The same in torch's weight_decay = λ/α, which is p − 1; None for an L2 penalty."""
-    return None if is_penalty(finding) else sheared(paper_ridge(finding), -1)
+    """The same in torch's weight_decay = λ/α, which is p − 1; None where that is not known.
+
+    It is another number than λ for decoupled decay alone.
+    """
+    is_known = not is_penalty(finding) and decay(finding.panel.optimizer) != OWN
+    return None if not is_known else sheared(paper_ridge(finding), -1)
 
 
 def sheared(interval: Interval, by: int) -> Interval:

@@ -73,16 +73,11 @@ class Panel:
     def cell(self, landscape: Landscape, seed: int, position: tuple[int, int]) -> Cell:
         """The training at a position [weight decay, learning rate] of the seed of this number."""
         row, column = position
-        return Cell(
-            task=landscape.task.name,
-            task_digest=landscape.task.version,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            updates=self.updates,
+        budget = Budget(self.updates, self.batch_size)
+        return landscape.cell_maker(self.optimizer, self.schedule, budget)(
             lr=self.axes.lr[column],
             weight_decay=self.axes.weight_decay[row],
             seed=landscape.seeds[seed],
-            batch_size=self.batch_size,
         )
 
     def mean(self, figure: str) -> Array:

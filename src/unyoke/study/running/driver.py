@@ -87,7 +87,14 @@ def run(
         started = stack.enter_context(executors.start(executor, workers))
         # Before anything is created, the task must have shown that it can be used.
         largest = max((size for size in landscape.batch_sizes if size is not None), default=None)
-        probe = started.submit(worker_processes.probe, landscape.task, landscape.seeds[0], largest)
+        tried = {(cell.optimizer, cell.schedule, cell.updates): cell for cell in landscape.cells()}
+        probe = started.submit(
+            worker_processes.probe,
+            landscape.task,
+            landscape.seeds[0],
+            largest,
+            tuple(tried.values()),
+        )
         seconds_per_update = answer(probe, started, "the first try of the task")
         if ledger is None:
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))

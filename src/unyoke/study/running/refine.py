@@ -146,18 +146,9 @@ def _cells(
 ) -> list[Cell]:
     optimizer, schedule, budget = panel
     axes = landscape.axes[optimizer]
+    maker = landscape.cell_maker(optimizer, schedule, budget)
     return [
-        Cell(
-            task=landscape.task.name,
-            task_digest=landscape.task.version,
-            optimizer=optimizer,
-            schedule=schedule,
-            updates=budget.updates,
-            lr=axes.lr[column],
-            weight_decay=axes.weight_decay[row],
-            seed=landscape.seeds[seed],
-            batch_size=budget.batch_size,
-        )
+        maker(lr=axes.lr[column], weight_decay=axes.weight_decay[row], seed=landscape.seeds[seed])
         for seed, row, column in places
     ]
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, TaskReference
 from unyoke.study.landscape.outcome import Outcome
-from unyoke.study.tasks.registry import check_trainer, load
+from unyoke.study.tasks.registry import check_trainer, load, load_own
 from unyoke.study.tasks.task import Task
 
 
@@ -101,11 +101,17 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def probe(reference: TaskReference, seed: int, batch_size: int | None = None) -> float:
+def probe(
+    reference: TaskReference,
+    seed: int,
+    batch_size: int | None = None,
+    tried: Sequence[Cell] = (),
+) -> float:
     """Build the task once and try its model, loss and error; run in a worker.
 
     Args:
         batch_size: the largest that it will be trained with; None is the task's own.
+        tried: cells whose optimizers and schedules are made once, where they are the user's own.
 
     Returns:
         Seconds that the gradient of one batch takes.
@@ -133,6 +139,7 @@ def probe(reference: TaskReference, seed: int, batch_size: int | None = None) ->
                 f"samples; it must be one number per sample, of shape ({len(targets)},)"
             )
         evaluate(task, task.test)
+        _try_own(reference, task, tried)
         return min(_seconds_per_gradient(task) for _ in range(2))
     except StudyError:
         raise
@@ -140,6 +147,24 @@ def probe(reference: TaskReference, seed: int, batch_size: int | None = None) ->
         raise StudyError(
             f"the task {reference.name} cannot be evaluated: {TaskFailure.of(error)}"
         ) from error
+
+
+def _try_own(reference: TaskReference, task: Task, tried: Sequence[Cell]) -> None:
+    from unyoke.study.landscape import calls, optimizers, schedules
+
+    own = _own(reference)
+    weights = [weight for weight in task.model.parameters() if weight.requires_grad]
+    for cell in tried:
+        what = cell.optimizer
+        try:
+            if calls.parse(what).own is not None:
+                optimizers.factory(what, own)(weights, lr=cell.lr, weight_decay=cell.weight_decay)
+            what = cell.schedule
+            schedules.make(what, cell.updates, own)(0)
+        except StudyError:
+            raise
+        except Exception as error:
+            raise StudyError(f"{what} cannot be made: {TaskFailure.of(error)}") from error
 
 
 def _seconds_per_gradient(task: Task) -> float:
@@ -155,7 +180,9 @@ def run_cells(
     """Train a batch of cells; run in a worker."""
     from unyoke.study.training.training import train_together
 
-    outcomes = train_together(cells, _builder(reference), time.perf_counter, engine, evaluations)
+    own = _own(reference)
+    build = _builder(reference)
+    outcomes = train_together(cells, build, time.perf_counter, engine, evaluations, own)
     return Trained(outcomes, _versions(reference.device))
 
 
@@ -205,6 +232,11 @@ def _end_with_the_driver() -> None:
 @cache
 def _builder(reference: TaskReference) -> Callable[[int], Task]:
     return load(reference)
+
+
+@cache
+def _own(reference: TaskReference) -> dict[str, Callable[..., Any]]:
+    return load_own(reference)
 
 
 @cache

@@ -11,9 +11,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape.landscape import TaskReference
+from unyoke.study.landscape.calls import Call
+from unyoke.study.landscape.task_reference import OwnCode, TaskReference
 from unyoke.study.ledger import code_digest
 from unyoke.study.ledger.code_digest import Code
 from unyoke.study.tasks.built_in import BUILT_IN, TABULAR, resolve
@@ -83,6 +85,39 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
         return task if mover is None else mover.moved(task)
 
     return build
+
+
+def refer_own(call: Call) -> OwnCode:
+    """The optimizer or schedule of a user's own file that is called, without running its code.
+
+    Raises:
+        StudyError: there is no such file.
+    """
+    file = Path(call.name.rpartition(":")[0])
+    if not file.is_file():
+        raise StudyError(f"{call.name!r} needs the file {str(file)!r}, and there is none")
+    return OwnCode(str(call.own), code_digest.of_file(file).digest, str(file.resolve()))
+
+
+def load_own(reference: TaskReference) -> dict[str, Callable[..., Any]]:
+    """The user's own optimizers and schedules, by `file.py:function`. Runs their files.
+
+    Raises:
+        StudyError: a file cannot be run, has no such function, or is another than the driver's.
+    """
+    found: dict[str, Callable[..., Any]] = {}
+    for own in reference.own:
+        code = code_digest.of_file(Path(own.file))
+        if code.digest != own.digest:
+            raise StudyError(f"{own.file} is not what the driver has read: it was changed since")
+        module = _run_file(Path(own.file), own.name, code.own)
+        function = getattr(module, own.name.rpartition(":")[2], None)
+        if not callable(function):
+            raise StudyError(
+                f"the file {own.file} has no function or class {own.name.rpartition(':')[2]!r}"
+            )
+        found[own.name] = function
+    return found
 
 
 def check_trainer(reference: TaskReference) -> None:

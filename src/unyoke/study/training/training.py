@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
-from unyoke import schedules
 from unyoke.population import Population, UnstackableError
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import optimizers
+from unyoke.study.landscape import optimizers, schedules
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
+from unyoke.study.landscape.schedules import SCHEDULES, Own
 from unyoke.study.tasks.task import Task
 from unyoke.study.training.evaluation import Evaluation, Figures, evaluate
 from unyoke.study.training.stacks import Stack, StackSamples, place, stacks
@@ -37,17 +38,6 @@ __all__ = [
 
 ENGINES = ("auto", "stacked", "one_by_one")
 
-SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
-    "constant": lambda updates: schedules.constant(),
-    "step_drops": schedules.step_drops,
-    "cosine": schedules.cosine,
-    # Three runs of 1/7, 2/7 and 4/7 of the budget, so that it ends at the end of a run.
-    "warm_restarts": lambda updates: schedules.warm_restarts(max(1, round(updates / 7))),
-    "warmup": lambda updates: schedules.warmup(
-        updates // 10, schedules.cosine(updates - updates // 10)
-    ),
-}
-
 MOST_EVALUATIONS = 16
 """Of a model during its training."""
 
@@ -56,6 +46,8 @@ FEWEST_EVALUATIONS = 4
 
 _SETTLED = 22
 """Updates after which a population has chosen its engine and seldom checks its recording."""
+
+NO_OWN: Own = MappingProxyType({})
 
 HUGE = 1e4
 """A loss this many times the first one, or larger than this, is called diverged."""
@@ -75,6 +67,7 @@ def train_together(
     clock: Callable[[], float],
     engine: str = "auto",
     evaluations: int | None = None,
+    own: Own = NO_OWN,
 ) -> list[Outcome]:
     """Train a batch of cells of one task, optimizer and batch size; what came of each, in order.
 
@@ -87,6 +80,7 @@ def train_together(
         engine: "stacked" trains the cells as one population, or as few as their tasks allow;
             "one_by_one" each by itself; "auto" times both and takes the faster that can do it.
         evaluations: of each model, as `evaluation_updates` has it.
+        own: the user's own optimizers and schedules, by `file.py:function`.
 
     Raises:
         StudyError: `engine` is "stacked" and the models cannot be stacked.
@@ -94,7 +88,7 @@ def train_together(
     started = clock()
     outcomes: dict[Cell, Outcome] = {}
     for stack in stacks(cells, build):
-        training = _Training(stack, engine, evaluations)
+        training = _Training(stack, engine, evaluations, own)
         outcomes |= zip(stack.cells, training.run(), strict=True)
     seconds = clock() - started
     made = max(1, sum(outcome.updates for outcome in outcomes.values()))
@@ -119,7 +113,11 @@ class Rehearsal(NamedTuple):
 
 
 def rehearse(
-    cells: Sequence[Cell], build: Callable[[int], Task], clock: Callable[[], float], seconds: float
+    cells: Sequence[Cell],
+    build: Callable[[int], Task],
+    clock: Callable[[], float],
+    seconds: float,
+    own: Own = NO_OWN,
 ) -> Rehearsal:
     """Time the beginning of a batch of cells, some updates and an evaluation; nothing is kept.
 
@@ -127,7 +125,7 @@ def rehearse(
         seconds: how long updates are timed, at least three, or all that the cells have.
     """
     started = clock()
-    training = _Training(stacks(cells, build)[0], "auto")
+    training = _Training(stacks(cells, build)[0], "auto", own=own)
     models = list(range(len(training)))
     longest = min(cell.updates for cell in cells)
     first = min(_SETTLED, longest // 2)
@@ -150,8 +148,11 @@ def rehearse(
 class _Training:
     """A population of cells on its way."""
 
-    def __init__(self, stack: Stack, engine: str, evaluations: int | None = None) -> None:
+    def __init__(
+        self, stack: Stack, engine: str, evaluations: int | None = None, own: Own = NO_OWN
+    ) -> None:
         self._stack = stack
+        self._own = own
         self._evaluations = evaluations
         alone = engine == "auto" and len(stack.cells) == 1
         self._engine = "one_by_one" if alone else engine
@@ -160,7 +161,7 @@ class _Training:
         self._begin()
 
     def _begin(self) -> None:
-        self._population = _population(self._stack, self._engine)
+        self._population = _population(self._stack, self._engine, self._own)
         self._evaluation = Evaluation(self._population, self._stack.task)
         self._curves: list[list[CurvePoint]] = [[] for _ in self._stack.cells]
         self._diverged: dict[int, int] = {}  # model → update
@@ -274,7 +275,7 @@ class _Training:
 _NOTHING = Figures(math.nan, math.nan, math.nan)
 
 
-def _population(stack: Stack, engine: str) -> Population:
+def _population(stack: Stack, engine: str, own: Own) -> Population:
     cells = stack.cells
     models = iter([stack.tasks[seed].model for seed in dict.fromkeys(c.seed for c in cells)])
 
@@ -286,9 +287,9 @@ def _population(stack: Stack, engine: str) -> Population:
         lr=[cell.lr for cell in cells],
         weight_decay=[cell.weight_decay for cell in cells],
         seeds=[cell.seed for cell in cells],
-        schedule=[SCHEDULES[cell.schedule](cell.updates) for cell in cells],
+        schedule=[schedules.make(cell.schedule, cell.updates, own) for cell in cells],
         updates=[cell.updates for cell in cells],
-        optimizer=optimizers.factory(cells[0].optimizer),
+        optimizer=optimizers.factory(cells[0].optimizer, own),
         loss=stack.task.loss,
         loss_limit=HUGE,
         engine=engine,
