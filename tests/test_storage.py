@@ -308,6 +308,7 @@ class TestWeights:
         """Its 8 bits, rounded to nearest, would lose all that is under 2^−17 of a weight."""
         p = torch.nn.Parameter(torch.full((20_000,), 1.5, dtype=torch.bfloat16))
         optimizer = unyoke.SGDW([p], weight_decay=1e-6, rounding="kahan", backend="eager")
+        optimizer.init_state()
         optimizer.state[p]["compensation"].fill_(0.003)
         start = (p.detach().double() + optimizer.state[p]["compensation"].double()).sum()
         p.grad = torch.zeros_like(p)
@@ -366,6 +367,7 @@ class TestState:
     @pytest.mark.parametrize(("state_dtype", "limit"), [*zip(FORMATS, (8, 4, 2.1), strict=True)])
     def test_takes_so_many_bytes_per_weight(self, state_dtype: Any, limit: float) -> None:
         p, optimizer = make(state_dtype, shape=(256, 257))
+        optimizer.init_state()
         tensors = [x for name, x in optimizer.state[p].items() if name != "step"]
         taken = sum(x.numel() * x.element_size() for x in tensors) / p.numel()
         assert limit - 0.1 < taken <= limit
@@ -374,12 +376,14 @@ class TestState:
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
     def test_is_float32_unless_asked(self, dtype: torch.dtype) -> None:
         p, optimizer = make(dtype=dtype)
+        optimizer.init_state()
         assert optimizer.state[p]["exp_avg_sq"].dtype == torch.float32
 
     @pytest.mark.parametrize("state_dtype", FORMATS)
     def test_of_small_tensors_is_float32(self, state_dtype: Any) -> None:
         for n, plain in ((4095, True), (4096, state_dtype == torch.float32)):
             p, optimizer = make(state_dtype, shape=(n,))
+            optimizer.init_state()
             assert (optimizer.state[p]["exp_avg_sq"].dtype == torch.float32) == plain
 
     @pytest.mark.parametrize("state_dtype", FORMATS[1:])
@@ -541,6 +545,7 @@ class TestCheckpoint:
         assert resumed.param_groups[0]["state_dtype"] == str(own).removeprefix("torch.")
         dtypes = {name: x.dtype for name, x in resumed.state[q].items()}
         fresh, optimizer_of_fresh = make(own)
+        optimizer_of_fresh.init_state()
         assert dtypes == {name: x.dtype for name, x in optimizer_of_fresh.state[fresh].items()}
         assert "compensation" not in resumed.state[q]
         for name in ("exp_avg", "exp_avg_sq"):
@@ -564,6 +569,7 @@ class TestCheckpoint:
 
     def test_codes_without_scales_are_refused(self) -> None:
         _, optimizer = make("int8")
+        optimizer.init_state()
         saved = optimizer.state_dict()
         del saved["state"][0]["exp_avg_scale"]
         with pytest.raises(ValueError, match=r"exp_avg_scale.*missing.*36 float32"):
@@ -610,6 +616,7 @@ class TestRefusals:
         p, q = (torch.nn.Parameter(torch.randn(5000)) for _ in range(2))
         groups = [{"params": [p]}, {"params": [q], "state_dtype": "int8", "rounding": "kahan"}]
         optimizer = unyoke.AdamW(groups, state_dtype=torch.bfloat16)
+        optimizer.init_state()
         assert optimizer.state[p]["exp_avg"].dtype == torch.bfloat16
         assert optimizer.state[q]["exp_avg"].dtype == torch.int8
         assert optimizer.state[q]["exp_avg_sq"].dtype == torch.uint8

@@ -308,9 +308,10 @@ def _own(value: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
     """The checkpoint's value in a tensor of our own, laid out as the weight if it has its shape."""
     if not isinstance(value, torch.Tensor):
         return torch.tensor(float(value), dtype=counters.DTYPES.get(name, torch.float64))
+    there = value.device if weight.is_meta else weight.device  # numbers wait for their weight
     if value.dim() == 0:
-        return value.detach().clone().to(value.device if name == "step" else weight.device)
+        return value.detach().clone().to(value.device if name == "step" else there)
     if value.shape != weight.shape:
-        return value.detach().clone().to(weight.device)
+        return value.detach().clone().to(there)
     with torch.no_grad():
-        return torch.empty_like(weight.detach(), dtype=value.dtype).copy_(value)
+        return torch.empty_like(weight.detach(), dtype=value.dtype, device=there).copy_(value)

@@ -129,11 +129,11 @@ def _copy_of_weight(
 
 @decay(state=("initial_weight",), initial=_copy_of_weight)
 def toward_initial(weight, initial_weight):
-    """Decoupled decay towards the weights that the optimizer was made with.
+    """Decoupled decay towards the weights that training began with.
 
     pull = θ_{t−1} − θ_0, multiplied by η_t·λ
 
-    For fine-tuning: load the pretrained weights first, then make the optimizer.
+    θ_0 is the weight just before its first update: what was loaded into the model by then.
 
     Source: the penalty is L2-SP (Li, Grandvalet & Davoine, ICML 2018), decoupled here.
     """

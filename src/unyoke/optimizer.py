@@ -38,7 +38,9 @@ class Optimizer(torch.optim.Optimizer):
     learning-rate schedulers. ``group["lr"]`` shows α·η_t of the coming update; α itself stays in
     ``group["base_lr"]``. When a torch scheduler moves ``lr``, η_t is ``lr / base_lr``, so the decay
     follows the schedule and not the learning rate. Nothing moves while ``lr`` is 0. The state
-    exists from the constructor on, under torch's names.
+    has torch's names. It is made at the first update of a parameter, where and as the parameter is
+    then, and follows it when it is moved to another device or cast; :meth:`init_state` makes it
+    earlier. State of a parameter that was taken out of its group is dropped.
 
     Args:
         params: parameters, named parameters or parameter groups; a group may have its own values
@@ -176,9 +178,6 @@ class Optimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")
         self.groups.add(group, weight_decay)
-        for weight in group["params"]:
-            if weight.requires_grad:
-                state.ensure(self.state, rule, weight, group)
         warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
         if warning is not None:
             warnings.warn(warning, UserWarning, stacklevel=group_checks.depth_of_caller())
@@ -192,6 +191,19 @@ class Optimizer(torch.optim.Optimizer):
             return {**group, "direction": self.direction.name}
         group["direction"] = self.groups.named_direction(group["direction"])
         return group | self.groups.choosing(group["direction"], {**self.defaults, **group})
+
+    def init_state(self) -> None:
+        """Make the state that the first updates would make, of all parameters with gradients.
+
+        A step makes what its parameters lack, so nobody has to call this; but a program may want
+        to see the state, load into it, or have its memory taken early. State that there is stays.
+        An anchor (``initial_weight``, the bound of ``constrained``) is the weight just before its
+        first update all the same, unless something was written into it.
+
+        Raises:
+            ValueError: state that is there does not fit its weight.
+        """
+        state.make_all(self)
 
     # The step
 
@@ -207,7 +219,9 @@ class Optimizer(torch.optim.Optimizer):
 
         Raises:
             RuntimeError: a schedule was given and something else moved ``lr``; or no backend can
-                do the work. Raised before anything is changed.
+                do the work.
+            ValueError: a parameter's state does not fit it any more. Raised before any parameter
+                is changed, as the other.
         """
         if torch.compiler.is_dynamo_compiling():
             return self._uncompiled_step(closure)
@@ -292,8 +306,12 @@ class Optimizer(torch.optim.Optimizer):
     # Checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """torch's form of checkpoint; after replays of a CUDA graph it waits for the device."""
+        """torch's form of checkpoint; after replays of a CUDA graph it waits for the device.
+
+        State of parameters that are in no group any more is dropped.
+        """
         self._stepper.on_device.count(self.param_groups)
+        self._stepper.drop_departed(self)
         saved = super().state_dict()
         saved["param_groups"] = [
             {name: plain(value) for name, value in group.items()} for group in saved["param_groups"]

@@ -226,10 +226,11 @@ class Release:
         group = optimizer.param_groups[index]
         lr, eta = optimizer.groups.rate(index, group)
         rule = optimizer.groups.rule(group)
-        own = state.ensure(optimizer.state, rule, weight, group)
+        own = state.before_update(optimizer, rule, weight, group)
         plan = self._plans.get(weight)
         if plan is None or plan.work.states[0] is not own or not plan.holds(rule, group):
             numbers = [(index << 20) + number]
             plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [own], numbers)
         plan.prepare(lr, eta, optimizer.backend)
         whole(plan.run, plan.resumes)
+        state.after_update(optimizer, [weight])

@@ -179,6 +179,7 @@ def test_state_is_named_as_declared_and_shaped_as_the_weight(direction: str) -> 
     p = parameter()
     optimizer = unyoke.Optimizer([p], direction=direction, decay=some_decay(direction))
     part = directions.ALL[direction]
+    optimizer.init_state()
     assert set(optimizer.state[p]) == {"step", *part.state, *part.scalars}
     follow(optimizer, noisy_quadratic, 2)
     for name in part.state:

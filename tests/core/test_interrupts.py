@@ -44,12 +44,14 @@ def everything(optimizer: unyoke.Optimizer) -> list[Any]:
         found += [group["lr"], group["weight_decay"], group["updates"]]
         for weight in group["params"]:
             found.append(weight.detach().clone())
-            found += [tensor.clone() for tensor in optimizer.state[weight].values()]
+            state = optimizer.state[weight]
+            if state.get("step", 0) > 0:  # before the first update it holds nothing
+                found += [tensor.clone() for tensor in state.values()]
     return found
 
 
 def same(one: list[Any], other: list[Any]) -> bool:
-    return all(
+    return len(one) == len(other) and all(
         torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
         for a, b in zip(one, other, strict=True)
     )

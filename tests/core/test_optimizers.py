@@ -198,4 +198,5 @@ class TestSignatures:
                 optimizer.step()
             assert set(ours.state[p]) == set(torchs.state[q]) == {"step", "exp_avg", "exp_avg_sq"}
         sgdw = unyoke.SGDW([p := parameter()], direction="momentum")
+        sgdw.init_state()
         assert "momentum_buffer" in sgdw.state[p]

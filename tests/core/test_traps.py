@@ -353,7 +353,7 @@ class TestTrap18GradScaler:
             scaler.scale((p * factor).sum()).backward()
             scaler.step(optimizer)
             scaler.update()
-            updates = float(optimizer.state[p]["step"])
+            updates = float(optimizer.state[p].get("step", 0.0))
             assert updates == (factor == 1.0)
             assert torch.equal(p.detach(), before) == (factor != 1.0)
             lr = 0.1 * oracle.cosine(10)(int(updates))

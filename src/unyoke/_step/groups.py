@@ -42,6 +42,8 @@ class Groups:
     Attributes:
         schedule: as given; may be replaced.
         direction: as given; may be replaced.
+        early_anchors: what decay rules keep of weights that were not updated yet, by weight: name,
+            tensor and its version.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Groups:
         self.direction = direction
         self._functions: list[WeightDecay | None] = []
         self._warned = False
+        self.early_anchors: dict[torch.Tensor, list[tuple[str, torch.Tensor, int]]] = {}
 
     # The parts
 

@@ -7,7 +7,7 @@ schedulers and loggers look for it. Whoever moves ``lr`` moves η_t = lr/α, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard
 
 import torch
@@ -93,6 +93,20 @@ def depends_on_t(weight_decay: Any) -> TypeGuard[Normalized | Callable[[int], fl
 def largest(value: Any) -> float:
     """A number as it is; of a tensor its largest element."""
     return float(value.detach().max()) if isinstance(value, torch.Tensor) else float(value)
+
+
+def is_rehearsal(groups: Sequence[Group]) -> bool:
+    """Whether torch.distributed.checkpoint only wants to see the state: lr and gradients are 0."""
+    if any(largest(group["lr"]) != 0 for group in groups):
+        return False
+    weights = [weight for group in groups for weight in group["params"]]
+    grads = [weight.grad for weight in weights if weight.grad is not None]
+    return bool(grads) and not any(map(_has_numbers, grads))
+
+
+def _has_numbers(grad: torch.Tensor) -> bool:
+    """Whether a gradient is another than the zeros of a rehearsal."""
+    return grad.layout is not torch.strided or (not grad.is_meta and bool(grad.any()))
 
 
 def own_copy(lr: Any) -> Any:

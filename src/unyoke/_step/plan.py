@@ -61,7 +61,7 @@ class Plan:
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
-        self._dtypes = [weight.dtype for weight in weights]
+        self._kinds = _kinds(weights)
         self.guards = self._guards_of(params)
         self._dispatch: Dispatch | None = None  # not in the work: it knows the work
         self._begun = 0  # assignments of the prepared update
@@ -97,13 +97,13 @@ class Plan:
         """Whether the plan is true for the coming update of this group by this rule.
 
         The same parameters must have a gradient, the state tensors must live on, and no weight may
-        have been cast: then its state has to follow.
+        have been cast, moved or given another shape: then its state has to follow.
         """
         return (
             rule is self.work.rule
             and group is self.group
             and self.guards.holds()
-            and [weight.dtype for weight in self.work.weights] == self._dtypes
+            and _kinds(self.work.weights) == self._kinds
         )
 
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
@@ -151,3 +151,8 @@ class Plan:
         if len(self.assignments) != 1 or self.assignments[0][1] is not self.work:
             return None
         return self.assignments[0][0].captured(self.work)
+
+
+def _kinds(weights: Sequence[torch.Tensor]) -> list[tuple[object, ...]]:
+    """What a state must fit."""
+    return [(type(each), each.dtype, each.device, each.shape) for each in weights]

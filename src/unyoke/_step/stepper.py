@@ -10,7 +10,7 @@ from unyoke._step import state
 from unyoke._step.commit import whole
 from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
 from unyoke._step.groups import show
-from unyoke._step.hyperparameters import Group
+from unyoke._step.hyperparameters import Group, is_rehearsal
 from unyoke._step.plan import Plan
 from unyoke._step.replay import Replay, Stepped
 from unyoke.backends import Captured
@@ -35,6 +35,7 @@ class Stepper:
         self.replay: Replay | None = None
         self.on_device = OnDevice()
         self._known_states = Held({}, [])
+        self._known_params: list[Held] = []
         self._made: list[Captured | None] = []
 
     def replayed(self, optimizer: Stepped) -> bool:
@@ -56,6 +57,10 @@ class Stepper:
         optimizer.groups.check(optimizer.param_groups)
         if self._known_states.holder is not optimizer.state or not self._known_states.holds():
             self.plans.clear()  # somebody has put other dictionaries into the state
+        if self._is_rehearsed(optimizer):
+            state.make_all(optimizer)
+            return
+        self._look_at_params(optimizer)
         groups = enumerate(optimizer.param_groups)
         found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
         plans = [(index, plan) for index, plan in found if plan is not None]
@@ -67,10 +72,40 @@ class Stepper:
             self.count(optimizer, shown)
 
         whole(make, all(plan.resumes for _, plan in plans))
+        for _, plan in plans:
+            state.after_update(optimizer, plan.work.weights)
         made = [plan.captured() for _, plan in plans]
         if same_objects(made, self._made):
             self.replay = Replay.of(optimizer, plans)
         self._made = made
+
+    def _look_at_params(self, optimizer: Stepped) -> None:
+        """Drop what belongs to parameters that have left; plan anew what was refused too early."""
+        params = [group["params"] for group in optimizer.param_groups]
+        known = self._known_params
+        if not same_objects(params, [each.holder for each in known]) or not all(
+            each.holds() for each in known
+        ):
+            self.drop_departed(optimizer)
+            self._known_params = [Held.of(each) for each in params]
+        if early := optimizer.groups.early_anchors:
+            for index, plan in list(self.plans.items()):
+                if any(weight in early for weight in plan.work.weights):
+                    del self.plans[index]
+
+    def drop_departed(self, optimizer: Stepped) -> None:
+        """Let go of all that belongs to parameters which are in no group any more."""
+        if state.drop_departed(optimizer):
+            self.plans.clear()
+            self.replay, self._made = None, []
+
+    @staticmethod
+    def _is_rehearsed(optimizer: Stepped) -> bool:
+        """Whether this step shall only make the state."""
+        if optimizer.state:
+            return False
+        is_recorded = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+        return not is_recorded and is_rehearsal(optimizer.param_groups)
 
     def count(self, optimizer: Stepped, shown: Sequence[Group]) -> None:
         """Count an update, and show what the groups hold of the coming one."""
@@ -106,7 +141,7 @@ class Stepper:
     ) -> Plan:
         params = group["params"]
         group["direction"] = rule.direction.name  # entries of the group may have chosen another
-        states = [state.ensure(optimizer.state, rule, weight, group) for weight in weights]
+        states = [state.before_update(optimizer, rule, weight, group) for weight in weights]
         numbers = [
             (index << 20) + number
             for number, weight in enumerate(params)

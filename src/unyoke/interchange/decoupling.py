@@ -18,7 +18,14 @@ from torch.optim.optimizer import ParamsT
 
 from unyoke import decays
 from unyoke._step.groups import Groups, show
-from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, largest
+from unyoke._step.hyperparameters import (
+    Group,
+    WeightDecay,
+    depends_on_t,
+    is_rehearsal,
+    largest,
+)
+from unyoke._step.state import drop_early_anchor, note_early_anchor
 from unyoke.backends.eager import real
 from unyoke.equation import Decay
 from unyoke.optimizer import Optimizer
@@ -114,7 +121,6 @@ class Decoupled(torch.optim.Optimizer):
         **kwargs: Any,
     ) -> None:
         self.groups = Groups(schedule)
-        self._anchors: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
         self._warnings: list[str] = []
         part = decays.get(decay)
         self._default_decay = {
@@ -188,9 +194,6 @@ class Decoupled(torch.optim.Optimizer):
         super().add_param_group(group)
         group = self.param_groups[-1]
         self.groups.add(group, weight_decay)
-        if part.state:
-            for weight in group["params"]:
-                self._anchors[weight] = self._initial(part, weight.detach(), group)
         warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
         if warning is not None:
             self._warnings.append(warning)  # said once, by the constructor
@@ -222,19 +225,19 @@ class Decoupled(torch.optim.Optimizer):
             for group, (lr, eta), copies in zip(self.param_groups, rates, before, strict=True):
                 for weight, old in copies.items():
                     if weight.grad is not None:
+                        drop_early_anchor(self, weight)
                         self._apply(group, lr, eta, weight, old)
+                        if rehearsal and self.groups.decay(group).state:
+                            note_early_anchor(self, self.groups.decay(group), weight)
         if not rehearsal:
             show(self.param_groups, self.groups.shown(self.param_groups, 1))
         return loss
 
     def _is_rehearsal(self) -> bool:
-        """Whether torch.distributed.checkpoint only wants to see the state: lr and gradients 0."""
-        if any(largest(group["lr"]) != 0 for group in self.param_groups):
-            return False
-        if any(largest(group["base_lr"]) == 0 for group in self.param_groups):
-            return False
-        grads = [weight.grad for group in self.param_groups for weight in group["params"]]
-        return not any(grad is not None and bool(grad.any()) for grad in grads)
+        """Whether torch.distributed.checkpoint only wants to see the state."""
+        return is_rehearsal(self.param_groups) and not any(
+            largest(group["base_lr"]) == 0 for group in self.param_groups
+        )
 
     def _copies(self, group: Group, all_of_them: bool) -> dict[torch.Tensor, torch.Tensor]:
         """The weights before the step, of those that may move."""
@@ -268,7 +271,7 @@ class Decoupled(torch.optim.Optimizer):
         part = self.groups.decay(group)
         state = self.state[weight] if part.state else {}
         if any(name not in state for name in part.state):
-            made = self._anchors.pop(weight, None) or self._initial(part, before, group)
+            made = self._initial(part, before, group)
             state.update({name: made[name] for name in part.state if name not in state})
         dtype = torch.promote_types(real(weight).dtype, torch.float32)
         old, new = real(before).to(dtype), real(weight.detach()).to(dtype)
@@ -326,7 +329,6 @@ class Decoupled(torch.optim.Optimizer):
 
 _OWN = (
     "groups",
-    "_anchors",
     "_default_decay",
     "_warnings",
     "_default_weight_decay",

@@ -152,9 +152,11 @@ class Engine(ABC):
 
     def _optimizer(self, weights: Named, lr: Any, weight_decay: Any) -> Optimizer:
         blueprint = self.blueprint
-        return blueprint.optimizer(
+        optimizer: Optimizer = blueprint.optimizer(
             list(weights.values()), lr=lr, weight_decay=weight_decay, **blueprint.options
         )
+        optimizer.init_state()  # populations copy it about from their first update on
+        return optimizer
 
 
 def put_state(optimizer: Optimizer, named: Named, saved: Mapping[str, Named], row: Any) -> None:

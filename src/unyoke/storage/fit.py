@@ -1,7 +1,7 @@
 """Whether a parameter's state fits its weight, and what makes it fit.
 
-Programs cast their models after the optimizer has made its state, users edit that state, and
-checkpoints come from anywhere. Kernels get bare addresses: a tensor that is narrower or shorter
+Programs cast and move their models after the optimizer has made its state, users edit that state,
+and checkpoints come from anywhere. Kernels get bare addresses: a tensor that is narrower or shorter
 than they take it for makes them write into somebody else's memory. So every state tensor passes
 through here when a plan is made and when a checkpoint is read, and the backends ask
 :func:`companion_objection` once more of the tensors that their layout rules do not cover.
@@ -36,45 +36,85 @@ def followed(
 ) -> dict[str, torch.Tensor]:
     """The tensors to put into ``state`` so that it fits the weight; none if it fits already.
 
-    State that is kept plainly has the dtype that it would be made in now, at least float32; codes
-    keep theirs. The compensation has the weight's: what a cast weight plus its cast compensation
-    amount to is the same number.
+    State is on the weight's device; that of a weight on the meta device, where there are no
+    numbers, stays where it is. State that is kept plainly has the dtype that it would be made in
+    now, at least float32; codes keep theirs. The compensation has the weight's: what a cast weight
+    plus its cast compensation amount to is the same number.
 
     Raises:
         ValueError: state that does not fit and cannot be cast; nothing is changed.
     """
-    changed = {}
+    changed: dict[str, torch.Tensor] = {}
     wide = torch.promote_types(weight.dtype, torch.float32)
     expected: Mapping[str, torch.Tensor] | None = None
     for name in rule.state:
         value = state[name]
-        if _is_as_made(value, weight.shape, wide):
+        if _is_as_made(value, weight, wide):
             continue  # as nearly always, and a meta tensor takes as long as a small update
         if expected is None:
             expected = rule.initial(weight.detach().to("meta"), group)
         like = expected[name]
         check_tensor(name, value, like.shape, weight.device)
         kind = formats.format_of(rule, state, name)
+        check_placement(name, value, weight)
         if kind.block:
             formats.check_scales(state, name, kind)
+            _move(changed, formats.scale_name(name), state[formats.scale_name(name)], weight)
         want = torch.promote_types(like.dtype, torch.float32)
         if kind is formats.PLAIN and value.dtype != want:
-            changed[name] = cast(name, value, want)
+            value = changed[name] = cast(name, value, want)
+        _move(changed, name, value, weight)
     if group["rounding"] == "kahan" and formats.COMPENSATION in state:
         value = state[formats.COMPENSATION]
         check_tensor(formats.COMPENSATION, value, weight.shape, weight.device)
         if value.dtype != weight.dtype:
-            changed[formats.COMPENSATION] = cast(formats.COMPENSATION, value, weight.dtype)
+            value = cast(formats.COMPENSATION, value, weight.dtype)
+            changed[formats.COMPENSATION] = value
+        _move(changed, formats.COMPENSATION, value, weight)
     return changed
 
 
-def _is_as_made(value: Any, shape: torch.Size, dtype: torch.dtype) -> bool:
+def _is_as_made(value: Any, weight: torch.Tensor, dtype: torch.dtype) -> bool:
     return (
-        isinstance(value, torch.Tensor)
+        type(value) is torch.Tensor
+        and type(weight) in PLAIN
         and value.dtype == dtype
-        and value.shape == shape
+        and value.device == weight.device
+        and value.shape == weight.shape
         and value.layout is torch.strided
     )
+
+
+def _move(
+    changed: dict[str, torch.Tensor], name: str, value: torch.Tensor, weight: torch.Tensor
+) -> None:
+    if value.device != weight.device and not weight.is_meta:
+        changed[name] = value.to(weight.device)
+
+
+def check_placement(name: str, value: torch.Tensor, weight: torch.Tensor) -> None:
+    """Refuse state that is cut into shards in another way than its weight.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if type(weight) in PLAIN and type(value) in PLAIN:
+        return
+    here, there = _placement(value), _placement(weight)
+    if here != there and value.shape == weight.shape:
+        raise ValueError(f"{name} is {here}, and the weight is {there}")
+
+
+def _placement(tensor: torch.Tensor) -> str:
+    """How a tensor lies on the ranks, in words."""
+    from torch.distributed.tensor import DTensor  # slow, and not everywhere
+
+    if not isinstance(tensor, DTensor):
+        return "one whole tensor"
+    return f"a DTensor with placements {tensor.placements} over {tensor.device_mesh}"
+
+
+PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 def check_tensor(name: str, value: Any, shape: torch.Size | None, device: torch.device) -> None:
