@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
 WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
 OWN_SCHEDULE = "Names, or file.py:function."
+CLIP = "The largest norm of a gradient, over all weights."
+GROUPS = "split: biases, norms and embeddings do not decay.  [default: all]"
+DEVICE = "Where to train, such as cuda.  [default: the CPU]"
 EVALUATED = "Of each model, at most; 1 is fastest.  [default: 4 to 16]"
 ACCEPT = "Go on with a ledger that other code began; its report names what was changed."
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
@@ -38,7 +41,7 @@ UPDATES = Word("NUMBER,…", "counts", "updates")
 EPOCHS = Word("NUMBER,…", "counts", "epochs")
 BATCH_SIZES = Word("NUMBER,…", "counts", "batch size")
 THREADS = Word("NUMBER,…", "counts", "threads")
-SEEDS = Word("NUMBER", "count", "seeds")
+SEEDS = Word("NUMBER | SEED,…", "seeds")
 EVALUATIONS = Word("NUMBER", "count", "evaluations")
 TRAININGS = Word("TRAININGS", "refine")
 SHARD = Word("I/N", "shard")
@@ -69,7 +72,10 @@ def main() -> None:
 )
 @click.option("--epochs", type=EPOCHS, help="The same in passes over the training data.")
 @click.option("--batch-size", type=BATCH_SIZES, help="[default: the task's]")
-@click.option("--seeds", type=SEEDS, help="How many.  [default: the task's]")
+@click.option("--seeds", type=SEEDS, help="How many, or which.  [default: the task's]")
+@click.option("--clip", type=click.FloatRange(0, min_open=True), metavar="NORM", help=CLIP)
+@click.option("--groups", type=click.Choice(["all", "split"]), default="all", help=GROUPS)
+@click.option("--device", help=DEVICE)
 @click.option("--evaluations", type=EVALUATIONS, help=EVALUATED)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option(
@@ -131,8 +137,10 @@ def map_command(
     landscape = request.landscape(preset=preset, **given)
     folder = out or Path(preset.folder)
     check_folder(folder)
-    processes = workers or worker_processes.available_cores()
+    most = worker_processes.available_cores() if landscape.task.device is None else 1
+    processes = workers or most
     click.echo(f"{landscape.summary()}, {processes} processes, into {folder}")
+    click.echo(landscape.decaying)
     with going_on_later():
         driver.run(
             landscape,
@@ -174,7 +182,7 @@ TRAINED = (
     click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]"),
     click.option("--executor", default="processes", show_default=True, help=EXECUTOR),
     click.option("--shard", type=SHARD, help="Only part I of N of every ledger's trainings."),
-    click.option("--device", help="Where to train, such as cuda.  [default: the CPU]"),
+    click.option("--device", help=DEVICE),
     click.option("--report-only", is_flag=True, help="Report what is recorded."),
     click.option("--accept-code", is_flag=True, help=ACCEPT),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long."),

@@ -50,6 +50,9 @@ class Cell:
         lr: α.
         weight_decay: λ, or λ′ of an L2 penalty.
         seed: of the initial weights and of the order of the batches.
+        clip: the largest norm of the whole gradient, or None.
+        groups: "split" where biases, norms and embeddings do not decay, as `unyoke.groups.split`
+            has it; None where everything decays.
     """
 
     task: str
@@ -61,6 +64,8 @@ class Cell:
     weight_decay: float
     seed: int
     batch_size: int | None = None
+    clip: float | None = None
+    groups: str | None = None
 
     @property
     def budget(self) -> Budget:
@@ -68,9 +73,9 @@ class Cell:
         return Budget(self.updates, self.batch_size)
 
     def to_json(self) -> str:
-        """The cell as JSON, the same text for the same cell; the task's own batch size is left out.
+        """The cell as JSON, the same text for the same cell; what is None is left out.
 
-        So a cell has the key that it had before there were batch sizes.
+        So a cell has the key that it had before there were batch sizes, clipping and groups.
         """
         plain = {name: value for name, value in vars(self).items() if value is not None}
         return json.dumps(plain, sort_keys=True)
@@ -100,6 +105,7 @@ class Landscape:
         evaluations: of each model during its training, at most; None is as many as the time of
             training pays for, see `unyoke.study.training.training.evaluation_updates`. No part of
             what a training is.
+        clip, groups: of every cell.
     """
 
     task: TaskReference
@@ -111,6 +117,8 @@ class Landscape:
     epochs: tuple[int, ...] = ()
     samples: int | None = None
     evaluations: int | None = None
+    clip: float | None = None
+    groups: str | None = None
 
     def budgets(self) -> tuple[Budget, ...]:
         """Every number of updates, or of epochs, with every batch size."""
@@ -143,10 +151,14 @@ class Landscape:
             schedule=schedule,
             updates=budget.updates,
             batch_size=budget.batch_size,
+            clip=self.clip,
+            groups=self.groups,
         )
 
     def summary(self) -> str:
         """The landscape in one line."""
+        from unyoke.study.landscape.optimizers import title
+
         cells = sum(len(axes.lr) * len(axes.weight_decay) for axes in self.axes.values())
         trainings = cells * len(self.schedules) * len(self.budgets()) * len(self.seeds)
         batches = ""
@@ -155,10 +167,21 @@ class Landscape:
         length = (
             f"{_listed(self.epochs)} epochs" if self.epochs else f"{_listed(self.updates)} updates"
         )
+        names = ", ".join(map(title, self.axes))
         return (
-            f"{self.task.name}: {', '.join(self.axes)}; {_listed(self.schedules)} schedule, "
+            f"{self.task.name}: {names}; {_listed(self.schedules)} schedule, "
             f"{length}{batches}, seeds: {len(self.seeds)}; {trainings} trainings"
         )
+
+    @property
+    def decaying(self) -> str:
+        """Which weights decay, and whether gradients are clipped, in words."""
+        which = (
+            "biases, norms and embeddings do not decay (--groups split)"
+            if self.groups == "split"
+            else "every weight decays, biases and norms too (--groups all)"
+        )
+        return which if self.clip is None else f"{which}; gradients clipped at {self.clip:g}"
 
     def to_json(self) -> str:
         """The landscape as JSON, the same text for the same landscape."""
@@ -182,6 +205,8 @@ class Landscape:
             samples=plain.get("samples"),
             # Ledgers up to version 2 call them looks.
             evaluations=plain.get("evaluations", plain.get("looks")),
+            clip=plain.get("clip"),
+            groups=plain.get("groups"),
         )
 
     def difference(self, other: Landscape) -> str | None:
@@ -198,6 +223,10 @@ class Landscape:
         if self.evaluations != other.evaluations:
             mine, yours = (each.evaluations or "as usual" for each in (self, other))
             return f"evaluations {mine}, not {yours}"
+        if self.clip != other.clip:
+            return f"gradients clipped at {self.clip}, not {other.clip}"
+        if self.groups != other.groups:
+            return f"groups {self.groups or 'all'}, not {other.groups or 'all'}"
         if set(self.axes) != set(other.axes):
             return f"optimizers {_listed(self.axes)}, not {_listed(other.axes)}"
         for optimizer, axes in self.axes.items():
@@ -215,6 +244,7 @@ class Landscape:
         return (
             self.task.difference(larger.task) is None
             and self.evaluations == larger.evaluations
+            and (self.clip, self.groups) == (larger.clip, larger.groups)
             and set(self.schedules) <= set(larger.schedules)
             and set(self.budgets()) <= set(larger.budgets())
             and set(self.seeds) <= set(larger.seeds)

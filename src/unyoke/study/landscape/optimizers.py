@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,11 @@ def decay(name: str) -> str:
     return OWN if call.own else call.rule or _own_decay(call.name)
 
 
+def title(name: str) -> str:
+    """The optimizer, with its kind of decay where the name does not tell it."""
+    return f"{name} + L2" if decay(name) == "l2" else name
+
+
 def _class(name: str) -> type[optimizers.Named]:
     return PAPER.get(name) or optimizers.ALL[name]
 
@@ -103,7 +108,9 @@ def _own_decay(name: str) -> str:
     return "l2" if name in PAPER else _class(name).composition.decay.name
 
 
-def factory(name: str, own: Own = MappingProxyType({})) -> Callable[..., unyoke.Optimizer]:
+def factory(
+    name: str, own: Own = MappingProxyType({}), decaying: Sequence[bool] | None = None
+) -> Callable[..., unyoke.Optimizer]:
     """A function `(params, lr=, weight_decay=)` that makes the optimizer.
 
     Parameters that its direction does not take, such as the biases beside Muon's matrices, are
@@ -111,10 +118,11 @@ def factory(name: str, own: Own = MappingProxyType({})) -> Callable[..., unyoke.
 
     Args:
         own: what a user's files have, by `file.py:function`.
+        decaying: whether weight decay applies, for each parameter; to all by default.
     """
     call = calls.parse(name)
     if call.own is not None:
-        return partial(_of_a_file, call, own[call.own])
+        return partial(_of_a_file, call, own[call.own], decaying)
     rule = decay(name)
     objection = directions.get(direction(name)).objection
     main: Callable[..., unyoke.Optimizer] = _class(call.name)
@@ -125,22 +133,58 @@ def factory(name: str, own: Own = MappingProxyType({})) -> Callable[..., unyoke.
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
         stacked = isinstance(lr, Tensor) and lr.dim() == 1
         taken = [objection(weight[0] if stacked else weight) is None for weight in params]
-        groups: list[dict[str, Any]] = [
+        groups = [
             {"params": [w for w, take in zip(params, taken, strict=True) if take is mine], **others}
             for mine, others in ((True, {}), (False, {"direction": "adam"}))
         ]
-        filled = [group for group in groups if group["params"]]
+        free = _free(params, decaying, weight_decay)
+        filled = [part for group in groups for part in _divided(group, free)]
         return main(filled, lr=lr, weight_decay=weight_decay, decay=rule, **more)
 
     return make
 
 
+class _Free(NamedTuple):
+    """Parameters without weight decay, and the 0 that their group has in its place."""
+
+    params: frozenset[int]
+    zero: Any
+
+
+def _free(params: Sequence[Tensor], decaying: Sequence[bool] | None, weight_decay: Any) -> _Free:
+    flags = decaying or [True] * len(params)
+    free = frozenset(id(w) for w, decays in zip(params, flags, strict=True) if not decays)
+    return _Free(free, 0.0 * weight_decay)
+
+
+def _divided(group: dict[str, Any], free: _Free) -> list[dict[str, Any]]:
+    """A group as up to two: of what decays, and of what does not, which says so to populations."""
+    parts = [
+        {**group, "params": [w for w in group["params"] if id(w) not in free.params]},
+        {
+            **group,
+            "params": [w for w in group["params"] if id(w) in free.params],
+            "weight_decay": free.zero,
+            "decays": False,
+        },
+    ]
+    return [part for part in parts if part["params"]]
+
+
 def _of_a_file(
-    call: Call, function: Callable[..., Any], params: Sequence[Tensor], lr: Any, weight_decay: Any
+    call: Call,
+    function: Callable[..., Any],
+    decaying: Sequence[bool] | None,
+    params: Sequence[Tensor],
+    lr: Any,
+    weight_decay: Any,
 ) -> unyoke.Optimizer:
     if isinstance(lr, Tensor):
         raise UnstackableError(f"{call} is an optimizer of a user's file, made for one model")
-    made = function(list(params), lr=lr, weight_decay=weight_decay, **call.arguments)
+    given: list[Any] = list(params)
+    if decaying is not None:
+        given = _divided({"params": given}, _free(params, decaying, weight_decay))
+    made = function(given, lr=lr, weight_decay=weight_decay, **call.arguments)
     missing = [name for name in ("param_groups", "step", "zero_grad") if not hasattr(made, name)]
     if missing:
         raise StudyError(

@@ -41,13 +41,25 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
         words += ["--batch-size", ",".join(sizes)]
     if landscape.schedules != (defaults.SCHEDULE,):
         words += ["--schedule", _listed(landscape, landscape.schedules)]
-    if len(landscape.seeds) != preset.seeds:
-        words += ["--seeds", str(len(landscape.seeds))]
+    if landscape.seeds != tuple(range(preset.seeds)):
+        words += ["--seeds", _seeds(landscape.seeds)]
+    if landscape.clip is not None:
+        words += ["--clip", repr(landscape.clip)]
+    if landscape.groups is not None:
+        words += ["--groups", landscape.groups]
+    if landscape.task.device is not None:
+        words += ["--device", landscape.task.device]
     if landscape.evaluations is not None:
         words += ["--evaluations", str(landscape.evaluations)]
     for flag, name in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
         words += _axis_words(flag, name, landscape, preset)
     return shlex.join(words)
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    if seeds == tuple(range(len(seeds))):
+        return str(len(seeds))
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 def _listed(landscape: Landscape, names: Iterable[str]) -> str:

@@ -28,8 +28,11 @@ def landscape(
     updates: Sequence[int] = (),
     epochs: Sequence[int] = (),
     batch_size: Sequence[int] = (),
-    seeds: int | None = None,
+    seeds: int | Sequence[int] | None = None,
     evaluations: int | None = None,
+    clip: float | None = None,
+    groups: str | None = None,
+    device: str | None = None,
 ) -> Landscape:
     """The landscape of a command's options; what is not given is the preset's.
 
@@ -43,8 +46,11 @@ def landscape(
         updates: numbers of updates per training, ascending.
         epochs: the same in passes over the training samples; builds the task to count them.
         batch_size: samples per update, ascending; by default the task's own.
-        seeds: how many seeds; they are 0, 1, 2, …
+        seeds: which, or how many; these are 0, 1, 2, …
         evaluations: of each model during its training, at most.
+        clip: the largest norm of a gradient.
+        groups: "split" where biases, norms and embeddings do not decay; "all" by default.
+        device: where to train, as torch names it; None is the CPU.
 
     Raises:
         StudyError: any of them cannot be used.
@@ -67,15 +73,18 @@ def landscape(
             f"--updates {_listed(updates)} and --epochs {_listed(epochs)} are both budgets; "
             "give one of the two"
         )
+    own = (*optimizers, *schedule)
     planned = Landscape(
-        task=_with_own(registry.refer(task, data), (*optimizers, *schedule)),
+        task=_with_own(replace(registry.refer(task, data), device=device), own),
         axes=axes,
         schedules=_schedules(schedule),
         updates=tuple(updates) or (preset.updates,),
-        seeds=tuple(range(preset.seeds if seeds is None else seeds)),
+        seeds=_seeds(preset.seeds if seeds is None else seeds),
         batch_sizes=tuple(batch_size) or (None,),
         epochs=tuple(epochs),
         evaluations=evaluations,
+        clip=clip,
+        groups=None if groups == "all" else groups,
     )
     planned = _in_updates(planned) if planned.epochs else planned
     _try_schedules(planned)
@@ -87,7 +96,7 @@ def _in_updates(planned: Landscape) -> Landscape:
 
     One batch size needs no more than that; several make another number of updates each.
     """
-    samples, own = registry.training_size(planned.task)
+    samples, own = registry.training_size(replace(planned.task, device=None))
     sizes = tuple(own if size is None else size for size in planned.batch_sizes)
     if max(sizes) > samples:
         raise StudyError(
@@ -98,6 +107,10 @@ def _in_updates(planned: Landscape) -> Landscape:
     if len(sizes) == 1:
         return replace(planned, updates=tuple(sorted(updates)), epochs=())
     return replace(planned, updates=tuple(sorted(updates)), samples=samples)
+
+
+def _seeds(given: int | Sequence[int]) -> tuple[int, ...]:
+    return tuple(range(given)) if isinstance(given, int) else tuple(given)
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -93,6 +93,20 @@ def counts(text: str, name: str) -> tuple[int, ...]:
     return tuple(sorted({count(part, name) for part in text.split(",")}))
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """Seeds: `10` is 0 to 9; `3,7,11` are these three, and `7,` is seed 7 alone.
+
+    Raises:
+        StudyError: a seed is no whole number, or negative.
+    """
+    if "," not in text:
+        return tuple(range(count(text, "number of seeds")))
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words or not all(word.isdecimal() for word in words):
+        raise StudyError(f"--seeds {text!r}: give how many, such as 10, or a list such as 3,7,11")
+    return tuple(sorted({int(word) for word in words}))
+
+
 def shard(text: str) -> ShardWord:
     """Which part of how many: "2/3" is the second of three.
 

@@ -89,6 +89,7 @@ def page_data(
     places = _places(survey)
     return {
         "task": landscape.task.name,
+        "decaying": landscape.decaying,
         "unit": unit,
         "differenceUnit": difference_unit(unit),
         "total": survey.total,

@@ -109,6 +109,7 @@ def _lines(
 ) -> list[str]:
     unit = result.error_unit
     lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged"]
+    lines.append(result.landscape.decaying)
     lines += [f"some by other code than began this ledger: {text}" for text in result.accepted]
     for finding in findings:
         panel = finding.panel

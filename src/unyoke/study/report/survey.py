@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unyoke.study.landscape.landscape import Axes, Budget, Cell, Landscape
-from unyoke.study.landscape.optimizers import decay
+from unyoke.study.landscape.optimizers import decay, title
 from unyoke.study.ledger.accepted import OTHER_CODE
 from unyoke.study.ledger.ledger import Record
 
@@ -53,7 +53,7 @@ class Panel:
     @property
     def title(self) -> str:
         """The optimizer, with its kind of decay where the name does not tell it."""
-        return f"{self.optimizer} + L2" if decay(self.optimizer) == "l2" else self.optimizer
+        return title(self.optimizer)
 
     @property
     def decay_symbol(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
+from unyoke import groups
 from unyoke.population import Population, UnstackableError
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import optimizers, schedules
@@ -289,11 +290,25 @@ def _population(stack: Stack, engine: str, own: Own) -> Population:
         seeds=[cell.seed for cell in cells],
         schedule=[schedules.make(cell.schedule, cell.updates, own) for cell in cells],
         updates=[cell.updates for cell in cells],
-        optimizer=optimizers.factory(cells[0].optimizer, own),
+        optimizer=optimizers.factory(cells[0].optimizer, own, _decaying(stack)),
         loss=stack.task.loss,
+        clip_norm=cells[0].clip,
         loss_limit=HUGE,
         engine=engine,
     )
+
+
+def _decaying(stack: Stack) -> list[bool] | None:
+    """Whether weight decay applies to each parameter that is trained; None where it does to all."""
+    if stack.cells[0].groups != "split":
+        return None
+    model = stack.task.model
+    try:
+        decisions = groups.split(model).decisions
+    except ValueError as error:
+        raise StudyError(f"--groups split: {error}") from error
+    decays = {name: each.decays for each in decisions for name in each.names}
+    return [bool(decays[name]) for name, w in model.named_parameters() if w.requires_grad]
 
 
 def evaluation_updates(cell: Cell, task: Task, evaluations: int | None = None) -> frozenset[int]:

@@ -11,7 +11,7 @@ function describe() {
     : count(DATA.settings.length, "setting");
   document.getElementById("subject").textContent =
     `Task ${DATA.task}; ${setting}; ${count(DATA.seeds, "seed")}; `
-    + `${count(DATA.done, "training")}, ${DATA.diverged} diverged.`;
+    + `${count(DATA.done, "training")}, ${DATA.diverged} diverged. ${DATA.decaying}.`;
   if (DATA.done < DATA.total) {
     const notice = document.getElementById("unfinished");
     notice.hidden = false;
