@@ -5,10 +5,13 @@ Interrupts between any two instructions of a replay are in test_interrupts.py.
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -202,6 +205,43 @@ def test_signals_at_any_time(name: str, alarm: Any) -> None:
             weight.grad = torch.full_like(weight, 0.1)
         twin.step()
     np.testing.assert_equal(everything(optimizer), everything(twin))
+
+
+FIRST_STEP = """
+import signal, sys, torch, unyoke
+
+def stop(number, frame):
+    if armed:
+        raise TimeoutError
+
+armed = True
+signal.signal(signal.SIGALRM, stop)
+weight = torch.nn.Parameter(torch.ones(3))
+weight.grad = torch.ones(3)
+optimizer = unyoke.AdamW([weight], schedule=unyoke.schedules.cosine(10), backend="cpu")
+signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))
+try:
+    optimizer.step()
+except TimeoutError:
+    pass
+armed = False
+before = optimizer.param_groups[0]["updates"]
+optimizer.step()
+print(optimizer.param_groups[0]["updates"] - before)
+"""
+
+
+@pytest.mark.slow
+@needs_timer
+@pytest.mark.parametrize("seconds", [0.02, 0.2, 0.5, 1.0])
+def test_the_first_step_is_interrupted_while_it_imports_or_compiles(
+    seconds: float, tmp_path: Path
+) -> None:
+    """Numba that was imported by half would leave the process without compiled code."""
+    environment = {**os.environ, "UNYOKE_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-W", "error", "-c", FIRST_STEP, str(seconds)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout == "1\n", ended.stderr
 
 
 @needs_timer

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from unyoke._step import interrupts
+from unyoke.backends.interrupts import put_off
 
 
 def whole(make: Callable[[], None], resumes: bool) -> None:
@@ -23,7 +23,7 @@ def whole(make: Callable[[], None], resumes: bool) -> None:
             handlers takes some microseconds, half as long as a small update in compiled code.
     """
     if not resumes:
-        interrupts.put_off(make)
+        put_off(make)
         return
     try:
         make()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import os
+
+from unyoke.backends.interrupts import put_off
 
 
 @functools.cache
@@ -15,6 +18,7 @@ def missing() -> str | None:
             return f"{package} is not installed, which compiles the update"
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set, so Numba compiles nothing: unset it"
+    put_off(_import)  # Numba cannot be imported again once that was interrupted
     from unyoke.backends._native import data_pointers
 
     try:
@@ -24,6 +28,10 @@ def missing() -> str | None:
     return None
 
 
+def _import() -> None:
+    importlib.import_module("unyoke.backends._native.data_pointers")
+
+
 @functools.cache
 def unable() -> str | None:
     """Why nothing can be compiled here, found out by compiling what every kernel needs."""
@@ -31,11 +39,16 @@ def unable() -> str | None:
         return reason
     from unyoke.backends._native import data_pointers
 
-    try:
-        data_pointers.locate()
-    except Exception as error:  # a Numba that does not support this Python raises what it likes
-        return _failure(error)
-    return None
+    failures: list[Exception] = []
+
+    def compile_one() -> None:
+        try:
+            data_pointers.locate()
+        except Exception as error:  # a Numba that does not support this Python raises what it likes
+            failures.append(error)
+
+    put_off(compile_one)  # what a signal's handler raises says nothing about Numba
+    return _failure(failures[0]) if failures else None
 
 
 @functools.cache

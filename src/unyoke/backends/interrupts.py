@@ -17,7 +17,8 @@ def put_off(action: Callable[[], None]) -> None:
     Handlers run in the main thread only, so there is nothing to do in another.
     """
     if threading.get_ident() != threading.main_thread().ident:
-        return action()
+        action()
+        return
     pending: list[int] = []
     handlers = [
         (number, handler)
@@ -34,7 +35,6 @@ def put_off(action: Callable[[], None]) -> None:
         finally:
             for number in pending:
                 _signal.raise_signal(number)
-    return None
 
 
 def _put_back(handlers: list[tuple[int, Any]]) -> None:
