@@ -10,8 +10,8 @@ import torch
 
 from unyoke import backends
 from unyoke.backends._native import tensor_layout
-from unyoke.backends._native.guard_check import TEXT, GuardCheck, can_ask
-from unyoke.backends._native.reader import reader
+from unyoke.backends._native.guard_check import GuardCheck, can_ask
+from unyoke.backends._native.replay_call import ReplayCall
 from unyoke.backends.guards import Guards, Held, Named
 
 Ask = Callable[[Guards], Callable[[], bool]]
@@ -158,7 +158,7 @@ def test_compiled_code_asks_other_checks_too() -> None:
         pytest.skip("compiled code cannot look into Python's objects here")
     group = Group()
     inner = GuardCheck(group.guards(), [])
-    check = reader(TEXT).address, inner._job.buffer_info()[0]
+    check = inner.code_and_job
     outer = GuardCheck(Guards(), [check, check])
     assert not outer.changed()
     group.params[2].grad = torch.ones(1)
@@ -170,5 +170,5 @@ def test_compiled_code_asks_where_it_can() -> None:
     guards = Group().guards()
     assert tensor_layout.places() is not None
     assert can_ask(guards)
-    assert isinstance(backends.guard_check(guards, []), GuardCheck)
-    assert backends.guard_check(Guards([Held((), [])]), []) is None
+    assert isinstance(backends.replay_call(guards, [], []), ReplayCall)
+    assert backends.replay_call(Guards([Held((), [])]), [], []) is None

@@ -303,7 +303,7 @@ def test_nothing_is_put_together_in_vain(monkeypatch: pytest.MonkeyPatch) -> Non
     training.step(SHORT)
     another_backend(training)
     asked: list[Any] = []
-    monkeypatch.setattr(backends, "guard_check", lambda *arguments: asked.append(1))
+    monkeypatch.setattr(backends, "replay_call", lambda *arguments: asked.append(1))
     training.step(AFTER)
     assert not asked
 

@@ -6,20 +6,25 @@ tensor for the group, which is cheap to compare with what was left there.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+WIDE = torch.float64
 DTYPES = {"step": torch.float32}
 INITIAL = {"step": 0.0}
 
 
 def initial(name: str) -> torch.Tensor:
     """The 0-d tensor of a parameter that was never updated."""
-    return torch.tensor(INITIAL.get(name, 1.0), dtype=DTYPES.get(name, torch.float64))
+    return torch.tensor(INITIAL.get(name, 1.0), dtype=DTYPES.get(name, WIDE))
+
+
+Numbers: TypeAlias = np.ndarray[Any, Any]
 
 
 class Counters:
@@ -28,7 +33,8 @@ class Counters:
     Attributes:
         names: ``"step"`` and the rule's scalars.
         views: for each name, the tensors that the states hold.
-        which: per parameter the index of its set of values; None while there is one set.
+        sets: the distinct sets of values, as of :meth:`read` and the updates since.
+        which: per parameter the index of its set; None while there is one set.
         placed: the views, with where they lie. If one is elsewhere (its storage was moved into
             shared memory, or it was given other data), make other counters before this is used.
     """
@@ -36,52 +42,80 @@ class Counters:
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.views: dict[str, list[torch.Tensor]] = {}
-        self._sets: list[tuple[float, ...]] = []
+        self.sets: list[tuple[float, ...]] = []
         self.which: list[int] | None = None
-        self._memory: list[np.ndarray[Any, Any]] = []
-        self._known: list[bytes] = []
+        self._memory: list[Numbers] = []
+        self._known: list[Numbers] = []
+        self._following: list[Numbers] = []
+        self._following_sets: list[tuple[float, ...]] = []
         self.placed: list[tuple[torch.Tensor, int]] = []
+        count = len(states)
         for name in self.names:
             values = [float(state[name]) for state in states]
-            flat = torch.tensor(values, dtype=DTYPES.get(name, torch.float64))
-            self.views[name] = list(flat.unbind())
+            # An even number of them: compiled code compares words of 64 bits
+            flat = torch.tensor([*values, *[0.0] * (count % 2)], dtype=DTYPES.get(name, WIDE))
+            self.views[name] = list(flat[:count].unbind())
             self._memory.append(flat.numpy())
-            self._known.append(b"")
+            self._known.append(np.full_like(flat, math.nan))
+            self._following.append(np.zeros_like(flat))
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
                 self.placed.append((view, view.data_ptr()))
+        self._count = count
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
         self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
 
-    def read(self) -> list[tuple[float, ...]]:
-        """The distinct sets, with ``which`` up to date if anybody has written, by whatever way."""
-        for memory, known in zip(self._memory, self._known, strict=True):
-            if memory.tobytes() != known:
-                return self._recount()
-        return self._sets
-
-    def _recount(self) -> list[tuple[float, ...]]:
-        rows = list(zip(*(memory.tolist() for memory in self._memory), strict=True))
-        index = {row: number for number, row in enumerate(dict.fromkeys(rows))}
-        self._sets = list(index)
-        self.which = [index[row] for row in rows] if len(index) > 1 else None
-        self._known = [memory.tobytes() for memory in self._memory]
-        return self._sets
-
-    def following(self, coefficients: Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
-        """The sets after an update with these coefficients, of which scalars are a part."""
-        scalars = self.names[1:]
+    @property
+    def rows(self) -> list[tuple[int, int, int, int]]:
+        """For each name where its memory is, what is known of it and what follows; and words."""
         return [
-            (values[0] + 1, *map(new.__getitem__, scalars))
-            for values, new in zip(self._sets, coefficients, strict=True)
+            (held.ctypes.data, known.ctypes.data, following.ctypes.data, held.nbytes // 8)
+            for held, known, following in zip(
+                self._memory, self._known, self._following, strict=True
+            )
         ]
 
-    def write(self, sets: list[tuple[float, ...]]) -> None:
-        """Give each parameter the values of its set; a second time changes nothing."""
-        for number, memory in enumerate(self._memory):
+    def read(self) -> None:
+        """Bring ``sets`` and ``which`` up to date, if anybody has written, by whatever way."""
+        for memory, known in zip(self._memory, self._known, strict=True):
+            if memory.tobytes() != known.tobytes():
+                self._recount()
+                return
+
+    def _recount(self) -> None:
+        columns = (memory[: self._count].tolist() for memory in self._memory)
+        rows = list(zip(*columns, strict=True))
+        index = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+        self.sets = list(index)
+        self.which = [index[row] for row in rows] if len(index) > 1 else None
+        for memory, known in zip(self._memory, self._known, strict=True):
+            known[:] = memory
+
+    def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
+        """Form what follows an update with these coefficients, of which scalars are a part."""
+        scalars = self.names[1:]
+        if self.which is None and not scalars:  # as nearly always
+            step = self.sets[0][0] + 1
+            self._following_sets = [(step,)]
+            self._following[0].fill(step)
+            return
+        self._following_sets = sets = [
+            (values[0] + 1, *map(new.__getitem__, scalars))
+            for values, new in zip(self.sets, coefficients, strict=True)
+        ]
+        for number, following in enumerate(self._following):
             if self.which is None:
-                memory.fill(sets[0][number])
+                following.fill(sets[0][number])
             else:
-                memory[:] = [sets[which][number] for which in self.which]
-            self._known[number] = memory.tobytes()
-        self._sets = sets
+                following[: self._count] = [sets[which][number] for which in self.which]
+
+    def write(self) -> None:
+        """Count the update; a second time changes nothing."""
+        for number, following in enumerate(self._following):
+            self._memory[number][:] = following
+            self._known[number][:] = following
+        self.counted()
+
+    def counted(self) -> None:
+        """Take note that somebody else has written what follows."""
+        self.sets = self._following_sets

@@ -243,10 +243,9 @@ class Groups:
 def show(groups: Sequence[Group], shown: Sequence[Group]) -> None:
     """Write into each group what it is to hold; a second time changes nothing."""
     for group, new in zip(groups, shown, strict=True):
-        lr = group["lr"]
-        if "lr" in new and not isinstance(lr, float) and isinstance(lr, torch.Tensor):
+        if "lr" in new and isinstance(group["lr"], torch.Tensor):
             with torch.no_grad():  # autograd follows base_lr
-                new["lr"] = lr.copy_(new["lr"])
+                new["lr"] = group["lr"].copy_(new["lr"])
         group.update(new)
 
 

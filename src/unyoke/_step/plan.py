@@ -65,7 +65,6 @@ class Plan:
         self.guards = self._guards_of(params)
         self._dispatch: Dispatch | None = None  # not in the work: it knows the work
         self._begun = 0  # assignments of the prepared update
-        self._following: list[tuple[float, ...]] = []
 
     @property
     def assignments(self) -> Sequence[Assignment]:
@@ -117,20 +116,25 @@ class Plan:
 
     def form(self, lr: Any, eta: Any) -> None:
         """Form the coefficients of the coming update."""
+        self.counters.read()
+        self.form_again(lr, eta)
+
+    def form_again(self, lr: Any, eta: Any) -> None:
+        """The same, if nobody else has written to the counters."""
         work, form, group = self.work, self._form, self.group
         work.updates, work.coefficients = updates, coefficients = [], []
-        for step, *scalars in self.counters.read():
-            t = int(step) + 1
+        for values in self.counters.sets:
+            t = int(values[0]) + 1
             updates.append(t)
-            coefficients.append(form(t, eta, lr, group, *scalars))
+            coefficients.append(form(t, eta, lr, group, *values[1:]))
         work.which = self.counters.which
-        self._following = self.counters.following(coefficients)
+        self.counters.form(coefficients)
         self._begun = 0
 
     def run(self) -> None:
         """Make the prepared update; after an interrupt, go on with it."""
         self._run_assignments()
-        self.counters.write(self._following)
+        self.counters.write()
 
     @property
     def resumes(self) -> bool:

@@ -20,7 +20,7 @@ from unyoke.backends import Captured
 from unyoke.backends.guards import Guards, Held
 
 if TYPE_CHECKING:
-    from unyoke.backends import GuardCheck
+    from unyoke.backends import ReplayCall
 
 
 class Stepped(Owner, Protocol):
@@ -39,7 +39,7 @@ class Replay:
         optimizer: whose step it was.
         plans: with the numbers of their groups.
         captured: what each plan's backend has kept of its update.
-        check: says whether a guard fails.
+        call: looks at the guards, and makes the update.
     """
 
     def __init__(
@@ -47,18 +47,20 @@ class Replay:
         optimizer: Stepped,
         plans: Sequence[tuple[int, Plan]],
         captured: Sequence[Captured],
-        check: GuardCheck,
+        call: ReplayCall,
     ) -> None:
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._direction = optimizer.groups.direction
         self._schedule, self._backend = optimizer.groups.schedule, optimizer.backend
-        self._plans, self._captured = plans, captured
+        self._plans = [(k, plan, own) for (k, plan), own in zip(plans, captured, strict=True)]
+        self._length = len(self._groups)
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._asking = [each for each in captured if each.asks_python]
-        self._changed, self._check = check.changed, check
+        self._call = call
         self._resumes = all(plan.resumes for _, plan in plans)
         self._shown: Sequence[Group] = ()
+        self._holds = True
 
     @classmethod
     def of(cls, optimizer: Stepped, plans: Sequence[tuple[int, Plan]]) -> Replay | None:
@@ -80,8 +82,9 @@ class Replay:
                 *(_without_gradients(groups[index]) for index in sorted(idle)),
             ]
         )
-        check = backends.guard_check(guards, captured)
-        return None if check is None else cls(optimizer, plans, captured, check)
+        counters = [row for _, plan in plans for row in plan.counters.rows]
+        call = backends.replay_call(guards, captured, counters)
+        return None if call is None else cls(optimizer, plans, captured, call)
 
     def make(self, optimizer: Stepped) -> bool:
         """Make the update and count it, if the guards hold; False: nothing was done.
@@ -92,12 +95,14 @@ class Replay:
         Raises:
             RuntimeError: a schedule was given and something else moved ``lr``.
         """
+        own, groups = optimizer.__dict__, optimizer.groups  # torch's attributes are slow to find
         if (
-            optimizer.param_groups is not self._groups
-            or optimizer.state is not self._state
-            or optimizer.groups.direction is not self._direction
-            or optimizer.groups.schedule is not self._schedule
-            or optimizer.backend != self._backend
+            own["param_groups"] is not self._groups
+            or len(self._groups) != self._length
+            or own["state"] is not self._state
+            or groups.direction is not self._direction
+            or groups.schedule is not self._schedule
+            or own["backend"] != self._backend
         ):
             return False
         if self._schedule is not None:
@@ -105,19 +110,23 @@ class Replay:
                 rate(self._schedule, index, group)  # says if somebody has moved it
         if self._asking and not all(each.readable() for each in self._asking):
             return False
-        if self._changed():
-            return False
-        for (index, plan), captured in zip(self._plans, self._captured, strict=True):
-            plan.form(*rate(self._schedule, index, plan.group))
+        for index, plan, captured in self._plans:
+            plan.form_again(*rate(self._schedule, index, plan.group))
             if not captured.take(plan.work):
                 return False
-        self._shown = optimizer.groups.shown(self._groups, 1)
+        self._shown = groups.shown(self._groups, 1)
+        self._call.begin()
+        self._holds = True
         whole(self._commit, self._resumes)
-        return True
+        return self._holds
 
     def _commit(self) -> None:
-        for _, plan in self._plans:
-            plan.run()
+        if self._call.make():
+            self._holds = False
+            return
+        for _, plan, captured in self._plans:
+            captured.finish(plan.work)
+            plan.counters.counted()
         show(self._groups, self._shown)
 
 

@@ -17,7 +17,7 @@ from unyoke.backends.gpu import Gpu
 from unyoke.backends.guards import Guards
 
 if TYPE_CHECKING:
-    from unyoke.backends._native.guard_check import GuardCheck
+    from unyoke.backends._native.replay_call import ReplayCall
 
 CPU = Cpu()
 
@@ -84,18 +84,22 @@ def _warn_of_eager(reason: str) -> None:
     )
 
 
-def guard_check(guards: Guards, captured: Sequence[Captured]) -> GuardCheck | None:
-    """What says whether a guard fails, those of captured updates included.
+def replay_call(
+    guards: Guards, captured: Sequence[Captured], counters: Sequence[tuple[int, int, int, int]]
+) -> ReplayCall | None:
+    """What looks at guards, those of captured updates included, runs their kernels and counts.
 
     None where compiled code cannot look.
     """
     if ALL["cpu"].missing() is not None:
         return None
-    from unyoke.backends._native import guard_check
+    from unyoke.backends._native import guard_check, replay_call
 
     if not guard_check.can_ask(guards):
         return None
-    return guard_check.GuardCheck(guards, [each for one in captured for each in one.checks or ()])
+    check = guard_check.GuardCheck(guards, [each for one in captured for each in one.checks or ()])
+    kernels = [each for one in captured for each in one.kernels]
+    return replay_call.ReplayCall(check, counters, kernels)
 
 
 @functools.cache
@@ -116,10 +120,10 @@ __all__ = [
     "Backend",
     "Captured",
     "Dispatch",
-    "GuardCheck",
+    "ReplayCall",
     "Work",
     "check_name",
     "dispatch",
-    "guard_check",
+    "replay_call",
     "table",
 ]

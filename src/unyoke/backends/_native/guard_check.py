@@ -87,10 +87,10 @@ class GuardCheck:
         lists, mappings, known = _contents(guards)
         gradients = zip(guards.weights, guards.has_gradient, strict=True)
         rows = [
-            *(lists, mappings, _words(tuple(map(id, entry)) for entry in guards.entries)),
-            _words((id(weight), int(there)) for weight, there in gradients),
-            _words((each._cdata, address) for each, address in guards.placed),
-            _words(tables),
+            *(lists, mappings, table_of(tuple(map(id, entry)) for entry in guards.entries)),
+            table_of((id(weight), int(there)) for weight, there in gradients),
+            table_of((each._cdata, address) for each, address in guards.placed),
+            table_of(tables),
         ]
         self._alive = guards, known, rows
         self._job = array("q")
@@ -100,7 +100,12 @@ class GuardCheck:
         self._job.extend(map(c_function, C_FUNCTIONS))
         self._job.extend((places.tensor, places.gradient, places.undefined))
         self._job.extend((int(torch_functions()[TORCH_FUNCTIONS.index("data_ptr")]), 0, 0, 0))
-        self.changed = c_calls.bound(reader(TEXT), self._job.buffer_info()[0])
+        self.changed = c_calls.bound(reader(TEXT), self.code_and_job[1])
+
+    @property
+    def code_and_job(self) -> tuple[int, int]:
+        """The addresses of the compiled function and of what it is told."""
+        return reader(TEXT).address, self._job.buffer_info()[0]
 
 
 def can_ask(guards: Guards) -> bool:
@@ -116,10 +121,11 @@ def _contents(guards: Guards) -> tuple[Any, Any, Any]:
     for holder, held in guards.contents:
         rows[isinstance(holder, list)].append((id(holder), len(held), len(known)))
         known += [(id(thing),) for thing in held]
-    return _words(rows[True]), _words(rows[False]), _words(known)
+    return table_of(rows[True]), table_of(rows[False]), table_of(known)
 
 
-def _words(rows: Iterable[tuple[int, ...]]) -> Any:
+def table_of(rows: Iterable[tuple[int, ...]]) -> Any:
+    """Rows of words, as compiled functions read them."""
     return np.array(list(rows), dtype=np.int64)
 
 

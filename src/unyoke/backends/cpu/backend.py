@@ -46,8 +46,7 @@ class Cpu(Backend):
         return self.missing() or unable() if on_cpu else None
 
     def step(self, work: Work) -> None:
-        work.cache["cpu"].run()
-        torch.autograd.graph.increment_version(work.weights)
+        work.cache["cpu"].run(work)
 
     def captured(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get("cpu")
@@ -88,6 +87,12 @@ class Prepared:
         self._row = struct.Struct(f"{len(work.rule.coefficient_names) + 2}d")
         self._rows, self._places = array("d"), range(0)
         self._which: Sequence[int] | None = None
+        self._shared = [table for table in tables if table.alone is None]
+
+    @property
+    def kernels(self) -> list[tuple[int, int, int, int]]:
+        """Those that one thread runs; the others let Python's other threads go on meanwhile."""
+        return [alone for table in self._tables if (alone := table.alone) is not None]
 
     @property
     def checks(self) -> list[tuple[int, int]] | None:
@@ -102,20 +107,24 @@ class Prepared:
 
     def holds(self, work: Work) -> bool:
         """Take over this update's numbers; False if anything else has changed as well."""
-        return (
-            work.found_inf is None
-            and self.take(work)
-            and all(table.holds() for table in self._tables)
-        )
+        if work.found_inf is not None or not self.take(work):
+            return False
+        for table in self._tables:
+            table.begin()
+        return all(table.holds() for table in self._tables)
 
     def take(self, work: Work) -> bool:
         """Take over this update's numbers; False if they are of another kind."""
+        rows = self._rows
         try:
             self._write(work)
         except (TypeError, ValueError, RuntimeError, struct.error):
             return False  # a number has become a row of numbers
-        self._which = work.which
-        for table in self._tables:
+        if self._rows is not rows or work.which is not self._which:
+            for table in self._tables:
+                table.tell(self._rows.buffer_info()[0], work.which)
+            self._which = work.which
+        for table in self._shared:
             table.begin()
         return True
 
@@ -123,10 +132,17 @@ class Prepared:
         """Whether that is as it was; to be asked before compiled code asks the rest."""
         return all(table.readable() for table in self._tables)
 
-    def run(self) -> None:
-        address = self._rows.buffer_info()[0]
+    def run(self, work: Work) -> None:
+        """Update what is not updated since the tables began."""
         for table in self._tables:
-            table.run(address, self._which)
+            table.run()
+        torch.autograd.graph.increment_version(work.weights)
+
+    def finish(self, work: Work) -> None:
+        """Update what threads share, and let autograd know of all that was written."""
+        for table in self._shared:
+            table.run()
+        torch.autograd.graph.increment_version(work.weights)
 
     def _write(self, work: Work) -> None:
         """For each set of coefficients a row, of stacked models a row for each in each.
@@ -140,6 +156,10 @@ class Prepared:
             size = self._row.size
             self._places = range(0, size * len(work.updates), size)
             self._rows = array("d", bytes(size * len(work.updates)))
+        if len(work.updates) == 1:  # as nearly always
+            numbers = self._pick(work.coefficients[0])
+            self._row.pack_into(self._rows, 0, *numbers, work.seed, work.updates[0])
+            return
         for place, each, t in zip(self._places, work.coefficients, work.updates, strict=True):
             self._row.pack_into(self._rows, place, *self._pick(each), work.seed, t)
 

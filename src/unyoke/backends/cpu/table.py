@@ -42,7 +42,6 @@ class Table(Located):
         models: int | None,
     ) -> None:
         self.which = which
-        self._sets: Sequence[int] | None = None
         self._models = models or 1
         self._chunks = _chunks(columns[0], self._models)
         self._model = self._chunks[:, 3].copy()
@@ -55,22 +54,25 @@ class Table(Located):
         """Make ready for an update."""
         self._shares.begin()
 
-    def run(self, coefficients: int, sets: Sequence[int] | None) -> None:
-        """Update all chunks that have not been since :meth:`begin`.
+    @property
+    def alone(self) -> tuple[int, int, int, int] | None:
+        """Kernel, what it is told, and all chunks, if one thread does them; else None."""
+        return self._shares.alone
+
+    def run(self) -> None:
+        """Update all chunks that have not been since :meth:`begin`."""
+        self._shares.run()
+
+    def tell(self, coefficients: int, sets: Sequence[int] | None) -> None:
+        """Say where coefficients are.
 
         Args:
             coefficients: the address of their rows.
             sets: per parameter of the group which of the rows it takes; None: all the first.
         """
-        if sets is not self._sets:
-            self._assign(sets)
-        self.job[COEFFICIENTS] = coefficients
-        self._shares.run()
-
-    def _assign(self, sets: Sequence[int] | None) -> None:
         own = 0 if sets is None else np.array([sets[k] for k in self.which])[self._chunks[:, 0]]
         self._chunks[:, 3] = own * self._models + self._model
-        self._sets = sets
+        self.job[COEFFICIENTS] = coefficients
 
 
 def _chunks(weights: Sequence[torch.Tensor], models: int) -> Integers:

@@ -64,7 +64,7 @@ class Shares:
     """
 
     def __init__(self, sizes: Any, kernel: Any, job: int) -> None:
-        ends = np.cumsum(sizes)
+        ends, self._chunks = np.cumsum(sizes), len(sizes)
         self._elements = int(ends[-1]) if len(sizes) else 0
         count = min(self._elements // SHARE, MOST) if self._elements >= WORTH else 1
         bounds = [self._elements * k // count for k in range(1, count)]
@@ -79,6 +79,13 @@ class Shares:
     def cuts(self) -> list[int]:
         """Where shares of the chunks begin, and the end of the last."""
         return self._words[team.CUTS :].tolist()
+
+    @property
+    def alone(self) -> tuple[int, int, int, int] | None:
+        """Kernel, its job and the range of all chunks, if one thread does them; else None."""
+        if self._elements >= WORTH:
+            return None
+        return self._words[team.KERNEL], self._words[team.JOB], 0, self._chunks
 
     def begin(self) -> None:
         """Nothing is done."""

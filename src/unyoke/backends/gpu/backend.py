@@ -41,7 +41,6 @@ class Gpu(Backend):
 
     def step(self, work: Work) -> None:
         work.cache[self.name].run(work)
-        torch.autograd.graph.increment_version(work.weights)
 
     def captured(self, work: Work) -> Prepared | None:
         prepared: Prepared | None = work.cache.get(self.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from unyoke.backends.base import Work
 from unyoke.backends.gpu import launches
 from unyoke.backends.gpu.runtime import Runtime
@@ -17,6 +19,7 @@ class Prepared:
     """
 
     asks_python = True  # only Python knows of graphs that are being recorded
+    kernels = ()
 
     def __init__(self, work: Work, runtime: Runtime, before: Prepared | None = None) -> None:
         self._runtime = runtime
@@ -62,6 +65,11 @@ class Prepared:
         self._is_recorded |= self._runtime.capturing()
         for launch in self._launches:
             launch.run(work, self._row or ())
+        torch.autograd.graph.increment_version(work.weights)
+
+    def finish(self, work: Work) -> None:
+        """Make the update."""
+        self.run(work)
 
     def _is_of_kind(self, work: Work) -> bool:
         """Whether coefficients come as before; takes them over."""
