@@ -17,7 +17,7 @@ from unyoke import backends, decays, directions
 from unyoke._step import group_checks, state
 from unyoke._step.device import amp_on_device
 from unyoke._step.groups import Forms, Groups
-from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t
+from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, combine
 from unyoke.ranges import plain
@@ -59,6 +59,8 @@ class Optimizer(torch.optim.Optimizer):
             weights), ``torch.bfloat16``, or ``"int8"``, 8-bit blocks; see :mod:`unyoke.storage`.
         rounding: of the weights: ``"nearest"``, ``"kahan"`` (what rounding takes is kept beside
             the weight and paid back) or ``"stochastic"`` (right in the mean).
+        seed: ≥ 0 and below 2^31, of the random bits by which narrow state and stochastic rounding
+            are rounded; the same on all ranks, whatever torch's seed is there.
         maximize: climb instead of descending.
         differentiable: let autograd record the steps.
         capturable: keep the count of updates and all coefficients on the device, so that a CUDA
@@ -91,6 +93,7 @@ class Optimizer(torch.optim.Optimizer):
         backend: str = "auto",
         state_dtype: StateDtype = torch.float32,
         rounding: Rounding = "nearest",
+        seed: int = 0,
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
@@ -111,7 +114,7 @@ class Optimizer(torch.optim.Optimizer):
             "decay": self.groups.named(decay),
             "state_dtype": formats.check_state_dtype(state_dtype),
             "rounding": rounding,
-            "seed": torch.initial_seed() & 0x7FFFFFFF,
+            "seed": seed,
             "maximize": maximize,
             "differentiable": differentiable,
             "capturable": capturable,
@@ -167,6 +170,7 @@ class Optimizer(torch.optim.Optimizer):
         opened = self.groups.opened(lr, weight_decay, self.param_groups)
         rule.check(full)
         formats.check_rounding(full["rounding"])
+        check_seed(full["seed"])
         group |= {name: full[name] for name in ("lr", *rule.defaults)}
         group |= {**opened, "direction": rule.direction.name}
         super().add_param_group(group)

@@ -14,7 +14,7 @@ import torch
 
 from unyoke._step import state
 from unyoke._step.commit import whole
-from unyoke._step.plan import Plan
+from unyoke._step.plan import Plan, random_numbers
 from unyoke.optimizer import Optimizer
 
 GONE = (
@@ -229,7 +229,7 @@ class Release:
         own = state.before_update(optimizer, rule, weight, group)
         plan = self._plans.get(weight)
         if plan is None or plan.work.states[0] is not own or not plan.holds(rule, group):
-            numbers = [(index << 20) + number]
+            numbers = [random_numbers(optimizer.param_groups, index)[number]]
             plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [own], numbers)
         plan.prepare(lr, eta, optimizer.backend)
         whole(plan.run, plan.resumes)

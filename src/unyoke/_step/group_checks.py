@@ -23,6 +23,7 @@ COMMON = (
     "backend",
     "state_dtype",
     "rounding",
+    "seed",
     "maximize",
     "differentiable",
     "capturable",

@@ -160,7 +160,8 @@ def _check_count(value: Any) -> None:
         raise ValueError(f"Invalid number of updates: {value!r}: it must be an integer ≥ 0")
 
 
-def _check_seed(value: Any) -> None:
+def check_seed(value: Any) -> None:
+    """A seed of random bits is an integer ≥ 0 and below 2^31."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
         raise ValueError(f"Invalid seed: {value!r}: it must be an integer ≥ 0 and below 2^31")
 
@@ -175,7 +176,7 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "base_lr": check_lr,
     "weight_decay": check_weight_decay,
     "updates": _check_count,
-    "seed": _check_seed,
+    "seed": check_seed,
     **dict.fromkeys(("maximize", "differentiable", "capturable"), _check_switch),
 }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from zlib import crc32
 
 import torch
 
 from unyoke._step.counters import Counters
+from unyoke._step.hyperparameters import Group
 from unyoke.backends import Assignment, Captured, Dispatch, Work, dispatch
 from unyoke.backends.guards import Guards, Held, Named
 from unyoke.equation import Rule
+from unyoke.primitives import int32
 from unyoke.storage import fit, formats
 
 SWITCHES = ("direction", "decay", "rounding", "seed", "maximize", "differentiable", "capturable")
@@ -155,6 +158,19 @@ class Plan:
         if len(self.assignments) != 1 or self.assignments[0][1] is not self.work:
             return None
         return self.assignments[0][0].captured(self.work)
+
+
+def random_numbers(groups: Sequence[Group], index: int) -> list[int]:
+    """What each parameter of group number ``index`` draws its random bits by.
+
+    A named parameter's is a hash of its name, so that it is the same in any group and on any rank.
+    Another's is its place among all parameters, which is the same however they are grouped.
+    """
+    group = groups[index]
+    if "param_names" in group:
+        return [int32(crc32(name.encode())) for name in group["param_names"]]
+    first = sum(len(each["params"]) for each in groups[:index])
+    return [*range(first, first + len(group["params"]))]
 
 
 def _kinds(weights: Sequence[torch.Tensor]) -> list[tuple[object, ...]]:

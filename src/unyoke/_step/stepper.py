@@ -11,7 +11,7 @@ from unyoke._step.commit import whole
 from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
 from unyoke._step.groups import show
 from unyoke._step.hyperparameters import Group, is_rehearsal
-from unyoke._step.plan import Plan
+from unyoke._step.plan import Plan, random_numbers
 from unyoke._step.replay import Replay, Stepped
 from unyoke.backends import Captured
 from unyoke.backends.guards import Held, same_objects
@@ -142,11 +142,8 @@ class Stepper:
         params = group["params"]
         group["direction"] = rule.direction.name  # entries of the group may have chosen another
         states = [state.before_update(optimizer, rule, weight, group) for weight in weights]
-        numbers = [
-            (index << 20) + number
-            for number, weight in enumerate(params)
-            if weight.grad is not None
-        ]
+        drawn_by = random_numbers(optimizer.param_groups, index)
+        numbers = [k for weight, k in zip(params, drawn_by, strict=True) if weight.grad is not None]
         if not group["capturable"]:
             return Plan(rule, group, params, weights, states, numbers)
         schedule, given = optimizer.groups.schedule, optimizer.groups.function(index)

@@ -43,7 +43,7 @@ class AdadeltaW(AdadeltaLike, direction="adadelta"):
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
         foreach: torch's word; it changes nothing.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -80,7 +80,7 @@ class Adadelta(AdadeltaLike, direction="adadelta", decay="l2", weight_decay=0.0)
         eps: ε ≥ 0, under both roots; the first steps are √eps long.
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
         foreach: torch's word; it changes nothing.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

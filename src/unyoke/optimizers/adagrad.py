@@ -50,7 +50,7 @@ class AdagradW(AdagradLike, direction="adagrad"):
         initial_accumulator_value: ≥ 0, where the sum of squares begins.
         eps: ε ≥ 0, outside the root.
         foreach: torch's word; it changes nothing.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -87,7 +87,7 @@ class Adagrad(AdagradLike, direction="adagrad", decay="l2", weight_decay=0.0):
         initial_accumulator_value: ≥ 0, where the sum of squares begins.
         eps: ε ≥ 0, outside the root.
         foreach: torch's word; it changes nothing.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

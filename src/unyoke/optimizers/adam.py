@@ -64,7 +64,7 @@ class AdamW(WithAMSGrad, direction="adam"):
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
         amsgrad: divide by the largest √v_t so far, as :class:`AMSGradW`.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -103,7 +103,7 @@ class Adam(WithAMSGrad, direction="adam", decay="l2", weight_decay=0.0):
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
         amsgrad: divide by the largest √v_t so far, as :class:`AMSGrad`.
         decoupled_weight_decay: torch's AdamW: the same as ``decay="lr_coupled"``.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -152,7 +152,7 @@ class AMSGradW(AdamLike, direction="amsgrad"):
         eps: ε ≥ 0, outside the bias correction.
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -189,7 +189,7 @@ class AMSGrad(AdamLike, direction="amsgrad", decay="l2", weight_decay=0.0):
         betas: (β1, β2), each in [0, 1).
         eps: ε ≥ 0, outside the bias correction.
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

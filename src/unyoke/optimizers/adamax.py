@@ -42,7 +42,7 @@ class AdamaxW(AdamaxLike, direction="adamax"):
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
         foreach: torch's word; it changes nothing.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -78,7 +78,7 @@ class Adamax(AdamaxLike, direction="adamax", decay="l2", weight_decay=0.0):
         eps: ε ≥ 0, inside the maximum.
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
         foreach: torch's word; it changes nothing.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

@@ -93,7 +93,7 @@ class AdEMAMixW(Named, direction=ademamix):
         eps: ε ≥ 0, outside the bias correction.
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -137,7 +137,7 @@ class AdEMAMix(Named, direction=ademamix, decay="lr_coupled", weight_decay=0.0):
         alpha_warmup: updates over which a_t rises; 0 starts with alpha. As beta3_warmup.
         eps: ε ≥ 0, outside the bias correction.
         weight_decay: λ ≥ 0, multiplied by the learning rate lr_t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

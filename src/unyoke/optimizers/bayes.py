@@ -30,7 +30,7 @@ class AdaBayes(Named, direction="adabayes"):
             :func:`unyoke.normalized`, or a function of t.
             The authors call it weight_drift.
         batch_size: > 0, over how many samples the loss is a mean.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -85,7 +85,7 @@ class AdaBayesFP(Named, direction="adabayes_fp"):
             :func:`unyoke.normalized`, or a function of t.
             The authors call it weight_drift.
         batch_size: > 0, over how many samples the loss is a mean.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

@@ -38,7 +38,7 @@ class LionW(LionLike, direction="lion"):
         betas: (β1, β2), each in [0, 1).
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -71,7 +71,7 @@ class Lion(LionLike, direction="lion", decay="lr_coupled", weight_decay=0.0):
         lr: α ≥ 0, the peak learning rate: a number, or a tensor that is updated in place.
         betas: (β1, β2), each in [0, 1).
         weight_decay: λ ≥ 0, multiplied by the learning rate lr_t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

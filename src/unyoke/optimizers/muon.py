@@ -66,7 +66,7 @@ class MuonW(MuonLike, direction="muon"):
         adjust_lr_fn: c: ``None`` or ``"original"``, √max(1, rows/columns);
             ``"match_rms_adamw"``, 0.2·√max(rows, columns); ``"spectral_unclamped"``,
             √(rows/columns).
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -111,7 +111,7 @@ class Muon(MuonLike, direction="muon", decay="lr_coupled", weight_decay=0.1):
         adjust_lr_fn: c: ``None`` or ``"original"``, √max(1, rows/columns);
             ``"match_rms_adamw"``, 0.2·√max(rows, columns); ``"spectral_unclamped"``,
             √(rows/columns).
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

@@ -29,7 +29,7 @@ class NAdamW(AdamLike, direction="nesterov_adam"):
         eps: ε ≥ 0, outside the bias correction.
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -68,7 +68,7 @@ class NAdam(Named, direction="nadam", decay="l2"):
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
         momentum_decay: ≥ 0; how slowly the momentum rises from β1/2 to β1.
         decoupled_weight_decay: torch's decoupled form: the same as ``decay="lr_coupled"``.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

@@ -46,6 +46,7 @@ class OptionsWithoutSwitches(TypedDict, total=False):
     backend: str
     state_dtype: StateDtype
     rounding: Rounding
+    seed: int
     fused: bool | None
     average_beta: float
     bound_factor: float

@@ -26,9 +26,9 @@ class NDAdam(Named, direction="nd_adam", decay="none"):
         lr: α ≥ 0, the peak learning rate: a number, or a tensor that is updated in place.
         betas: (β1, β2), each in [0, 1).
         eps: ε ≥ 0, outside the bias correction.
-        options: schedule, backend, state_dtype, rounding, maximize, differentiable and capturable,
-            as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and change
-            nothing.
+        options: schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
+            capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
+            change nothing.
 
     Raises:
         ValueError: a number out of its range, an unknown name, no parameters, a parameter without

@@ -29,7 +29,7 @@ class RAdamW(AdamLike, direction="radam"):
         eps: ε ≥ 0, added to the uncorrected √v_t.
         weight_decay: λ ≥ 0, per update: multiplied by η_t, **not by lr**. A number, a tensor,
             :func:`unyoke.normalized`, or a function of t.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -68,7 +68,7 @@ class RAdam(AdamLike, direction="radam", decay="l2"):
         eps: ε ≥ 0, added to the uncorrected √v_t.
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
         decoupled_weight_decay: torch's decoupled form: the same as ``decay="lr_coupled"``.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

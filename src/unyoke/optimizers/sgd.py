@@ -34,7 +34,7 @@ class SGDW(Named, direction="heavy_ball"):
             :func:`unyoke.normalized`, or a function of t.
         direction: ``"heavy_ball"``, the paper's; ``"momentum"`` or ``"nesterov"``, torch's, with
             the learning rate outside the buffer; or ``"gradient"``, without momentum.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 
@@ -100,7 +100,7 @@ class SGD(Named, direction="gradient", decay="l2"):
         dampening: in [0, 1]; without momentum it does nothing.
         weight_decay: λ′ ≥ 0, an L2 penalty that joins the gradient, as in torch.
         nesterov: look ahead along the buffer; needs momentum, and no dampening.
-        options: decay, schedule, backend, state_dtype, rounding, maximize, differentiable and
+        options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
 

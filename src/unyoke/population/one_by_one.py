@@ -40,10 +40,11 @@ class OneByOne(Engine):
         decays = Rates(settings, range(len(settings))).weight_decay.tolist()
         self._optimizers = []
         for row, weights in enumerate(self._weights):
-            with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
-                torch.manual_seed(settings.seeds[row])  # of stochastic rounding
                 optimizer = self._optimizer(weights, settings.lr[row], decays[row])
+            for group in optimizer.param_groups:
+                group["seed"] = settings.seeds[row] & 0x7FFFFFFF
             if models.state:
                 put_state(optimizer, weights, models.state, row)
             self._optimizers.append(optimizer)
