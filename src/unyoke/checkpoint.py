@@ -21,10 +21,11 @@ from typing import Any
 
 import torch
 
-from unyoke import directions
+from unyoke import decays, directions
 from unyoke._step import counters, group_checks
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, check_saved
+from unyoke.equation import Rule
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
 from unyoke.ranges import plain
 from unyoke.storage import fit, formats
@@ -32,12 +33,23 @@ from unyoke.storage import fit, formats
 OWN = ("state_dtype", "rounding")
 """What a checkpoint does not decide: how this process keeps the numbers, as ``backend``."""
 
+TORCH_STATE = frozenset(
+    (
+        *("ax", "eta", "mu", "prev", "step_size"),  # ASGD, Rprop
+        *("col_var", "row_var", "variance"),  # Adafactor
+        *("H_diag", "al", "d", "func_evals", "n_iter", "old_dirs", "old_stps"),  # LBFGS
+        *("prev_flat_grad", "prev_loss", "ro", "t"),  # LBFGS
+    )
+)
+"""State of torch's optimizers that have no counterpart here."""
+
 
 def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
     """What ``optimizer`` will be after loading ``saved``; see ``Optimizer.load_state_dict``."""
     pairs = _paired_groups(optimizer, saved)
     groups = [_new_group(optimizer, index, *pair) for index, pair in enumerate(pairs)]
     state: dict[torch.Tensor, dict[str, Any]] = {}
+    foreign: dict[Any, Any] = _foreign_keys(saved)
     for index, (group, (_, saved_group)) in enumerate(zip(groups, pairs, strict=True)):
         form = _form(group, saved_group)
         names = group.get("param_names")
@@ -46,11 +58,13 @@ def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
             entry = _present(label, saved["state"].get(key) or {})
             if form is not None:
                 entry = _translated(form, group, entry)
-            state[weight] = _checked_entry(optimizer, weight, group, entry, label)
+            foreign[weight] = _foreign_entries(optimizer.groups.rule(group), entry)
+            own = {name: value for name, value in entry.items() if name not in foreign[weight]}
+            state[weight] = _checked_entry(optimizer, weight, group, own, label)
     if any(map(is_foreign, saved["param_groups"])):
         _count_updates(optimizer, groups, state)
     optimizer.groups.refresh(groups)  # calls the user's functions of t, which may raise
-    return {"state": _restored_states(optimizer, state), "param_groups": groups}
+    return {"state": _restored_states(optimizer, state, foreign), "param_groups": groups}
 
 
 def is_foreign(group: Mapping[str, Any]) -> bool:
@@ -67,10 +81,10 @@ def _paired_groups(optimizer: Owner, saved: Mapping[str, Any]) -> list[tuple[Gro
     _check_structure(saved)
     ours, theirs = optimizer.param_groups, saved["param_groups"]
     listed = {key for group in theirs for key in group["params"]}
-    surplus = [key for key in saved["state"] if key not in listed]
+    surplus = saved["state"].keys() - listed - _foreign_keys(saved).keys()
     if surplus:
         raise ValueError(
-            f"the checkpoint has state of {', '.join(map(str, surplus[:6]))}, which is in none of "
+            f"the checkpoint has state of {', '.join(sorted(map(str, surplus))[:6])}, in none of "
             "its parameter groups"
         )
     if len(ours) != len(theirs):
@@ -238,6 +252,23 @@ def _paired_weights(index: int, group: Group, saved_group: Group) -> list[tuple[
     ]
 
 
+def _foreign_keys(saved: Mapping[str, Any]) -> dict[Any, Any]:
+    """State of no parameter, which a wrapper keeps under a key of its own."""
+    keys = {key for group in saved["param_groups"] for key in group["params"]}
+    if not all(isinstance(key, int) for key in keys):
+        return {}  # parameters have names here, and one that is missing is not a wrapper's
+    return {key: entry for key, entry in saved["state"].items() if not isinstance(key, int)}
+
+
+def _foreign_entries(rule: Rule, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """State that no part of this library or of torch has: a wrapper's, such as slow weights."""
+    parts = (*directions.ALL.values(), *decays.ALL.values(), rule.direction, rule.decay)
+    known = {name for part in parts for name in part.state}
+    known |= {name for part in directions.ALL.values() for name in part.scalars}
+    known |= {"step", *rule.scalars, *rule.state, *formats.extra_names(rule), *TORCH_STATE}
+    return {name: value for name, value in entry.items() if name not in known}
+
+
 def _present(label: str, entry: Any) -> dict[str, Any]:
     """A saved state without what is None."""
     if not isinstance(entry, Mapping):
@@ -294,14 +325,27 @@ def _check_count(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}, and must be {wanted}")
 
 
-def _restored_states(optimizer: Owner, state: dict[torch.Tensor, dict[str, Any]]) -> Any:
+def _restored_states(
+    optimizer: Owner, state: dict[torch.Tensor, dict[str, Any]], foreign: Mapping[Any, Any]
+) -> Any:
     """The optimizer's state with the checkpoint's in it, as another object."""
     others = {key: entry for key, entry in optimizer.state.items() if key not in state}
     new: defaultdict[Any, Any] = defaultdict(dict, others)
     for weight, entry in state.items():
         if entry:
             new[weight] = {name: _own(value, name, weight) for name, value in entry.items()}
+    for key, entry in foreign.items():
+        if not isinstance(key, torch.Tensor):
+            new[key] = deepcopy(entry)
+        elif entry:
+            new[key] |= {name: _moved(value, key.device) for name, value in entry.items()}
     return new
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Somebody else's entry in a copy of its own, with its dtype, on the weight's device."""
+    is_tensor = isinstance(value, torch.Tensor)
+    return value.detach().clone().to(device) if is_tensor else deepcopy(value)
 
 
 def _own(value: Any, name: str, weight: torch.Tensor) -> torch.Tensor:

@@ -182,9 +182,11 @@ class Optimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")
         self.groups.add(group, weight_decay)
-        warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
-        if warning is not None:
-            warnings.warn(warning, UserWarning, stacklevel=group_checks.depth_of_caller())
+        unused = group_checks.warning_if_unused(rule, param_group, self.words)
+        large = None if depends_on_t(weight_decay) else self.groups.warning(group)
+        for warning in (unused, large):
+            if warning is not None:
+                warnings.warn(warning, UserWarning, stacklevel=group_checks.depth_of_caller())
 
     def _named_parts(self, param_group: Group) -> Group:
         """A new group with its direction and decay by name; own ones are kept aside."""

@@ -72,10 +72,12 @@ def _is_inside(module: str) -> bool:
 
 
 def check_keys(rule: Rule, group: Group, words: Sequence[str] = ()) -> None:
-    """Refuse a key that some other part would understand; other extra keys are the user's own.
+    """Refuse a word of torch's that chooses another algorithm; other extra keys are kept.
+
+    They may be a wrapper's, which hands its groups on: SAM's ``rho`` is not Adadelta's.
 
     Raises:
-        TypeError: there is one; names whose it is, or, of a word of torch's, what to write.
+        TypeError: there is one; says what to write.
     """
     for name in TORCH_WORDS.keys() - {*words, *rule.defaults}:
         if group.get(name):
@@ -83,14 +85,22 @@ def check_keys(rule: Rule, group: Group, words: Sequence[str] = ()) -> None:
                 f"a parameter group gives {name}={group[name]!r}, which chooses another algorithm "
                 f"in torch.optim: give the group {TORCH_WORDS[name]}"
             )
-    for name in group.keys() - rule.defaults.keys() - {*words}:
-        parts = (*directions.ALL.values(), *decays.ALL.values())
-        owners = [repr(part) for part in parts if name in part.defaults]
+
+
+def warning_if_unused(rule: Rule, group: Group, words: Sequence[str]) -> str | None:
+    """What to say of a group that names its direction and gives numbers of another one."""
+    if "direction" not in group:
+        return None
+    parts = (*directions.ALL.values(), *decays.ALL.values())
+    for name in sorted(group.keys() - {*rule.defaults, *words, *COMMON}):
+        owners = [part.name for part in parts if name in part.defaults]
         if owners:
-            raise TypeError(
-                f"a parameter group gives {name}={group[name]!r}, which {rule.name} does not have: "
-                f"it is a hyperparameter of {', '.join(owners)}"
+            return (
+                f"a parameter group with direction={group['direction']!r} gives "
+                f"{name}={group[name]!r}, which {rule.name} does not use: it is a hyperparameter "
+                f"of {', '.join(owners)}. It is kept and left alone"
             )
+    return None
 
 
 def objection(rule: Rule, group: Group) -> str | None:
