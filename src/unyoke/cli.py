@@ -16,8 +16,10 @@ from unyoke.commands import Commands, Refusal, Word, going_on_later
 from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
 
 if TYPE_CHECKING:
+    from unyoke.study.landscape.landscape import Landscape
     from unyoke.study.ledger.ledger import Claims
     from unyoke.study.planning.words import RefineWord, ShardWord
+    from unyoke.study.running.driver import Shard
 
 LR = "Learning rates α, e.g. 2^-10:2^-2, or AdamW=2^-10:2^-2."
 WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
@@ -25,6 +27,7 @@ OWN_SCHEDULE = "Names, or file.py:function."
 CLIP = "The largest norm of a gradient, over all weights."
 GROUPS = "split: biases, norms and embeddings do not decay.  [default: all]"
 DEVICE = "Where to train, such as cuda.  [default: the CPU]"
+TIMEOUT = "Seconds after which a training has failed, such as one that hangs."
 EVALUATED = "Of each model, at most; 1 is fastest.  [default: 4 to 16]"
 ACCEPT = "Go on with a ledger that other code began; its report names what was changed."
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
@@ -90,6 +93,8 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
 @click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
 @click.option("--accept-code", is_flag=True, help=ACCEPT)
+@click.option("--cell-timeout", type=click.FloatRange(0, min_open=True), help=TIMEOUT)
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long.")
 @click.option(
     "--refine",
     type=TRAININGS,
@@ -107,6 +112,8 @@ def map_command(
     quick: bool,
     extend: bool,
     accept_code: bool,
+    cell_timeout: float | None,
+    dry_run: bool,
     refine: RefineWord | None,
     **options: Any,
 ) -> None:
@@ -141,6 +148,9 @@ def map_command(
     processes = workers or most
     click.echo(f"{landscape.summary()}, {processes} processes, into {folder}")
     click.echo(landscape.decaying)
+    if dry_run:
+        click.echo(_estimated(landscape, folder, processes, part))
+        return
     with going_on_later():
         driver.run(
             landscape,
@@ -153,10 +163,19 @@ def map_command(
             refine=rounds,
             executor=executor,
             shard=part,
+            cell_timeout=cell_timeout,
+            warn=lambda text: click.echo(f"unyoke: {text}", err=True),
         )
     if rounds is not None:
         click.echo(driver.saved(folder))
     _report(folder)
+
+
+def _estimated(landscape: Landscape, folder: Path, workers: int, part: Shard | None) -> str:
+    from unyoke.study.claims import estimate
+
+    cells = list(landscape.cells()) if part is None else part.cells(landscape)
+    return estimate.described(estimate.of_map(landscape, folder, workers, cells), workers)
 
 
 @main.command()

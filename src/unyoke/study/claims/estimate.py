@@ -18,7 +18,8 @@ from pathlib import Path
 from unyoke.study.claims.request import Request
 from unyoke.study.landscape.batches import batches
 from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
-from unyoke.study.landscape.optimizers import direction
+from unyoke.study.landscape.optimizers import OWN, direction
+from unyoke.study.landscape.schedules import Own
 from unyoke.study.ledger.ledger import FILE_NAME, Ledger
 from unyoke.study.tasks.task import Task
 
@@ -87,22 +88,57 @@ def estimates(
 ) -> list[Estimate]:
     """For each study, what its ledger lacks."""
     timed: dict[object, Cost] = {}
-    found = []
-    for (task, study), landscape in landscapes.items():
-        missing = _missing(landscape, request.folder(task, study))
-        kinds: dict[tuple[object, ...], list[Cell]] = {}
-        for cell in missing:
-            rare = direction(cell.optimizer) == "nd_adam"
-            kinds.setdefault((landscape.task, cell.batch_size, rare), []).append(cell)
-        seconds = START if missing else 0.0
-        for kind, cells in kinds.items():
-            if kind not in timed:
-                timed[kind] = cost(landscape.task, cells)
-            seconds += timed[kind].seconds(cells, landscape.evaluations) / workers
-        updates = sum(cell.updates for cell in missing)
-        samples = tuple(dict.fromkeys(timed[kind].sample for kind in kinds))
-        found.append(Estimate(task, study, len(missing), updates, seconds, samples))
-    return found
+    return [
+        _estimate((task, study), landscape, _missing(landscape, folder), workers, timed)
+        for (task, study), landscape in landscapes.items()
+        for folder in (request.folder(task, study),)
+    ]
+
+
+def of_map(landscape: Landscape, folder: Path, workers: int, part: Sequence[Cell]) -> Estimate:
+    """What a map still needs.
+
+    Args:
+        part: the cells that are to be trained, of those that the ledger lacks.
+    """
+    wanted = set(part)
+    missing = [cell for cell in _missing(landscape, folder) if cell in wanted]
+    return _estimate((landscape.task.name, "map"), landscape, missing, workers, {})
+
+
+def described(estimate: Estimate, workers: int) -> str:
+    """An estimate in one line."""
+    seconds = estimate.seconds
+    minutes = f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    length = f"{seconds:.0f} seconds" if seconds < 90 else minutes
+    timed = f"; timed here: {', '.join(estimate.samples)}" if estimate.samples else ""
+    return (
+        f"{estimate.trainings:,} trainings to do, {estimate.updates:,} updates: about {length} "
+        f"with {workers} processes of this machine{timed}"
+    )
+
+
+def _estimate(
+    named: tuple[str, str],
+    landscape: Landscape,
+    missing: Sequence[Cell],
+    workers: int,
+    timed: dict[object, Cost],
+) -> Estimate:
+    """Of these trainings; `timed` is what was timed for others, and grows."""
+    kinds: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in missing:
+        kind = direction(cell.optimizer)
+        rare = cell.optimizer if kind == OWN else kind == "nd_adam"
+        kinds.setdefault((landscape.task, cell.batch_size, rare), []).append(cell)
+    seconds = START if missing else 0.0
+    for key, cells in kinds.items():
+        if key not in timed:
+            timed[key] = cost(landscape.task, cells)
+        seconds += timed[key].seconds(cells, landscape.evaluations) / workers
+    updates = sum(cell.updates for cell in missing)
+    samples = tuple(dict.fromkeys(timed[key].sample for key in kinds))
+    return Estimate(*named, len(missing), updates, seconds, samples)
 
 
 def _missing(landscape: Landscape, folder: Path) -> list[Cell]:
@@ -122,9 +158,9 @@ def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:
     """What such trainings cost, timed on one thread."""
     import torch
 
-    from unyoke.study.tasks.registry import load
+    from unyoke.study.tasks.registry import load, load_own
 
-    build = load(reference)
+    build, own = load(reference), load_own(reference)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -136,21 +172,21 @@ def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:
             evaluation = _forward(task, timed) / timed * seen
             words = f"{timed} of {size} samples of a batch, forward and backward"
             return Cost(0.0, alone, evaluation, alone, task, words)
-        return _together(cells, build, task, alone)
+        return _together(cells, build, task, alone, own)
     finally:
         torch.set_num_threads(threads)
 
 
 def _together(
-    cells: Sequence[Cell], build: Callable[[int], Task], task: Task, alone: float
+    cells: Sequence[Cell], build: Callable[[int], Task], task: Task, alone: float, own: Own
 ) -> Cost:
     """What trainings cost as they will be trained: many at once."""
     from unyoke.study.training.training import rehearse
 
     divided = batches(cells, 1, alone)
     sample = _calm(divided[len(divided) // 2][:MODELS])
-    _warm_up(sample[:2], build)
-    found = rehearse(sample, build, time.perf_counter, SECONDS)
+    _warm_up(sample[:2], build, own)
+    found = rehearse(sample, build, time.perf_counter, SECONDS, own)
     words = f"{found.updates} updates and an evaluation of {len(sample)} models"
     return Cost(found.begin, found.update, found.evaluation, alone, task, words)
 
@@ -162,11 +198,11 @@ def _calm(cells: Sequence[Cell]) -> list[Cell]:
     return [replace(cell, lr=next(low)) for cell in cells]
 
 
-def _warm_up(cells: Sequence[Cell], build: Callable[[int], Task]) -> None:
+def _warm_up(cells: Sequence[Cell], build: Callable[[int], Task], own: Own) -> None:
     """What the first training of a process imports and compiles is no part of a sample."""
     from unyoke.study.training.training import rehearse
 
-    rehearse(cells, build, time.perf_counter, 0.0)
+    rehearse(cells, build, time.perf_counter, 0.0, own)
 
 
 def _gradient(task: Task, size: int) -> tuple[float, int]:

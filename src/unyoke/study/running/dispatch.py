@@ -49,6 +49,7 @@ class Job:
     engine: str
     evaluations: int | None
     seconds_per_update: float
+    cell_timeout: float | None = None
 
 
 class Run:
@@ -91,7 +92,7 @@ class Run:
             else:
                 batch = self._waiting.popleft()
                 self._ledger.claim_cells(batch)
-            how = (job.engine, job.evaluations)
+            how = (job.engine, job.evaluations, job.cell_timeout)
             call = job.executor.submit(workers.run_cells, job.task, batch, *how)
             self._flying[call] = batch
 

@@ -8,13 +8,14 @@ It is the only process that writes. It needs no more of a pool than `submit` of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
-from unyoke.study.running import executors
+from unyoke.study.running import executors, first_cell
 from unyoke.study.running import workers as worker_processes
 from unyoke.study.running.dispatch import Job, Run, Watcher, answer
 from unyoke.study.running.refine import next_cells
@@ -57,6 +58,8 @@ def run(
     refine: Refine | None = None,
     executor: str = "processes",
     shard: Shard | None = None,
+    cell_timeout: float | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Count:
     """Run every open cell of `landscape` and record it in the ledger in `folder`.
 
@@ -68,6 +71,9 @@ def run(
         executor: who trains, as `executors.start` has it; `workers` is for those that cannot say
             how many they are.
         shard: only run this part of the cells; the others stay open.
+        cell_timeout: seconds after which a training has failed.
+        warn: where it is given, the first cell of a new ledger is trained twice, and what differs
+            is said by it.
 
     A worker that dies is replaced, and what it had is trained again. Ctrl-C raises
     KeyboardInterrupt after the workers have ended; what is recorded stays, and the same call goes
@@ -97,10 +103,18 @@ def run(
         )
         seconds_per_update = answer(probe, started, "the first try of the task")
         if ledger is None:
+            if warn is not None:
+                first = next(landscape.cells())
+                differs = first_cell.difference(
+                    started, landscape.task, first, seconds_per_update, cell_timeout
+                )
+                if differs is not None:
+                    warn(differs)
             ledger = stack.enter_context(Ledger.open_to_write(folder, landscape))
         watcher.begin(_count(ledger, ledger.own(landscape), shard))
         stack.callback(watcher.end)
-        job = Job(started, landscape.task, engine, landscape.evaluations, seconds_per_update)
+        how = (landscape.evaluations, seconds_per_update, cell_timeout)
+        job = Job(started, landscape.task, engine, *how)
         work = Run(ledger, job, watcher)
         while cells := _wanted(ledger, ledger.own(landscape), refine, shard):
             work.through(cells)

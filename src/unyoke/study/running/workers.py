@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, TaskReference
 from unyoke.study.landscape.outcome import Outcome
+from unyoke.study.running.time_limit import time_limit
 from unyoke.study.tasks.registry import check_trainer, load, load_own
 from unyoke.study.tasks.task import Task
 
@@ -175,14 +176,29 @@ def _seconds_per_gradient(task: Task) -> float:
 
 
 def run_cells(
-    reference: TaskReference, cells: Sequence[Cell], engine: str, evaluations: int | None
+    reference: TaskReference,
+    cells: Sequence[Cell],
+    engine: str,
+    evaluations: int | None,
+    cell_timeout: float | None = None,
 ) -> Trained:
-    """Train a batch of cells; run in a worker."""
+    """Train a batch of cells; run in a worker.
+
+    Args:
+        cell_timeout: seconds that a cell may take; a batch may take as many times more as it has
+            cells.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
     from unyoke.study.training.training import train_together
 
     own = _own(reference)
     build = _builder(reference)
-    outcomes = train_together(cells, build, time.perf_counter, engine, evaluations, own)
+    limit = None if cell_timeout is None else cell_timeout * len(cells)
+    what = f"{len(cells)} training{'s' * (len(cells) > 1)}"
+    with time_limit(limit, what):
+        outcomes = train_together(cells, build, time.perf_counter, engine, evaluations, own)
     return Trained(outcomes, _versions(reference.device))
 
 
