@@ -315,10 +315,13 @@ class Optimizer(torch.optim.Optimizer):
         """torch's form of checkpoint; after replays of a CUDA graph it waits for the device.
 
         State of parameters that are in no group any more is dropped.
+        8-bit state of DTensors is in float32 there, so that a checkpoint can be loaded by any
+        number of processes.
         """
         self._stepper.on_device.count(self.param_groups)
         self._stepper.drop_departed(self)
         saved = super().state_dict()
+        saved["state"] = {key: formats.portable(entry) for key, entry in saved["state"].items()}
         saved["param_groups"] = [
             {name: plain(value) for name, value in group.items()} for group in saved["param_groups"]
         ]

@@ -228,7 +228,7 @@ class Release:
         rule = optimizer.groups.rule(group)
         own = state.before_update(optimizer, rule, weight, group)
         plan = self._plans.get(weight)
-        if plan is None or plan.work.states[0] is not own or not plan.holds(rule, group):
+        if plan is None or plan.states[0] is not own or not plan.holds(rule, group):
             numbers = [random_numbers(optimizer.param_groups, index)[number]]
             plan = self._plans[weight] = Plan(rule, group, [weight], [weight], [own], numbers)
         plan.prepare(lr, eta, optimizer.backend)

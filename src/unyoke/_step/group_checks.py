@@ -11,6 +11,7 @@ import torch
 
 from unyoke import decays, directions
 from unyoke._step.hyperparameters import Group
+from unyoke.backends import shards
 from unyoke.equation import Direction, Rule
 from unyoke.storage import formats
 
@@ -108,7 +109,11 @@ def objection(rule: Rule, group: Group) -> str | None:
     if not group["params"]:
         return " is empty: it was given no parameters (a generator that was used up?)"
     for number, weight in enumerate(group["params"]):
-        reason = formats.objection(weight, group) or rule.objection(weight, group)
+        reason = (
+            formats.objection(weight, group)
+            or shards.objection(rule, group, weight)
+            or rule.objection(weight, group)
+        )
         if reason is not None:
             name = f" ({group['param_names'][number]})" if "param_names" in group else ""
             return f", parameter {number}{name} of shape {tuple(weight.shape)}: {reason}"

@@ -12,6 +12,7 @@ from unyoke._step.counters import Counters
 from unyoke._step.hyperparameters import Group
 from unyoke.backends import Assignment, Captured, Dispatch, Work, dispatch
 from unyoke.backends.guards import Guards, Held, Named
+from unyoke.backends.shards import Shards
 from unyoke.equation import Rule
 from unyoke.primitives import int32
 from unyoke.storage import fit, formats
@@ -36,7 +37,8 @@ class Plan:
 
     Attributes:
         group: the parameter group.
-        work: of the coming update.
+        states: of the parameters that have a gradient.
+        work: of the coming update, on what this process holds of sharded parameters.
         counters: of the parameters' updates.
         guards: what must still be so for the plan to be true.
     """
@@ -50,12 +52,13 @@ class Plan:
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
     ) -> None:
-        self.group = group
+        self.group, self.states = group, states
+        self._shards = Shards(rule, group, weights, states, numbers)
         self.work = Work(
             rule,
-            weights,
-            states,
-            numbers=numbers,
+            self._shards.weights,
+            self._shards.states,
+            numbers=self._shards.numbers,
             names=fit.parameter_names(weights, group),
             maximize=group["maximize"],
             differentiable=group["differentiable"],
@@ -64,8 +67,8 @@ class Plan:
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
-        self._kinds = _kinds(weights)
-        self.guards = self._guards_of(params)
+        self._weights, self._kinds = weights, _kinds(weights)
+        self.guards = self._guards_of(params, weights)
         self._dispatch: Dispatch | None = None  # not in the work: it knows the work
         self._begun = 0  # assignments of the prepared update
 
@@ -77,9 +80,9 @@ class Plan:
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return Counters(states, names)
 
-    def _guards_of(self, params: list[torch.Tensor]) -> Guards:
+    def _guards_of(self, params: list[torch.Tensor], weights: Sequence[torch.Tensor]) -> Guards:
         group, work = self.group, self.work
-        with_gradient = set(map(id, work.weights))
+        with_gradient = set(map(id, weights))
         own = work.rule.state + formats.extra_names(work.rule)
         names = ("step", *work.rule.scalars, *own)
         choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
@@ -89,7 +92,7 @@ class Plan:
         entries += [
             Named(state, name, state[name])
             for name in names
-            for state in work.states
+            for state in self.states
             if name in state
         ]
         there = [id(weight) in with_gradient for weight in params]
@@ -105,8 +108,22 @@ class Plan:
             rule is self.work.rule
             and group is self.group
             and self.guards.holds()
-            and _kinds(self.work.weights) == self._kinds
+            and _kinds(self._weights) == self._kinds
+            and self.bind()
         )
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether there is something to bind."""
+        return self._shards.is_there
+
+    def bind(self) -> bool:
+        """Find the local gradients of sharded parameters; False if these are not what they were."""
+        return self._shards.bind()
+
+    def release(self) -> None:
+        """Undo :meth:`bind` after an update."""
+        self._shards.release()
 
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         """Form the coefficients and choose the backend; nothing is changed yet.
@@ -114,6 +131,7 @@ class Plan:
         Raises:
             RuntimeError: no backend can do the work.
         """
+        self.bind()
         self.form(lr, eta)
         self._dispatch = dispatch(backend, self.work, self._dispatch)
 
@@ -152,6 +170,7 @@ class Plan:
                 self._begun = number + 1
             backend.step(work)
             self._begun = number + 1
+        self.release()
 
     def captured(self) -> Captured | None:
         """What the backend has kept of the whole update; None if it cannot replay it."""

@@ -57,6 +57,7 @@ class Replay:
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._asking = [each for each in captured if each.asks_python]
+        self._sharded = [plan for _, plan in plans if plan.is_sharded]
         self._call = call
         self._resumes = all(plan.resumes for _, plan in plans)
         self._shown: Sequence[Group] = ()
@@ -108,6 +109,8 @@ class Replay:
         if self._schedule is not None:
             for index, group in self._idle:
                 rate(self._schedule, index, group)  # says if somebody has moved it
+        if self._sharded and not all(plan.bind() for plan in self._sharded):
+            return False
         if self._asking and not all(each.readable() for each in self._asking):
             return False
         for index, plan, captured in self._plans:
@@ -127,6 +130,8 @@ class Replay:
         for _, plan, captured in self._plans:
             captured.finish(plan.work)
             plan.counters.counted()
+        for plan in self._sharded:
+            plan.release()
         show(self._groups, self._shown)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from unyoke.equation import Rule
-from unyoke.storage import encodings
+from unyoke.storage import encodings, shards
 from unyoke.storage.rounding import ROUNDINGS, WeightRounding, rounding_of
 
 StateDtype: TypeAlias = torch.dtype | Literal["float32", "bfloat16", "int8"]
@@ -139,7 +139,7 @@ def objection(weight: torch.Tensor, group: Mapping[str, Any]) -> str | None:
         return None
     if weight.is_complex():
         return f"{what} is for real weights, and this one is {weight.dtype}"
-    if type(weight) not in (torch.Tensor, torch.nn.Parameter):
+    if type(weight) not in (torch.Tensor, torch.nn.Parameter) and not shards.is_sharded(weight):
         return f"{what} is for plain tensors, and this one is a {type(weight).__name__}"
     if group["differentiable"]:
         return f"{what} rounds, which autograd cannot record: leave out differentiable=True"
@@ -174,6 +174,11 @@ def put(state: State, name: str, value: torch.Tensor, kind: Format) -> None:
         # bfloat16 moments rounded to nearest would stand still: 0.999·v rounds back to v
         state[name] = value.to(torch.promote_types(value.dtype, torch.float32))
         return
+    if shards.is_sharded(value):
+        own: State = {}
+        put(own, name, shards.local(value), kind)
+        state |= {**own, name: shards.sharded_like(own[name], value)}
+        return
     state[name] = torch.zeros_like(value, dtype=kind.dtype, memory_format=torch.preserve_format)
     if kind.block:
         blocks = -(-value.numel() // kind.block)
@@ -186,6 +191,9 @@ def read(state: Mapping[str, Any], name: str, kind: Format) -> torch.Tensor:
     kept: torch.Tensor = state[name]
     if kind.decode is None:
         return kept
+    if shards.is_sharded(kept):
+        own = {**state, name: shards.local(kept)}
+        return shards.sharded_like(read(own, name, kind), kept)
     result = torch.empty_like(kept, dtype=torch.float32)
     if kind.block:
         codes = _blocks(_codes(kept).to(torch.int32), kind.block)
@@ -257,13 +265,29 @@ def converted(
     return result
 
 
+def portable(state: Any) -> Any:
+    """A state that a checkpoint can be cut anew from, among other processes; nearly always itself.
+
+    8-bit codes of a sharded parameter become float32: their blocks begin at a shard's first
+    element, and elsewhere the shards begin elsewhere.
+    """
+    if not isinstance(state, dict):
+        return state  # somebody else's
+    result = state
+    for name, value in state.items():
+        if shards.is_sharded(value) and (kind := _BY_DTYPE.get(value.dtype, PLAIN)).block:
+            kept = {each: result[each] for each in result if each != scale_name(name)}
+            result = kept | {name: read(state, name, kind)}
+    return result
+
+
 def check_scales(state: Mapping[str, Any], name: str, kind: Format) -> None:
     """Refuse codes whose scales are missing or are not one float32 for each block.
 
     Raises:
         ValueError: so it is.
     """
-    blocks = -(-state[name].numel() // kind.block)
+    blocks = -(-shards.local(state[name]).numel() // kind.block)
     scales = state.get(scale_name(name))
     if isinstance(scales, torch.Tensor):
         if scales.shape == (blocks,) and scales.dtype == torch.float32:

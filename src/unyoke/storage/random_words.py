@@ -87,16 +87,18 @@ class Noise:
     Args:
         seed: the group's.
         t: the number of this update.
-        number: the tensor's, which stays the same from update to update.
+        number: the tensor's, which stays the same from update to update, in the lower 32 bits;
+            above them the place of its first element, where it is a part of a parameter.
     """
 
     def __init__(self, seed: int, t: int, number: int) -> None:
-        self._key = mixed(mixed(seed, t), number)
+        self._key = mixed(mixed(seed, t), int32(number))
+        self._first = int32(number >> 32)
 
     def word(self, which: int, like: torch.Tensor) -> torch.Tensor:
         """Word number ``which`` for every element, in the order of memory."""
         index = torch.arange(like.numel(), dtype=torch.int32, device=like.device)
-        word: torch.Tensor = noise(mixed(self._key, which), index)
+        word: torch.Tensor = noise(mixed(self._key, which), index + self._first)
         return word
 
     def bits(self, position: int, count: int, like: torch.Tensor) -> torch.Tensor:

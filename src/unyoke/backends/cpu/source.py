@@ -63,6 +63,7 @@ def _run(recipe: Recipe) -> Iterator[str]:
     if recipe.words:
         yield f"        seed, t = number_at(numbers, {width - 2}), number_at(numbers, {width - 1})"
         yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, tensor)))"
+        yield "        first = int32(word_at(own, tensor) >> 32)"
         yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
     yield from _indented(_strips(recipe) if room(recipe) else _plain(recipe), 2)
     yield "    return 0"
@@ -135,7 +136,7 @@ def _places(recipe: Recipe) -> Iterator[str]:
 def _up_to_scales(recipe: Recipe) -> Iterator[str]:
     """Random words, old values, the formula and the new scales."""
     for word in recipe.words:
-        yield f"word = place(key{word}, int32(strip + begin))"
+        yield f"word = place(key{word}, int32(strip + begin + first))"
         yield f"for i in range({BLOCK}):"
         yield f"    put_word{word}(at_word{word}, i, scrambled(word))"
         yield "    word = next_place(word)"

@@ -101,7 +101,9 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
         yield f"at_scale_{column.name} = tl.load(row + {index}) + 4 * (start // {BLOCK})"
     if recipe.words:
         update = "key" if recipe.by_value else "tl.load(keys + own)"
-        yield f"key = mixed({update}, tl.load(row + {recipe.row - 1}).to(tl.int32))"
+        yield f"number = tl.load(row + {recipe.row - 1})"
+        yield f"key = mixed({update}, number.to(tl.int32))"
+        yield "first = start + (number >> 32)"
     names = () if recipe.by_value else recipe.coefficients
     for index, name in enumerate(names):
         yield f"{name} = tl.load(coefficients + {len(names)} * own + {index})"
@@ -120,7 +122,7 @@ def _block(recipe: Recipe, lanes: str, end: str, wide: bool) -> Iterator[str]:
     for stage in element.stages(recipe):
         for word in stage.words:  # when it is needed, and not before: registers are few
             if word not in drawn:
-                yield f"word{word} = noise(mixed(key, {word}), (start + i).to(tl.int32))"
+                yield f"word{word} = noise(mixed(key, {word}), (first + i).to(tl.int32))"
         drawn.update(stage.words)
         for column in recipe.blocked:
             if f"code_{column.name}" in stage.makes:

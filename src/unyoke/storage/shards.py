@@ -1,0 +1,76 @@
+"""State of a parameter that torch has sharded (a DTensor): of which this process holds a part.
+
+Formats work on what lies in memory here: the blocks of 8-bit state begin anew in each shard. Codes
+and their like are DTensors in the placements of the weight; the scales of a shard's blocks are an
+ordinary tensor of this process, and no checkpoint holds them (see :func:`portable`).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+MODULE = "torch.distributed.tensor"
+"""Where DTensors are from; whoever has one has imported it, which takes longer than torch."""
+
+
+def is_sharded(tensor: Any) -> bool:
+    """Whether this is a DTensor."""
+    if type(tensor) is torch.Tensor or type(tensor) is torch.nn.Parameter:
+        return False
+    module = sys.modules.get(MODULE)
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """What of a tensor lies in this process's memory: the same object at each call."""
+    return tensor._local_tensor if is_sharded(tensor) else tensor  # type: ignore[attr-defined]
+
+
+def sharded_like(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """A DTensor of this part, in the placements of another of the same shape."""
+    made: torch.Tensor = sys.modules[MODULE].DTensor.from_local(
+        part,
+        whole.device_mesh,  # type: ignore[attr-defined]
+        whole.placements,  # type: ignore[attr-defined]
+        run_check=False,
+        shape=whole.shape,
+        stride=whole.stride(),
+    )
+    return made
+
+
+def is_flat(tensor: torch.Tensor) -> bool:
+    """Whether FSDP1 has put this parameter (or a view of a part of it) into a flat one."""
+    return getattr(tensor, "_fsdp_flattened", False) is True
+
+
+def first_place(tensor: torch.Tensor) -> int:
+    """Where a shard's first element stands in the whole parameter, as random bits count.
+
+    Cut along its first dimension, as FSDP does it, a shard is a row of consecutive elements, and
+    each has its own place. Along another the shards follow each other in some order, so that no two
+    elements have one place; replicas have the same.
+    """
+    if not is_sharded(tensor) or not tensor.numel():
+        return 0
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
+    shape, start = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
+    return place_of(tensor.shape, shape, start)
+
+
+def place_of(whole: Sequence[int], part: Sequence[int], start: Sequence[int]) -> int:
+    """The number of elements that come before a part, cut out of the whole at ``start``.
+
+    Along the first dimension these are whole slices; within such a slice, rows of the part; ….
+    """
+    return sum(
+        begin * math.prod(part[:axis]) * math.prod(whole[axis + 1 :])
+        for axis, begin in enumerate(start)
+    )
