@@ -120,13 +120,34 @@ class TestHook:
         assert found["tower.norm_head.weight"] is False
         assert found["head.weight"] is True
 
-    def test_an_unknown_name_is_an_error(self) -> None:
+    def test_names_that_this_variant_lacks_are_passed_over_with_a_line_in_the_table(self) -> None:
         class Vision(Model):
             def no_weight_decay(self) -> set[str]:
-                return {"pos_embed"}
+                return {"position", "reg_token", "dist_token"}
 
-        with pytest.raises(ValueError, match=r"no_weight_decay.*Vision.*pos_embed"):
-            groups.split(Vision())
+        found = groups.split(Vision())
+        assert decisions(Vision())["position"] is False
+        line = "no_weight_decay() of Vision names dist_token, reg_token: no such parameter"
+        assert [line in note for note in found.notes] == [True]
+        assert repr(found).endswith(found.notes[0])
+
+    def test_names_may_be_patterns(self) -> None:
+        class Vision(Model):
+            def no_weight_decay(self) -> set[str]:
+                return {"blocks.*.weight"}
+
+        found = decisions(Vision())
+        assert (found["blocks.0.weight"], found["norm_head.weight"]) == (False, True)
+
+    def test_a_wrapper_that_answers_for_the_model_inside_is_asked_once(self) -> None:
+        class Vision(Model):
+            def no_weight_decay(self) -> set[str]:
+                return {"position"}
+
+        found = groups.split(torch.compile(Vision(), backend="eager"))  # type: ignore[arg-type]
+        answers = {name: d.decays for d in found.decisions for name in d.names}
+        assert answers["_orig_mod.position"] is False
+        assert found.notes == ()
 
 
 class TestTiedAndFrozen:
@@ -191,7 +212,80 @@ class TestLayers:
         )
 
 
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        self.norm = nn.LayerNorm(4)
+
+
+class Vision(nn.Module):
+    """timm's layout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Linear(4, 4)
+        self.blocks = nn.Sequential(*(Block() for _ in range(4)))
+        self.head = nn.Linear(4, 2)
+
+
+class Holder(nn.Module):
+    """A LightningModule's layout, with a loss that learns."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = nn.Linear(1, 1)
+
+
+def encoder_decoder() -> nn.Module:
+    """Hugging Face's layout."""
+    stack = lambda: nn.ModuleDict({"block": nn.ModuleList([Block(), Block()])})  # noqa: E731
+    inside = {"shared": nn.Embedding(5, 4), "encoder": stack(), "decoder": stack()}
+    return nn.ModuleDict({"transformer": nn.ModuleDict(inside), "lm_head": nn.Linear(4, 5)})
+
+
+class TestLayersFound:
+    def rates(self, model: Any) -> list[float]:
+        found = groups.split(model, lr=1.0, layer_decay=0.5)
+        return sorted({d.lr for d in found.decisions if d.lr is not None})
+
+    @pytest.mark.parametrize(
+        ("wrap", "layers"),
+        [
+            (lambda: Vision(), 6),
+            (lambda: torch.compile(Vision(), backend="eager"), 6),
+            (lambda: nn.DataParallel(Vision()), 6),
+            (lambda: nn.DataParallel(torch.compile(Vision(), backend="eager")), 6),
+            (lambda: Holder(Vision()), 7),
+            (lambda: nn.ModuleDict({"model": Vision()}), 6),
+            (encoder_decoder, 6),
+            (lambda: nn.Sequential(Block(), Block(), Block()), 3),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore")  # DataParallel's, on some machines
+    def test_through_whatever_holds_them(self, wrap: Any, layers: int) -> None:
+        assert self.rates(wrap()) == [0.5**n for n in reversed(range(layers))]
+
+    def test_the_table_names_the_first_and_the_last(self) -> None:
+        found = groups.split(encoder_decoder(), lr=1.0, layer_decay=0.5)
+        says = "layer_decay=0.5: 6 layer(s) found: transformer.shared … lm_head"
+        assert repr(found).endswith(says)
+
+    def test_one_layer_is_said(self) -> None:
+        with pytest.warns(UserWarning, match=r"1 layer\(s\) found in Linear.*give layers="):
+            assert self.rates(nn.Linear(2, 2)) == [1.0]
+
+
 class TestUse:
+    def test_without_names_as_zero_wants_them(self) -> None:
+        found = groups.split(Model(), named=False)
+        inside = [weight for group in found for weight in group["params"]]
+        assert all(isinstance(weight, torch.Tensor) for weight in inside)
+        named = [weight for group in groups.split(Model()) for _, weight in group["params"]]
+        assert len(inside) == len(named)
+        unyoke.AdamW(found)
+
     @pytest.mark.filterwarnings("ignore:weight_decay=0.25 is per update")
     @pytest.mark.parametrize("cls", [unyoke.AdamW, unyoke.SGDW, torch.optim.AdamW])
     def test_an_optimizer_takes_them(self, cls: Any) -> None:
@@ -252,6 +346,10 @@ class TestBadInput:
             groups.split(Model(), layers=[])
 
     @pytest.mark.filterwarnings("ignore:Lazy modules")
+    def test_parameters_instead_of_the_model(self) -> None:
+        with pytest.raises(TypeError, match=r"give it the model, as in split\(model\), not gene"):
+            groups.split(Model().parameters())  # type: ignore[arg-type]
+
     def test_a_lazy_module(self) -> None:
         with pytest.raises(ValueError, match=r"0\.weight.*run the model once"):
             groups.split(nn.Sequential(nn.LazyLinear(3)))

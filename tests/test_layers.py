@@ -24,7 +24,7 @@ import unyoke
 ROOT = Path(__file__).parents[1] / "src" / "unyoke"
 FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
-    frozenset({"compat", "discovery", "primitives", "ranges", "wrappers"}),
+    frozenset({"compat", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
     frozenset({"slots"}),
     frozenset({"equation"}),
     frozenset({"directions", "schedules"}),

@@ -16,15 +16,19 @@ parameter  shape   module     decays  why
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import compress
+import fnmatch
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from torch import nn
 
 from unyoke import directions as all_directions
 from unyoke._step.hyperparameters import WeightDecay, check_lr, check_weight_decay, depends_on_t
+from unyoke.decisions import Decision, Groups
+from unyoke.layers import find_layers, scales
 from unyoke.slots import Direction
 
 NORMS: tuple[type[nn.Module], ...] = (
@@ -41,68 +45,6 @@ Entries: TypeAlias = str | Direction | Mapping[str, Any]
 Directions: TypeAlias = Callable[[str, nn.Parameter, nn.Module], Entries | None]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What was decided about one parameter, and why.
-
-    Attributes:
-        names: where it stands in the model; tied weights have several names.
-        shape: its shape.
-        module: the type of the module that owns it.
-        decays: whether weight decay applies; None for a frozen parameter, which is in no group.
-        why: the reason, for people.
-        lr: its learning rate α, if ``split`` was given one.
-        direction: the name of its direction; empty if it has the optimizer's.
-    """
-
-    names: tuple[str, ...]
-    shape: tuple[int, ...]
-    module: str
-    decays: bool | None
-    why: str
-    lr: float | None = None
-    direction: str = ""
-
-    @property
-    def row(self) -> tuple[str, ...]:
-        """Its line in the table; what no parameter has is left out there."""
-        answer = {True: "yes", False: "no", None: "frozen"}[self.decays]
-        lr = "" if self.lr is None else f"{self.lr:.4g}"
-        name = " = ".join(self.names)
-        return (name, str(self.shape), self.module, self.direction, answer, lr, self.why)
-
-
-class Groups(list[dict[str, Any]]):
-    """Parameter groups for an optimizer; prints as the table of the decisions.
-
-    Attributes:
-        decisions: one per distinct parameter of the model, in the model's order.
-    """
-
-    def __init__(self, groups: Iterable[dict[str, Any]], decisions: Sequence[Decision]) -> None:
-        super().__init__(groups)
-        self.decisions = tuple(decisions)
-
-    def __repr__(self) -> str:
-        heading = ("parameter", "shape", "module", "direction", "decays", "lr", "why")
-        rows = [decision.row for decision in self.decisions]
-        there = [any(column) for column in zip(*rows, strict=True)]
-        rows = [tuple(compress(row, there)) for row in (heading, *rows)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*lines, self._total()])
-
-    def _total(self) -> str:
-        decaying = sum(decision.decays is True for decision in self.decisions)
-        frozen = sum(decision.decays is None for decision in self.decisions)
-        free = len(self.decisions) - decaying - frozen
-        total = f"{len(self)} group(s): {decaying} parameter(s) decay, {free} do not"
-        return total + (f"; {frozen} frozen, in no group" if frozen else "")
-
-
 def split(
     model: nn.Module,
     weight_decay: WeightDecay = 1e-5,
@@ -113,6 +55,7 @@ def split(
     layer_decay: float | None = None,
     layers: Sequence[nn.Module] | None = None,
     directions: Directions | None = None,
+    named: bool = True,
 ) -> Groups:
     """Parameter groups of ``model``: one with weight decay and one without, for each direction.
 
@@ -131,35 +74,42 @@ def split(
         layer_decay: each layer learns at ``layer_decay`` times the rate of the next: α of layer i
             of n is lr·layer_decay^(n−1−i), in (0, 1].
         layers: modules from the input to the output, for ``layer_decay``. Left out, they are the
-            model's children, with lists and Sequentials taken apart. Parameters outside of all of
+            model's children, with lists, Sequentials and whatever holds a stack of blocks taken
+            apart (:mod:`unyoke.layers`): wrappers are seen through. Parameters outside of all of
             them (position embeddings, class tokens) belong to the first layer.
         directions: ``(name, parameter, module) → the direction of this parameter``, by name or as
             an object; or a mapping of entries for its group, such as ``{"direction": "muon",
             "lr": 0.02}``; or None, which leaves it to the optimizer. See :func:`hidden_matrices`.
+        named: whether groups hold the parameters' names too, by which checkpoints are matched.
+            ZeroRedundancyOptimizer wants ``named=False``.
 
     Returns:
-        A list of parameter groups with the parameters' names in it; it prints as a table.
+        A list of parameter groups with the parameters' names in it; it prints as a table, with a
+        line for names in ``no_weight_decay()`` that the model lacks.
 
     Raises:
-        ValueError: nothing to train, a lazy module without shapes, a name in ``no_weight_decay()``
-            that the model does not have, or a number out of range.
+        TypeError: something else than a model.
+        ValueError: nothing to train, a lazy module without shapes, a model that is sharded by
+            FSDP1, or a number out of range.
 
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8))
     >>> groups = split(model, weight_decay=1e-5)
     >>> [decision.decays for decision in groups.decisions]
     [True, False, False, False]
     """
+    _check_model(model)
     if not depends_on_t(weight_decay):
         check_weight_decay(weight_decay)
-    scale = _layer_scales(model, lr, layer_decay, layers)
-    exempt = _exempt_names(model)
-    decisions, groups = [], _Collector(weight_decay)
+    notes: list[str] = []
+    scale = _layer_scales(model, lr, layer_decay, layers, notes)
+    exempt = _exempt_names(model, notes)
+    decisions, groups = [], _Collector(weight_decay, named)
     for weight, places in _places(model).items():
         decays, why = _decide(weight, places, exempt, (*NORMS, *norms), rule)
         name, module = places[0]
         entries = _entries(None if directions is None else directions(name, weight, module))
         own_lr = entries.pop("lr", lr)
-        own_lr = None if own_lr is None else own_lr * scale(places)
+        own_lr = None if own_lr is None else own_lr * scale(name)
         decisions.append(
             Decision(
                 names=tuple(name for name, _ in places),
@@ -177,7 +127,7 @@ def split(
         raise ValueError(
             f"{type(model).__name__} has no parameter that requires a gradient: nothing to train"
         )
-    return Groups(groups.found, decisions)
+    return Groups(groups.found, decisions, notes)
 
 
 def hidden_matrices(
@@ -246,8 +196,9 @@ def _entries(answer: Entries | None) -> dict[str, Any]:
 class _Collector:
     """Gathers parameters into groups of equal weight decay, learning rate and other entries."""
 
-    def __init__(self, weight_decay: WeightDecay) -> None:
+    def __init__(self, weight_decay: WeightDecay, named: bool) -> None:
         self.weight_decay = weight_decay
+        self.named = named
         self.found: list[dict[str, Any]] = []
         self._known: list[tuple[Any, ...]] = []
 
@@ -265,7 +216,8 @@ class _Collector:
             rates = {"weight_decay": self.weight_decay if decays else 0.0}
             rates |= {} if lr is None else {"lr": lr}
             self.found.append({"params": [], **rates, **entries})
-        self.found[self._known.index(key)]["params"].append((name, weight))
+        entry = (name, weight) if self.named else weight
+        self.found[self._known.index(key)]["params"].append(entry)
 
 
 Places: TypeAlias = list[tuple[str, nn.Module]]
@@ -293,23 +245,54 @@ def _owner(model: nn.Module, prefix: str, module: nn.Module) -> nn.Module:
     return module
 
 
-def _exempt_names(model: nn.Module) -> frozenset[str]:
-    """Full names from every ``no_weight_decay()`` in the model."""
+def _exempt_names(model: nn.Module, notes: list[str]) -> frozenset[str]:
+    """Full names from every ``no_weight_decay()`` in the model, which may hold patterns.
+
+    timm's models name parameters that only some of their variants have.
+    """
+    everything = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     exempt: set[str] = set()
     for prefix, module in model.named_modules():
-        hook = getattr(module, "no_weight_decay", None)
-        if not callable(hook):
+        # statically: torch.compile's module answers for the one inside
+        if inspect.getattr_static(module, "no_weight_decay", None) is None:
             continue
-        names = {f"{prefix}.{name}" if prefix else str(name) for name in hook()}
-        everything = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-        unknown = sorted(names - everything)
-        if unknown:
-            raise ValueError(
-                f"no_weight_decay() of {type(module).__name__} names {', '.join(unknown)}, and "
-                f"{type(model).__name__} has no such parameter"
+        hook: Any = module.no_weight_decay
+        lacking = []
+        for name in sorted(hook()):
+            pattern = f"{prefix}.{name}" if prefix else name
+            found = fnmatch.filter(everything, pattern)
+            exempt |= set(found)
+            lacking += [] if found else [name]
+        if lacking:
+            notes.append(
+                f"no_weight_decay() of {type(module).__name__} names {', '.join(lacking)}: "
+                "no such parameter, passed over"
             )
-        exempt |= names
     return frozenset(exempt)
+
+
+def _check_model(model: Any) -> None:
+    """Refuse what has no modules to decide by, or no shapes.
+
+    Raises:
+        TypeError: no module.
+        ValueError: it is sharded by FSDP1, whose shards are flat.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"groups.split decides by the modules that own the parameters: give it the model, as "
+            f"in split(model), not {type(model).__name__}"
+        )
+    fsdp: Any = sys.modules.get("torch.distributed.fsdp")  # imported by whoever has used it
+    if fsdp is not None and any(
+        isinstance(module, fsdp.FullyShardedDataParallel) for module in model.modules()
+    ):
+        raise ValueError(
+            f"{type(model).__name__} holds FullyShardedDataParallel (FSDP1), whose parameters are "
+            "flat pieces of one dimension, so matrices can't be told from biases: use "
+            "fully_shard (FSDP2), which keeps the shapes, or split before wrapping and make the "
+            "groups from .decisions, by name"
+        )
 
 
 def _decide(
@@ -357,43 +340,32 @@ def _layer_scales(
     lr: float | None,
     layer_decay: float | None,
     layers: Sequence[nn.Module] | None,
-) -> Callable[[Places], float]:
-    """What the learning rate of a parameter is multiplied by, for the place it has in the model."""
+    notes: list[str],
+) -> Callable[[str], float]:
+    """What the learning rate of a parameter is multiplied by, for its name in the model."""
     if lr is not None:
         check_lr(lr)
     if layer_decay is None:
         if layers is not None:
             raise ValueError("layers= is for layer_decay=, which was not given")
-        return lambda places: 1.0
+        return lambda name: 1.0
     if not 0.0 < layer_decay <= 1.0:
         raise ValueError(f"layer_decay must lie in (0, 1], not {layer_decay!r}")
     if lr is None:
         raise ValueError("layer_decay= multiplies a learning rate: give lr= as well")
-    order = list(_layers(model)) if layers is None else list(layers)
-    depth = _depths(order)
-    factor, last = layer_decay, len(order) - 1
-    names = dict(model.named_modules(remove_duplicate=False))
-
-    def scaled(places: Places) -> float:
-        name = places[0][0]
-        around = [names[".".join(name.split(".")[:n])] for n in range(1, name.count(".") + 1)]
-        layer = max((depth[module] for module in around if module in depth), default=0)
-        return float(factor ** (last - layer))
-
-    return scaled
-
-
-def _depths(order: Sequence[nn.Module]) -> Mapping[nn.Module, int]:
-    return {module: depth for depth, module in enumerate(order)}
-
-
-def _layers(model: nn.Module) -> Iterator[nn.Module]:
-    """The children that hold parameters, in order; containers are taken apart."""
-    for child in model.children():
-        if type(child) in (nn.Sequential, nn.ModuleList):
-            yield from _layers(child)
-        elif any(True for _ in child.parameters()):
-            yield child
+    if layers is None:
+        found = find_layers(model)
+        names, layers = [name for name, _ in found], [module for _, module in found]
+        ends = f": {names[0]} … {names[-1]}" if len(names) > 1 else ""
+        notes.append(f"layer_decay={layer_decay:g}: {len(layers)} layer(s) found{ends}")
+        if len(layers) < 2:
+            warnings.warn(
+                f"{notes[-1]} in {type(model).__name__}, so all parameters have one learning rate: "
+                "give layers=, the modules from the input to the output",
+                UserWarning,
+                stacklevel=3,
+            )
+    return scales(model, layers, layer_decay)
 
 
 __all__ = ["Decision", "Groups", "hidden_matrices", "split"]
