@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from unyoke import bench
-from unyoke.bench import cases, contenders, measure, report
+from unyoke.bench import cases, contenders, fsdp, measure, report
 from unyoke.bench.contenders import BASELINE, Contender
 from unyoke.bench.timing import alternate
 from unyoke.cli import main
@@ -226,6 +226,12 @@ class TestCommand:
         assert done.exit_code == 0
         assert asked == [measure.Settings(threads=(1, 4), rounds=3)]
         assert str(tmp_path / "bench.md") in done.output
+
+    def test_fsdp_prints_a_table(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(fsdp, "CASES", ((1, 4),))
+        done = CliRunner().invoke(main, ["bench", "--fsdp", "--rounds", "1"])
+        assert done.exit_code == 0
+        assert "| 1 layers of 4 × 4 |" in done.output
 
     @pytest.mark.parametrize("threads", ["0", "two", "1,,2", "-1"])
     def test_refuses_threads_that_are_no_numbers(self, threads: str) -> None:

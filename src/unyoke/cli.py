@@ -353,10 +353,16 @@ def export_command(folder: Path, path: Path, force: bool) -> None:
 @click.option("--threads", type=THREADS, default="1,2", show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
 @click.option("--peers", type=click.Path(exists=True), help="A folder with other libraries.")
-def bench(out: Path, quick: bool, threads: tuple[int, ...], rounds: int, peers: str | None) -> None:
+@click.option("--fsdp", is_flag=True, help="Only FSDP2's sharded parameters; prints a table.")
+def bench(
+    out: Path, quick: bool, threads: tuple[int, ...], rounds: int, peers: str | None, fsdp: bool
+) -> None:
     """Time the step of AdamW: ours, torch's and other libraries', side by side."""
     from unyoke import bench as benchmark
 
+    if fsdp:
+        click.echo(benchmark.measure_fsdp(rounds))
+        return
     settings = benchmark.Settings(quick, threads, rounds, peers)
     result = benchmark.run(settings, lambda line: click.echo(line, err=True))
     for file in benchmark.write(result, out):
