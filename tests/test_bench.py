@@ -237,4 +237,4 @@ class TestCommand:
     def test_refuses_threads_that_are_no_numbers(self, threads: str) -> None:
         done = CliRunner().invoke(main, ["bench", f"--threads={threads}"])
         assert done.exit_code == 2
-        assert "whole numbers" in done.output
+        assert "whole number" in done.output
