@@ -152,7 +152,7 @@ def map_command(
         click.echo(_estimated(landscape, folder, processes, part))
         return
     with going_on_later():
-        driver.run(
+        count = driver.run(
             landscape,
             folder,
             ProgressBar(),
@@ -168,7 +168,13 @@ def map_command(
         )
     if rounds is not None:
         click.echo(driver.saved(folder))
-    _report(folder)
+    failures = _report(folder)
+    if failures and count.done == count.diverged + count.failed:
+        text, number = failures[0]
+        raise Refusal(
+            f"nothing is left to choose from: {count.failed} of {count.done} trainings failed, "
+            f"{number} of them by {text[:300]}; mend the task and use another folder"
+        )
 
 
 def _estimated(landscape: Landscape, folder: Path, workers: int, part: Shard | None) -> str:
@@ -185,13 +191,15 @@ def report(folder: Path) -> None:
     _report(folder)
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path) -> list[tuple[str, int]]:
+    """Write it, say what it says, and return what tasks raised, with its numbers."""
     from unyoke.study.report.report import write_report
 
     written = write_report(folder)
     for line in written.lines:
         click.echo(line)
     click.echo(f"report: {written.page}")
+    return written.failures
 
 
 TRAINED = (
@@ -287,7 +295,10 @@ def show(folder: Path) -> None:
         count = open_ledger.count()
         claims = open_ledger.claimed()
         click.echo(open_ledger.landscape.summary())
-        click.echo(f"{count.done} of {count.total} done, {count.diverged} of these diverged")
+        failed = f", {count.failed} failed" if count.failed else ""
+        click.echo(
+            f"{count.done} of {count.total} done, {count.diverged} of these diverged{failed}"
+        )
         for one in claims:
             click.echo(_whose(one))
         versions = sorted({record.versions for record in open_ledger.records()})

@@ -245,25 +245,106 @@ def test_a_dead_worker_is_an_error_that_keeps_what_is_done(tmp_path: Path) -> No
     assert len(cells_of(tmp_path / "out")) == FIRST
 
 
-def test_a_failing_cell_is_named(tmp_path: Path) -> None:
+FAILING = """
+import torch
+from unyoke.study import Task
+
+class Broken(Exception):
+    def __init__(self, one, two):  # cannot be made again from what was sent
+        super().__init__(one + two)
+
+def data():
+    x = torch.linspace(-1, 1, 16).reshape(8, 2)
+    return x, (x.sum(dim=1) > 0).long()
+
+def seed_one(seed):
+    if seed == 1:
+        raise ValueError("seed one")
+    return Task(torch.nn.Linear(2, 2), data(), data(), data(), batch_size=4)
+
+def large_weights(seed):
+    # Its loss raises as soon as the outputs are large, as they are where the learning rate is.
+    def loss(outputs, targets):
+        if float(outputs.detach().abs().max()) > 50:
+            raise Broken("outputs\\nare large" + 3_000 * "!", "")
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    return Task(torch.nn.Linear(2, 2), data(), data(), data(), batch_size=4, loss=loss)
+"""
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Path:
     file = tmp_path / "failing.py"
-    file.write_text(
-        "import torch\nfrom unyoke.study import Task\n"
-        "def task(seed):\n"
-        "    if seed == 1: raise ValueError('seed one')\n"
-        "    x, y = torch.randn(8, 2), torch.zeros(8).long()\n"
-        "    return Task(torch.nn.Linear(2, 2), (x, y), (x, y), (x, y))\n"
-    )
+    file.write_text(FAILING)
+    return file
+
+
+def outcomes(folder: Path) -> dict[Cell, Outcome]:
+    with Ledger.open_to_read(folder) as ledger:
+        return {record.cell: record.outcome for record in ledger.records()}
+
+
+@pytest.mark.parametrize("engine", ["auto", "one_by_one"])
+def test_cells_that_raise_have_failed_and_the_others_are_trained(
+    tmp_path: Path, failing: Path, engine: str
+) -> None:
+    """Every third learning rate; a batch is halved until it is found."""
+    words = {
+        "task": f"{failing}:large_weights",
+        "optimizers": "SGD",
+        "weight_decay": ["0"],
+        "seeds": "3",
+        "updates": "12",
+    }
+    rates = [0.01 * (number + 1) if number % 3 else 1e3 + number for number in range(12)]
+    whole = asked(**words, lr=[",".join(map(str, rates))])
+    healthy = asked(**words, lr=[",".join(str(rate) for rate in rates if rate < 1e3)])
+    count = driver.run(whole, tmp_path / "whole", Seen(), workers=2, engine=engine)
+    assert count == Count(36, 36, 0, 12)
+    driver.run(healthy, tmp_path / "healthy", Seen(), workers=2, engine="one_by_one")
+    alone = outcomes(tmp_path / "healthy")
+    for cell, outcome in outcomes(tmp_path / "whole").items():
+        if cell.lr >= 1e3:
+            assert outcome.status == "failed"
+            assert outcome.failure is not None
+            assert outcome.failure.startswith("Broken: outputs are large!!!")
+            assert len(outcome.failure) == 2_000
+            assert outcome.test_error is None
+        else:
+            assert outcome.failure is None
+            assert outcome.test_error == pytest.approx(alone[cell].test_error, abs=1e-6)
+    seen = Seen()
+    driver.run(whole, tmp_path / "whole", seen, workers=1)  # nothing is left to do
+    assert not seen.cells
+
+
+def test_the_cells_of_a_seed_whose_task_cannot_be_built_have_failed(
+    tmp_path: Path, failing: Path
+) -> None:
     landscape = asked(
-        task=f"{file}:task",
+        task=f"{failing}:seed_one",
         optimizers="SGD",
-        lr=["0.1"],
+        lr=["0.1,0.2"],
         weight_decay=["0"],
-        seeds="2",
+        seeds="3",
         updates="2",
     )
-    with pytest.raises(StudyError, match="failed for seed 1: ValueError: seed one"):
-        driver.run(landscape, tmp_path / "out", Seen(), workers=1)
+    count = driver.run(landscape, tmp_path / "out", Seen(), workers=1)
+    assert count == Count(6, 6, 0, 2)
+    for cell, outcome in outcomes(tmp_path / "out").items():
+        assert (outcome.failure is not None) == (cell.seed == 1)
+        if outcome.failure is not None:
+            assert "failed for seed 1: ValueError: seed one" in outcome.failure
+
+
+def test_a_map_of_which_everything_fails_says_what(tmp_path: Path, failing: Path) -> None:
+    words = ["map", "--task", f"{failing}:large_weights", "--optimizers", "SGD", "--lr", "1e3,1e4"]
+    more = ["--weight-decay", "0", "--seeds", "1", "--updates", "9", "--workers", "1"]
+    result = CliRunner().invoke(main, [*words, *more, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "2 of 2 trainings failed, 2 of them by Broken: outputs are large" in result.stderr
+    assert (tmp_path / "out" / "report.html").exists()
 
 
 def test_workers_look_as_often_as_asked(tmp_path: Path, small: Landscape) -> None:

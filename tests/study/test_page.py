@@ -14,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from conftest import outcome as made
 
 from unyoke.study.landscape.landscape import Axes, Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome
@@ -450,3 +451,26 @@ def test_decoupled_maps_are_seen_over_torchs_number_too(page: Path) -> None:
     assert penalty == [c, d]
     assert labels == [True, False]
     assert (seen["focus"], seen["checked"]) == (True, True)
+
+
+def test_failed_cells_have_a_mark_and_a_notice(tmp_path: Path, landscape: Landscape) -> None:
+    with Ledger.open_to_write(tmp_path, landscape) as ledger:
+        while (cell := ledger.claim()) is not None:
+            fails = (cell.optimizer, cell.lr) == ("AdamW", 0.25)
+            ledger.record(cell, Outcome.failed("<b>no</b>") if fails else made(0.2), "{}")
+    seen = use(
+        write_report(tmp_path).page,
+        """
+        point("pointermove", at(1, 0));
+        report({ tip: tip().innerText.split("\\n"),
+          notice: document.getElementById("failures").hidden,
+          text: document.querySelector("#failures code").textContent,
+          marks: document.querySelectorAll(".failure").length,
+          subject: document.getElementById("subject").innerText });
+        """,
+    )
+    assert seen["tip"][-1] == "2 seeds, 2 failed"
+    assert seen["notice"] is False
+    assert seen["text"] == "6 × <b>no</b>"
+    assert seen["marks"] == 3
+    assert "0 diverged, 6 failed" in seen["subject"]

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import outcome as made
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
@@ -620,3 +621,29 @@ def test_verdicts_are_of_the_setting_with_the_lowest_error(
         "AdamW": 20,
         "SGD": 20,
     }
+
+
+def test_failed_cells_are_told_and_shown_and_never_chosen(
+    tmp_path: Path, landscape: Landscape
+) -> None:
+    """The cell that would be the best fails for one seed."""
+    with Ledger.open_to_write(tmp_path, landscape) as ledger:
+        while (cell := ledger.claim()) is not None:
+            best = (cell.lr, cell.weight_decay) == (0.5, 0.25)
+            fails = best and cell.optimizer == "AdamW" and cell.seed == 1
+            error = bowl(cell)
+            ledger.record(cell, Outcome.failed("ValueError: no") if fails else made(error), "{}")
+    report = write_report(tmp_path)
+    assert report.lines[:2] == ["36 of 36 cells, 2 diverged, 1 failed", "1 failed: ValueError: no"]
+    assert report.failures == [("ValueError: no", 1)]
+    panel = surveyed(tmp_path).panels[0]
+    assert find(panel).best != (1, 1)
+    assert (1, 1) not in find(panel).circled
+    assert np.argwhere(panel.failed).tolist() == [[1, 1, 1]]
+    assert surveyed(tmp_path).test_samples == 100
+    with (tmp_path / "cells.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["failure"] for row in table if row["failed"] == "1"] == ["ValueError: no"]
+    assert sum(row["diverged"] == "1" for row in table) == 2
+    assert "1 failed: the task raised" not in report.page.read_text()  # the page's script says it
+    assert '"failures":[{"text":"ValueError: no","number":1}]' in report.page.read_text()

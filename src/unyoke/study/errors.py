@@ -7,3 +7,7 @@ class StudyError(Exception):
     The message is one line: what failed with its value, why, and what to do. The command line
     prints it and exits with code 2.
     """
+
+
+class TaskError(StudyError):
+    """What a task is for one seed cannot be trained; the cells of that seed have failed."""

@@ -66,7 +66,7 @@ def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
         Incomplete: a curve has not been recorded.
     """
     figures = {name: values.copy() for name, values in panel.figures.items()}
-    for seed, *position in np.argwhere(panel.done & ~panel.diverged):
+    for seed, *position in np.argwhere(panel.done & ~panel.lost):
         cell = panel.cell(maps.landscape(study), int(seed), (int(position[0]), int(position[1])))
         curve = maps.curve(study, cell)
         if not curve:

@@ -6,7 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-Status = Literal["finished", "diverged"]
+Status = Literal["finished", "diverged", "failed"]
+
+
+FAILURE = 2_000
+"""Characters of what was raised that are kept."""
 
 
 class CurvePoint(NamedTuple):
@@ -20,11 +24,11 @@ class CurvePoint(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one cell. A diverged cell has the status and no errors.
+    """The result of one cell. A cell that diverged or failed has the status and no errors.
 
     Attributes:
         status: "diverged" when the loss or an output stopped being a finite number, or the loss
-            grew past any use; training stopped there.
+            grew past any use; training stopped there. "failed" when the task raised something.
         updates: updates made.
         train_loss, train_error: over the whole training data, at the end.
         validation_error: chooses the cell.
@@ -37,6 +41,7 @@ class Outcome:
         curve: evaluations during training, the last one at the end.
         engine: "stacked" if it was trained as one of a stack, else "one_by_one".
         reason: why by that engine.
+        failure: of a failed cell, what was raised; the first `FAILURE` characters.
     """
 
     status: Status
@@ -52,11 +57,20 @@ class Outcome:
     curve: tuple[CurvePoint, ...]
     engine: str = "one_by_one"
     reason: str = ""
+    failure: str | None = None
+
+    @classmethod
+    def failed(cls, text: str) -> Outcome:
+        """The outcome of a cell whose task raised something, which `text` tells."""
+        nothing = (None, None, None, None, None)
+        return cls("failed", 0, *nothing, 0, "", 0.0, (), failure=text[:FAILURE])
 
     def figures(self) -> dict[str, Any]:
         """All but the curve."""
         figures = asdict(self)
         del figures["curve"]
+        if self.failure is None:
+            del figures["failure"]
         return figures
 
     def to_json(self) -> tuple[str, str]:

@@ -75,9 +75,10 @@ class Contents:
     def count(self) -> Count:
         """How far the landscape has come."""
         query = (
-            "SELECT count(*), coalesce(sum(state = 'done'), 0), coalesce(sum(CASE"
-            " WHEN json_valid(outcome) THEN json_extract(outcome, '$.status') = 'diverged' END), 0)"
-            " FROM cells"
+            "SELECT count(*), coalesce(sum(state = 'done'), 0),"
+            " coalesce(sum(status = 'diverged'), 0), coalesce(sum(status = 'failed'), 0)"
+            " FROM (SELECT state, CASE WHEN json_valid(outcome)"
+            " THEN json_extract(outcome, '$.status') END AS status FROM cells)"
         )
         with querying(self.path):
             return Count(*self._connection.execute(query).fetchone())

@@ -164,6 +164,8 @@ def outcome_of(text: object) -> Outcome:
     for name in ("updates", "test_samples"):
         if not isinstance(figures[name], int):
             raise Damage(f"its {name} is {figures[name]!r}")
+    if outcome.status == "failed" and not isinstance(outcome.failure, str):
+        raise Damage(f"its failure is {outcome.failure!r}")
     for name in ("status", "error_unit"):
         if not isinstance(figures[name], str):
             raise Damage(f"its {name} is {figures[name]!r}")

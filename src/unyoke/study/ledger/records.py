@@ -41,8 +41,14 @@ class Claims:
 
 @dataclass(frozen=True)
 class Count:
-    """How many cells there are, and how far they have come."""
+    """How many cells there are, and how far they have come.
+
+    Attributes:
+        done: with an outcome, whatever it is.
+        diverged, failed: of these, those that have no errors.
+    """
 
     total: int
     done: int
     diverged: int
+    failed: int = 0

@@ -77,12 +77,12 @@ def _optuna(table: Table, path: Path) -> None:
 
 
 def _trial(optuna: Any, row: Mapping[str, Any], own: Table) -> Any:
-    """A training as a trial; one that diverged has failed."""
+    """A training as a trial; one that diverged or failed has failed."""
     names = ("lr", "weight_decay", "seed")
     choices = {name: sorted({other[name] for other in own}) for name in names}
-    diverged = row["validation_error"] is None
+    lost = row["validation_error"] is None
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.FAIL if diverged else optuna.trial.TrialState.COMPLETE,
+        state=optuna.trial.TrialState.FAIL if lost else optuna.trial.TrialState.COMPLETE,
         value=row["validation_error"],
         params={name: row[name] for name in names},
         distributions={

@@ -124,12 +124,12 @@ def _sampling_error(panel: Panel, position: Position | None) -> float:
 def errors_over_lr(panel: Panel) -> list[Interval]:
     """The test error at each learning rate of a sweep, with its interval over seeds.
 
-    Not known where a seed diverged or none has run.
+    Not known where a seed diverged or failed, or none has run.
     """
     unknown = Interval(math.nan, math.nan, math.nan, math.nan)
     return [
         unknown
-        if panel.diverged[:, 0, column].any()
+        if panel.lost[:, 0, column].any()
         else mean_interval(_at(panel, "test_error", (0, column)))
         for column in range(len(panel.axes.lr))
     ]
@@ -146,7 +146,8 @@ def _error_at(
 def _hyperparameters(panel: Panel) -> list[Interval]:
     """Tilt, regret, sensitivity to α, ridge, and what α off by each factor of `OFF` costs.
 
-    The last with λ kept and tuned anew. A training that diverged has the worst error of its map.
+    The last with λ kept and tuned anew. A training that diverged or failed has the worst error of
+    its map.
     """
     lr, weight_decay = panel.axes.lr, panel.axes.weight_decay
     errors = _finite(panel.figures["test_error"])
@@ -157,7 +158,7 @@ def _hyperparameters(panel: Panel) -> list[Interval]:
         seeds = whole[drawn]
         choice = panel.resampled("validation_error", seeds)
         report = panel.resampled("test_error", seeds)
-        penalised = panel.resampled("test_error", seeds, diverged=worst)
+        penalised = panel.resampled("test_error", seeds, lost=worst)
         offs = [statistics.sensitivity(lr, choice, penalised, factor) for factor in OFF]
         regret = statistics.one_at_a_time_regret(choice, report)
         return np.stack(

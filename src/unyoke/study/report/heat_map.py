@@ -38,7 +38,8 @@ def draw_heat_map(
 ) -> Any:
     """Draw the mean test error of a panel's cells; what the colour bar is made for.
 
-    A cross marks a cell where training diverged for a seed, and a hatched cell has not run.
+    A cross marks a cell where training diverged for a seed, a plus one where the task failed, and a
+    hatched cell has not run.
 
     Args:
         circled: the best cells, the best one first.
@@ -57,8 +58,10 @@ def draw_heat_map(
     plot.add_collection(
         PatchCollection(unrun, hatch="////", facecolor="none", edgecolor="0.8", linewidth=0)
     )
-    lost = np.argwhere(panel.diverged.any(axis=0))
-    plot.plot([positions[row] for row in lost[:, 0]], lost[:, 1], "x", color="0.55", markersize=4)
+    for lost, mark in ((panel.diverged, "x"), (panel.failed, "+")):
+        cells = np.argwhere(lost.any(axis=0))
+        places = [positions[row] for row in cells[:, 0]]
+        plot.plot(places, cells[:, 1], mark, color="0.55", markersize=4)
     _draw_circled(plot, [(positions[row], column) for row, column in circled])
     _label(plot, panel, list(along.values()), [tick(value) for value in axis])
     plot.set_xlabel(f"weight decay {panel.decay_symbol}")

@@ -43,6 +43,9 @@ from unyoke.study.wording import (
 )
 
 PACKAGE = "unyoke.study.report"
+MOST_FAILURES = 5
+"""Different failures that the page tells; the ledger has all."""
+
 SCRIPTS = ("svg", "maps", "sweep", "curves", "tables", "page")
 
 
@@ -95,6 +98,10 @@ def page_data(
         "total": survey.total,
         "done": survey.done,
         "diverged": survey.diverged,
+        "failed": survey.failed,
+        "failures": [
+            {"text": text, "number": number} for text, number in survey.failures()[:MOST_FAILURES]
+        ],
         "seeds": len(landscape.seeds),
         "testSamples": survey.test_samples,
         "samplingError": error_text(sampling_error(findings), unit),
@@ -203,6 +210,7 @@ def _cells(finding: Finding) -> dict[str, list[float | None] | list[int] | int]:
         "trainLoss": _flat(panel.mean("train_loss")),
         "ran": panel.done.sum(axis=0).ravel().tolist(),
         "lost": panel.diverged.sum(axis=0).ravel().tolist(),
+        "failed": panel.failed.sum(axis=0).ravel().tolist(),
         **(_sweep(panel) if panel.is_sweep else {}),
     }
 

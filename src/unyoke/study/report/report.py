@@ -29,12 +29,21 @@ MOST_LINES = 12
 """Comparisons that are printed; the page has all."""
 
 
+WIDTH = 300
+"""Characters of a failure that are printed; the ledger has more."""
+
+
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what it says in a few lines of text."""
+    """What was written, and what it says in a few lines of text.
+
+    Attributes:
+        failures: what tasks raised, each text once with its number, the most frequent first.
+    """
 
     page: Path
     lines: list[str]
+    failures: list[tuple[str, int]]
 
 
 def check_folder(folder: Path) -> None:
@@ -87,7 +96,9 @@ def write_report(folder: Path) -> Report:
             f"the report cannot be written into {folder}: {error.strerror}; "
             "make room or copy the ledger elsewhere and run: unyoke report FOLDER"
         ) from error
-    return Report(folder / PAGE, _lines(result, findings, compared, folder) + note)
+    return Report(
+        folder / PAGE, _lines(result, findings, compared, folder) + note, result.failures()
+    )
 
 
 def _figures(result: Survey, findings: list[Finding], folder: Path) -> list[str]:
@@ -108,7 +119,9 @@ def _lines(
     result: Survey, findings: list[Finding], compared: list[PairVerdict], folder: Path
 ) -> list[str]:
     unit = result.error_unit
-    lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged"]
+    failed = f", {result.failed} failed" if result.failed else ""
+    lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged{failed}"]
+    lines += [f"{number} failed: {text[:WIDTH]}" for text, number in result.failures()[:MOST_LINES]]
     lines.append(result.landscape.decaying)
     lines += [f"some by other code than began this ledger: {text}" for text in result.accepted]
     for finding in findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -37,8 +38,8 @@ class Setting(NamedTuple):
 class Panel:
     """One heat map's figures. Every array is [seeds, weight decays, learning rates].
 
-    A cell that diverged or has not run yet is NaN in every figure; `diverged` and `done` tell
-    which.
+    A cell that diverged, failed or has not run yet is NaN in every figure; `diverged`, `failed` and
+    `done` tell which. `failures` has what the task raised, by place.
     """
 
     optimizer: str
@@ -49,6 +50,20 @@ class Panel:
     figures: dict[str, Array]
     diverged: NDArray[np.bool_]
     done: NDArray[np.bool_]
+    failures: dict[tuple[int, int, int], str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Where the task raised something."""
+        found = np.zeros_like(self.done)
+        for place in self.failures:
+            found[place] = True
+        return found
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """Where training has ended without an error that could be compared."""
+        return np.asarray(self.diverged | self.failed)
 
     @property
     def title(self) -> str:
@@ -81,33 +96,33 @@ class Panel:
         )
 
     def mean(self, figure: str) -> Array:
-        """Mean over seeds [weight decays, learning rates]; NaN where a seed diverged or none ran.
+        """Mean over seeds [weight decays, learning rates]; NaN where a seed is lost or none ran.
 
         Over those seeds that have run.
         """
         everyone = np.arange(len(self.done))[None, :]
         return np.asarray(self.resampled(figure, everyone)[0])
 
-    def resampled(self, figure: str, seeds: Seeds, *, diverged: float = np.nan) -> Array:
+    def resampled(self, figure: str, seeds: Seeds, *, lost: float = np.nan) -> Array:
         """`mean` over each row of seed positions, [rows, weight decays, learning rates].
 
         Args:
             seeds: positions [rows, any number]; one that is there twice counts twice.
-            diverged: what a diverged training counts as.
+            lost: what a training that diverged or failed counts as.
         """
         times = (seeds[..., None] == np.arange(len(self.done))).sum(axis=1).astype(np.float64)
         known = self.done & np.isfinite(self.figures[figure])
         values = np.where(known, self.figures[figure], 0.0)
-        if not np.isnan(diverged):
-            values, known = np.where(self.diverged, diverged, values), self.done
+        if not np.isnan(lost):
+            values, known = np.where(self.lost, lost, values), self.done
         runs = np.tensordot(times, known.astype(np.float64), 1)
-        lost = np.tensordot(times, (self.done & ~known).astype(np.float64), 1) > 0
-        there = (runs > 0) & ~lost
+        lacking = np.tensordot(times, (self.done & ~known).astype(np.float64), 1) > 0
+        there = (runs > 0) & ~lacking
         total = np.tensordot(times, values, 1)
         return np.asarray(np.where(there, total, np.nan) / np.where(there, runs, 1.0))
 
     def standard_error(self, figure: str) -> Array:
-        """Standard error over seeds of `mean`; NaN with fewer than two seeds or a diverged one."""
+        """Standard error over seeds of `mean`; NaN with fewer than two seeds or a lost one."""
         runs = self.done.sum(axis=0)
         deviations = np.where(self.done, self.figures[figure] - self.mean(figure), 0.0)
         variance = (deviations**2).sum(axis=0) / np.maximum(runs - 1, 1)
@@ -128,6 +143,7 @@ class Survey:
     total: int
     done: int
     diverged: int
+    failed: int
     test_samples: int
     error_unit: str
     seconds: float
@@ -137,6 +153,11 @@ class Survey:
     def accepted(self) -> tuple[str, ...]:
         """The versions of cells that other code trained than began the ledger."""
         return tuple(text for text in self.versions if OTHER_CODE in text)
+
+    def failures(self) -> list[tuple[str, int]]:
+        """What tasks raised, each text once with its number, the most frequent first."""
+        texts = [text for panel in self.panels for text in panel.failures.values()]
+        return Counter(texts).most_common()
 
     def settings(self) -> dict[Setting, list[Panel]]:
         """The panels of each setting, in the landscape's order."""
@@ -169,11 +190,14 @@ def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:
         )
         panel.done[at] = True
         panel.diverged[at] = outcome.status == "diverged"
+        if outcome.status == "failed":
+            panel.failures[at] = outcome.failure or ""
+        else:
+            test_samples, error_unit = outcome.test_samples, outcome.error_unit
         for figure in _FIGURES:
             value = getattr(outcome, figure)
             panel.figures[figure][at] = np.nan if value is None else value
         done += 1
-        test_samples, error_unit = outcome.test_samples, outcome.error_unit
         seconds += outcome.seconds
         versions.add(record.versions)
     return Survey(
@@ -182,6 +206,7 @@ def survey(landscape: Landscape, records: Iterable[Record]) -> Survey:
         total=sum(panel.done.size for panel in panels.values()),
         done=done,
         diverged=sum(int(panel.diverged.sum()) for panel in panels.values()),
+        failed=sum(len(panel.failures) for panel in panels.values()),
         test_samples=test_samples,
         error_unit=error_unit,
         seconds=seconds,

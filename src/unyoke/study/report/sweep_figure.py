@@ -61,7 +61,7 @@ def _ends(survey: Survey, findings: list[Finding]) -> tuple[float, float]:
 
 
 def _draw_curve(plot: Plot, finding: Finding, index: int, scale: float, high: float) -> None:
-    """Mean and interval at each α; x at the top where a seed diverged, a ring at the best."""
+    """Mean and interval at each α; x at the top where a seed is lost, a ring at the best."""
     panel = finding.panel
     colour = COLOURS[index % len(COLOURS)]
     rates = np.log2(panel.axes.lr)
@@ -81,7 +81,7 @@ def _draw_curve(plot: Plot, finding: Finding, index: int, scale: float, high: fl
         linewidth=1.4,
         label=name,
     )
-    lost = panel.diverged.any(axis=(0, 1))
+    lost = panel.lost.any(axis=(0, 1))
     plot.plot(rates[lost], np.full(lost.sum(), high), "x", color=colour, markersize=6)
     if finding.best is not None:
         column = finding.best[1]

@@ -28,6 +28,8 @@ COLUMNS = (
     "weight_decay",
     "seed",
     "status",
+    "diverged",
+    "failed",
     "validation_error",
     "test_error",
     "test_standard_error",
@@ -35,16 +37,19 @@ COLUMNS = (
     "train_loss",
     "updates_made",
     "seconds",
+    "failure",
 )
 
 
 def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One plain row per finished cell; figures of a diverged cell are None."""
+    """One plain row per finished cell; figures of one that diverged or failed are None."""
     table = []
     for record in records:
         # Both have `updates`: how many were planned, and how many were made before it diverged.
         figures = vars(record.outcome) | vars(record.cell)
         figures["updates_made"] = record.outcome.updates
+        figures["diverged"] = int(record.outcome.status == "diverged")
+        figures["failed"] = int(record.outcome.status == "failed")
         table.append({column: figures[column] for column in COLUMNS})
     return table
 

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from unyoke.study.errors import StudyError
+from unyoke.study.errors import StudyError, TaskError
 from unyoke.study.landscape.batches import batches
 from unyoke.study.landscape.landscape import Cell, TaskReference
 from unyoke.study.landscape.outcome import Outcome
@@ -60,7 +60,7 @@ class Run:
         self._job = job
         self._watcher = watcher
         self._waiting: deque[Batch] = deque()
-        self._lost: deque[Batch] = deque()  # by a worker that died, and still claimed
+        self._lost: deque[Batch] = deque()  # by a worker that died or a cell that fails; claimed
         self._flying: dict[Future[Trained], Batch] = {}
         self._deaths = 0
 
@@ -68,7 +68,7 @@ class Run:
         """Claim, train and record all of these open cells.
 
         Raises:
-            StudyError: the task failed, the disk is full, or workers keep dying.
+            StudyError: the task is not what it was, the disk is full, or workers keep dying.
         """
         job = self._job
         self._waiting.extend(batches(cells, job.executor.workers, job.seconds_per_update))
@@ -104,7 +104,15 @@ class Run:
         if error is not None and self._job.executor.is_a_death(error):
             self._bury(batch, error)
             return
-        outcomes, versions = answer(future, self._job.executor, _name(batch))
+        failure = _failure(future)
+        if failure is not None and len(batch) > 1:
+            self._lost.extend(_halves(batch))  # to find the cell that fails
+            return
+        if failure is not None:
+            versions = workers.versions(self._job.task.device)
+            outcomes = [Outcome.failed(failure)]
+        else:
+            outcomes, versions = answer(future, self._job.executor, _name(batch))
         self._ledger.record_all(
             (cell, outcome, versions) for cell, outcome in zip(batch, outcomes, strict=True)
         )
@@ -146,6 +154,13 @@ def answer(future: Future[Any], executor: Executor, what: str) -> Any:
             "folder"
         ) from result
     return result
+
+
+def _failure(future: Future[Any]) -> str | None:
+    """What the task of a batch raised, or None if nothing or if it is not the task's fault."""
+    error = future.exception()
+    result = future.result() if error is None else None
+    return str(result) if isinstance(result, TaskFailure | TaskError) else None
 
 
 def _failed(future: Future[Any]) -> bool:

@@ -75,7 +75,8 @@ def run(
         warn: where it is given, the first cell of a new ledger is trained twice, and what differs
             is said by it.
 
-    A worker that dies is replaced, and what it had is trained again. Ctrl-C raises
+    A cell whose training raises something has failed: that is recorded, and the run goes on. A
+    worker that dies is replaced, and what it had is trained again. Ctrl-C raises
     KeyboardInterrupt after the workers have ended; what is recorded stays, and the same call goes
     on from there.
 
@@ -152,4 +153,5 @@ def _count(ledger: Ledger, landscape: Landscape, shard: Shard | None) -> Count:
         return ledger.count()
     own = set(shard.cells(landscape))
     done = [record.outcome for record in ledger.records() if record.cell in own]
-    return Count(len(own), len(done), sum(outcome.status == "diverged" for outcome in done))
+    kinds = [outcome.status for outcome in done]
+    return Count(len(own), len(done), kinds.count("diverged"), kinds.count("failed"))

@@ -199,7 +199,7 @@ def run_cells(
     what = f"{len(cells)} training{'s' * (len(cells) > 1)}"
     with time_limit(limit, what):
         outcomes = train_together(cells, build, time.perf_counter, engine, evaluations, own)
-    return Trained(outcomes, _versions(reference.device))
+    return Trained(outcomes, versions(reference.device))
 
 
 def told(function: Callable[..., Any], reference: TaskReference, arguments: Sequence[Any]) -> Any:
@@ -256,7 +256,8 @@ def _own(reference: TaskReference) -> dict[str, Callable[..., Any]]:
 
 
 @cache
-def _versions(device: str | None) -> str:
+def versions(device: str | None) -> str:
+    """What a cell was trained with, as the ledger keeps it."""
     import torch
 
     import unyoke

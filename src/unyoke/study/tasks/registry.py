@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from unyoke.study.errors import StudyError
+from unyoke.study.errors import StudyError, TaskError
 from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.task_reference import OwnCode, TaskReference
 from unyoke.study.ledger import code_digest
@@ -213,15 +213,15 @@ def _checked(name: str, function: Callable[[int], object], seed: int) -> Task:
     except StudyError:
         raise
     except Exception as error:
-        raise StudyError(f"the task {name} failed for seed {seed}: {_where(error)}") from error
+        raise TaskError(f"the task {name} failed for seed {seed}: {_where(error)}") from error
     if not isinstance(task, Task):
-        raise StudyError(
+        raise TaskError(
             f"the task {name} returned {type(task).__name__}; it must return unyoke.study.Task"
         )
     for part in ("train", "validation", "test"):
         inputs, targets = getattr(task, part)
         if len(inputs) != len(targets) or len(targets) == 0:
-            raise StudyError(
+            raise TaskError(
                 f"the task {name} has {len(inputs)} inputs and {len(targets)} targets for {part}; "
                 "it needs as many of one as of the other, and at least one"
             )

@@ -8,7 +8,7 @@ function cellAt(panel, column, row) {
   const read = (figure) => panel[figure][index];
   return { test: read("test"), testSpread: read("testSpread"), validation: read("validation"),
     trainError: read("trainError"), trainLoss: read("trainLoss"), ran: read("ran"),
-    lost: read("lost") };
+    lost: read("lost"), failed: read("failed") };
 }
 
 function isPowers(axis) {
@@ -50,7 +50,9 @@ function drawMap(panel) {
     for (let column = 0; column < panel.weightDecay.length; column++) {
       const cell = cellAt(panel, column, row);
       line.append(drawCell(panel, cell, column, row, at));
-      if (cell.lost) crosses.push(cross(at.x(column, row) + at.side / 2, at.y(row) + at.side / 2));
+      const centre = [at.x(column, row) + at.side / 2, at.y(row) + at.side / 2];
+      if (cell.lost) crosses.push(cross(...centre));
+      if (cell.failed) crosses.push(plus(...centre));
     }
     svg.append(line);
   }
@@ -112,6 +114,13 @@ function cross(x, y) {
     + `M${x - reach} ${y + reach}l${2 * reach} ${-2 * reach}` });
 }
 
+// Where the task raised something.
+function plus(x, y) {
+  const reach = 5;
+  return shape("path", { class: "cross failure",
+    d: `M${x - reach} ${y}h${2 * reach}M${x} ${y - reach}v${2 * reach}` });
+}
+
 function place(panel, column, row) {
   return `α = ${plainPower(panel.lr[row])}, `
     + `${panel.decay} = ${plainPower(panel.weightDecay[column])}`;
@@ -127,7 +136,8 @@ function tipLines(panel, column, row) {
       `training error ${shownError(cell.trainError)}, loss ${cell.trainLoss.toPrecision(3)}`);
   }
   const runs = `${cell.ran} ${cell.ran === 1 ? "seed" : "seeds"}`;
-  lines.push(cell.lost ? `${runs}, ${cell.lost} diverged` : runs);
+  lines.push([runs, cell.lost && `${cell.lost} diverged`, cell.failed && `${cell.failed} failed`]
+    .filter(Boolean).join(", "));
   return lines;
 }
 

@@ -11,7 +11,17 @@ function describe() {
     : count(DATA.settings.length, "setting");
   document.getElementById("subject").textContent =
     `Task ${DATA.task}; ${setting}; ${count(DATA.seeds, "seed")}; `
-    + `${count(DATA.done, "training")}, ${DATA.diverged} diverged. ${DATA.decaying}.`;
+    + `${count(DATA.done, "training")}, ${DATA.diverged} diverged`
+    + `${DATA.failed ? `, ${DATA.failed} failed` : ""}. ${DATA.decaying}.`;
+  if (DATA.failed) {
+    const notice = document.getElementById("failures");
+    notice.hidden = false;
+    notice.append(element("details", {},
+      element("summary", {}, `${count(DATA.failed, "training")} failed: the task raised something. `
+        + "They are marked + and never chosen."),
+      ...DATA.failures.map(({ text, number }) =>
+        element("pre", {}, element("code", {}, `${number} × ${text}`)))));
+  }
   if (DATA.done < DATA.total) {
     const notice = document.getElementById("unfinished");
     notice.hidden = false;

@@ -36,6 +36,7 @@ function drawSweep(panel) {
     const y = panel.test[row] === null ? SWEEP.top : at.y(panel.test[row]);
     line.append(drawPoint(panel, row, at.x(row), y));
     if (panel.lost[row]) crosses.push(cross(at.x(row), y));
+    if (panel.failed[row]) crosses.push(plus(at.x(row), y));
   });
   svg.append(line, ...crosses);
   const [, best] = panel.best || [0, 0];
