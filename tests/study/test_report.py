@@ -213,12 +213,9 @@ def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> N
             "cells.json",
         ),
         *(
-            "landscape.png",
-            "landscape.svg",
-            "hyperparameters.png",
-            "hyperparameters.svg",
-            "torch.png",
-            "torch.svg",
+            f"{name}.{kind}"
+            for name in ("landscape", "hyperparameters", "torch")
+            for kind in ("png", "svg", "pdf")
         ),
     }
     page = report.page.read_text()
@@ -253,7 +250,7 @@ def test_nothing_in_the_pictures_is_cut_off_or_covered(
     wide = replace(landscape, axes=dict.fromkeys(names, axes), seeds=(0,))
     fill(tmp_path, wide, lambda cell: cell.lr / 1000)
     write_report(tmp_path)
-    assert len(figures) == 6
+    assert len(figures) == 9
     for figure in figures[::2]:
         width, height = figure.get_size_inches()
         everything = figure.get_tightbbox()

@@ -5,7 +5,7 @@ A learning-rate sweep has no map and no second hyperparameter; `sweep_figure` dr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,13 +34,43 @@ MAP_WIDTH = 2.45
 MOST = 24
 """Panels that fit on one picture."""
 PICTURES = ("landscape", "torch", "hyperparameters", "sweep")
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
+_UNDATED: Mapping[str, Mapping[str, Any]] = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+"""So that the same report is the same file."""
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unyoke",
+    "pdf.fonttype": 42,  # letters that an editor of the paper can select
+    "font.size": 9,
+}
 RESOLUTION = 200
 """Dots per inch."""
 
 
 def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list[Path]:
-    """Draw maps, also in torch's number, hyperparameters and sweeps, as PNG and SVG.
+    """Write `make_figures` as PNG, SVG and PDF.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    import matplotlib
+
+    written = []
+    with matplotlib.rc_context(STYLE):
+        for name, figure in make_figures(survey, findings).items():
+            for kind in FORMATS:
+                path = folder / f"{name}.{kind}"
+                figure.savefig(path, metadata=dict(_UNDATED.get(kind, {})))
+                figure.set_layout_engine(None)  # what the first file found, the others keep
+                written.append(path)
+    return written
+
+
+def make_figures(survey: Survey, findings: list[Finding]) -> dict[str, Figure]:
+    """Draw maps, also in torch's number, hyperparameters and sweeps, each by its name.
 
     Of more than `MOST` panels, those beside the best one, which has the lowest validation error.
 
@@ -50,7 +80,7 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
     import matplotlib
     from matplotlib.figure import Figure
 
-    written = []
+    made: dict[str, Figure] = {}
     shown = drawn(findings)
     maps = [finding for finding in shown if not finding.panel.is_sweep]
     sweeps = [finding for finding in shown if finding.panel.is_sweep]
@@ -60,19 +90,14 @@ def write_figures(survey: Survey, findings: list[Finding], folder: Path) -> list
         (_draw_hyperparameters, maps),
         (draw_sweeps, sweeps),
     )
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.size": 9, "svg.hashsalt": "unyoke"}):
+    with matplotlib.rc_context(STYLE):
         for name, (draw, of_these) in zip(PICTURES, drawings, strict=True):
             if not of_these:
                 continue
             figure = Figure(layout="constrained", dpi=RESOLUTION)
             draw(figure, survey, of_these)
-            for kind in FORMATS:
-                path = folder / f"{name}.{kind}"
-                metadata = {"Date": None} if kind == "svg" else {}
-                figure.savefig(path, metadata=metadata)
-                figure.set_layout_engine(None)  # what the first file found, the second keeps
-                written.append(path)
-    return written
+            made[name] = figure
+    return made
 
 
 def drawn(findings: list[Finding]) -> list[Finding]:

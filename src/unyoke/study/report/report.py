@@ -105,7 +105,7 @@ def _figures(result: Survey, findings: list[Finding], folder: Path) -> list[str]
     try:
         write_figures(result, findings, folder)
     except ImportError as error:
-        return [f"no PNG or SVG: {error}; install it with: pip install 'unyoke[plot]'"]
+        return [f"no PNG, SVG or PDF: {error}; install it with: pip install 'unyoke[plot]'"]
     shown = drawn(findings)
     if len(shown) < len(findings):
         return [

@@ -1,0 +1,47 @@
+"""A ledger in a notebook: its pictures as matplotlib's figures, its trainings as pandas' frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unyoke.study.errors import StudyError
+from unyoke.study.landscape.optimizers import canonical
+from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.report.figures import make_figures
+from unyoke.study.report.findings import find
+from unyoke.study.report.survey import survey
+from unyoke.study.report.tables import rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def figures(folder: Path, optimizers: Sequence[str] = ()) -> dict[str, Figure]:
+    """See `unyoke.study.figures`."""
+    with Ledger.open_to_read(folder) as ledger:
+        result = survey(ledger.landscape, ledger.records())
+    names = tuple(map(canonical, optimizers)) or tuple(result.landscape.axes)
+    unknown = [name for name in names if name not in result.landscape.axes]
+    if unknown:
+        raise StudyError(
+            f"the ledger in {folder} has no {', '.join(unknown)}; it has "
+            f"{', '.join(result.landscape.axes)}"
+        )
+    panels = [panel for panel in result.panels if panel.optimizer in names]
+    panels.sort(key=lambda panel: names.index(panel.optimizer))  # stable: by setting as before
+    try:
+        return make_figures(result, [find(panel) for panel in panels])
+    except ImportError as error:
+        raise StudyError(f"{error}; install it with: pip install 'unyoke[plot]'") from error
+
+
+def table(folder: Path) -> Any:
+    """See `unyoke.study.table`."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise StudyError("a table needs pandas: pip install 'unyoke[pandas]'") from error
+    with Ledger.open_to_read(folder) as ledger:
+        return pandas.DataFrame(rows(ledger.records()))
