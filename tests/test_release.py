@@ -244,6 +244,101 @@ class TestGradients:
             use(list(two.parameters()))
 
 
+class TestFrameworks:
+    """Lightning, Accelerate and torch.distributed around the model or the optimizer."""
+
+    @pytest.fixture
+    def group(self, tmp_path: Any) -> Any:
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
+        )
+        yield
+        torch.distributed.destroy_process_group()
+
+    @pytest.mark.parametrize("move", [nn.Module.cpu, nn.Module.double, lambda m: m.to("cpu")])
+    def test_a_model_that_is_moved_or_cast_goes_on(self, move: Any) -> None:
+        """Lightning's fit ends with model.cpu()."""
+        one, plain, two, released = pair()
+        unyoke.release(released)
+        for t in range(4):
+            if t == 2:
+                move(one)
+                move(two)
+            x = torch.randn(8, 20, generator=torch.Generator().manual_seed(t))
+            for net, optimizer in ((one, plain), (two, released)):
+                optimizer.zero_grad()
+                net(x.to(next(net.parameters()).dtype)).square().mean().backward()
+                optimizer.step()
+        assert same(one, two)
+        assert all(isinstance(p.grad, ReleasedGradient) for p in two.parameters())
+
+    def test_the_optimizer_inside_a_wrapper_is_released(self) -> None:
+        class Wrapper:
+            """What Lightning's does: isinstance passes, and attributes stay outside."""
+
+            def __init__(self, optimizer: Any) -> None:
+                self._optimizer = optimizer
+                self.__class__ = type("LightningAdamW", (Wrapper, type(optimizer)), {})
+
+            def step(self, closure: Any = None) -> Any:
+                return self._optimizer.step(closure)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._optimizer, name)
+
+        one, plain, two, released = pair()
+        wrapper: Any = Wrapper(released)
+        assert isinstance(wrapper, unyoke.Optimizer)
+        unyoke.release(wrapper)
+        plain_steps(one, plain, range(3))
+        for t in range(3):
+            loss(two, t).backward()
+            wrapper.step()
+        assert released.param_groups[0]["updates"] == 3
+        assert same(one, two)
+
+    def test_step_after_several_updates_says_so(self) -> None:
+        _, _, two, released = pair()
+        unyoke.release(released)
+        for t in range(4):
+            loss(two, t).backward()
+            if t == 0:
+                released.step()
+        with pytest.raises(RuntimeError, match=r"3 backward passes .* 3 updates.*every=k"):
+            released.step()
+
+    @pytest.mark.parametrize("late", [False, True])
+    def test_ddp_is_refused_before_anything_moves(self, group: Any, late: bool) -> None:
+        one, _, two, released = pair()
+        if late:
+            unyoke.release(released)
+        parallel = nn.parallel.DistributedDataParallel(two)
+        with pytest.raises(RuntimeError, match="DistributedDataParallel averages"):
+            loss(parallel, 0).backward() if late else unyoke.release(released)
+        assert same(one, two)
+
+    @pytest.mark.filterwarnings("ignore")  # torch's, that one process shards nothing
+    @pytest.mark.parametrize("original", [False, True])
+    def test_fsdp1_is_refused(self, group: Any, original: bool) -> None:
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
+        sharded = FullyShardedDataParallel(
+            model(), use_orig_params=original, device_id=torch.device("cpu")
+        )
+        with pytest.raises(ValueError, match=r"FSDP1.*fully_shard"):
+            unyoke.groups.split(sharded)
+        with pytest.raises(RuntimeError, match=r"FSDP1.*no weight would move"):
+            unyoke.release(unyoke.AdamW(sharded.parameters()))
+
+    def test_another_model_s_ddp_is_nobody_s_business(self, group: Any) -> None:
+        parallel = nn.parallel.DistributedDataParallel(model())
+        _, _, two, released = pair()
+        unyoke.release(released)
+        loss(two, 0).backward()
+        assert released.param_groups[0]["updates"] == 1
+        del parallel
+
+
 class TestHandle:
     def test_gives_everything_back(self) -> None:
         one, plain, two, released = pair()

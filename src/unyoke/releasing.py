@@ -16,6 +16,7 @@ from unyoke._step import state
 from unyoke._step.commit import whole
 from unyoke._step.plan import Plan, random_numbers
 from unyoke.optimizer import Optimizer
+from unyoke.wrappers import inner_optimizer, reducing_module
 
 GONE = (
     "this gradient was released: unyoke.release() applied it in the backward pass and freed it. So "
@@ -25,6 +26,9 @@ GONE = (
     "returned"
 )
 
+MOVES = frozenset({"bfloat16", "cpu", "cuda", "double", "float", "half", "to", "xpu"})
+"""Methods by which a module moves or casts its gradients with its weights."""
+
 
 class ReleasedGradient(torch.Tensor):
     """Stands where a gradient was: one number in memory, and an error for whoever reads it."""
@@ -33,8 +37,20 @@ class ReleasedGradient(torch.Tensor):
     def of(cls, weight: torch.Tensor) -> ReleasedGradient:
         """The stand-in for this weight's gradient."""
         one = torch.empty((), dtype=weight.dtype, device=weight.device)
-        stand_in: ReleasedGradient = torch.Tensor._make_subclass(cls, one.expand(weight.shape))
+        return cls._shaped(one, weight.shape)
+
+    @classmethod
+    def _shaped(cls, one: torch.Tensor, shape: torch.Size) -> ReleasedGradient:
+        stand_in: ReleasedGradient = torch.Tensor._make_subclass(cls, one.expand(shape))
         return stand_in
+
+    def _moved(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> ReleasedGradient:
+        """The stand-in on another device or in another dtype: ``model.cpu()`` moves gradients."""
+        one = torch.empty((), dtype=self.dtype, device=self.device)
+        kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
+        return self._shaped(func(one, *args, **kwargs), self.shape)
 
     @classmethod
     def __torch_function__(
@@ -48,10 +64,15 @@ class ReleasedGradient(torch.Tensor):
         name = func.__name__
         if name in ("zero_", "detach_", "requires_grad_"):
             return args[0]
+        if name in MOVES:
+            stand_in: ReleasedGradient = args[0]
+            return stand_in._moved(func, args[1:], kwargs or {})
         if name == "__repr__":
             return f"<released gradient of shape {tuple(args[0].shape)}>"
         if name in (
             "__get__",
+            "__set__",
+            "_has_compatible_shallow_copy_type",
             "untyped_storage",
             "size",
             "stride",
@@ -80,7 +101,8 @@ def release(optimizer: Optimizer, *, every: int = 1) -> Release:
     use ``use_reentrant=False``. Checkpoints are taken between backward passes, as ever.
 
     Args:
-        optimizer: an optimizer of this library.
+        optimizer: an optimizer of this library; Lightning's and Accelerate's wrappers are seen
+            through.
         every: update at every k-th backward pass only; gradients add up until then, and take
             their memory.
 
@@ -90,7 +112,8 @@ def release(optimizer: Optimizer, *, every: int = 1) -> Release:
     Raises:
         TypeError: an optimizer of another library.
         ValueError: ``every`` below 1, or a differentiable optimizer.
-        RuntimeError: it is released already.
+        RuntimeError: it is released already; or DistributedDataParallel or FSDP1 holds a parameter,
+            which is asked at the first backward pass too.
 
     >>> import torch, unyoke
     >>> model = torch.nn.Linear(2, 1)
@@ -102,6 +125,7 @@ def release(optimizer: Optimizer, *, every: int = 1) -> Release:
     >>> optimizer.param_groups[0]["updates"]
     1
     """
+    optimizer = inner_optimizer(optimizer)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"release: {type(optimizer).__name__} is not an unyoke optimizer; "
@@ -113,7 +137,28 @@ def release(optimizer: Optimizer, *, every: int = 1) -> Release:
         raise ValueError("release: autograd cannot record updates made in the backward pass")
     if optimizer.released is not None:
         raise RuntimeError("release: this optimizer is released already; remove() that first")
+    check_not_reduced(optimizer)
     return Release(optimizer, every)
+
+
+def check_not_reduced(optimizer: Optimizer) -> None:
+    """Refuse parameters whose gradients are not the weight's yet when autograd has formed them.
+
+    Raises:
+        RuntimeError: DistributedDataParallel or FullyShardedDataParallel holds one.
+    """
+    holder = reducing_module(w for group in optimizer.param_groups for w in group["params"])
+    if holder is not None:
+        reason = {
+            "DistributedDataParallel": "averages gradients over the processes after that, so each "
+            "would apply its own",
+            "FullyShardedDataParallel": "(FSDP1) gives gradients to other tensors than the "
+            "parameters, so no weight would move",
+        }[holder]
+        raise RuntimeError(
+            f"release: an update is made as soon as autograd has formed a gradient, and {holder} "
+            f"{reason}. Use fully_shard (FSDP2), or step() without release()"
+        )
 
 
 class Release:
@@ -125,6 +170,8 @@ class Release:
         self._passes = 0
         self._accumulating = False
         self._backward = -1
+        self._is_checked = False
+        self._unseen = 0  # updates since the last step()
         self._lock = threading.Lock()  # gradients on several devices arrive in several threads
         self._plans: dict[torch.Tensor, Plan] = {}
         self._places: dict[torch.Tensor, tuple[int, int]] = {}
@@ -166,8 +213,16 @@ class Release:
         """What ``optimizer.step()`` does meanwhile: nothing, if there is nothing to do.
 
         Raises:
-            RuntimeError: gradients that no backward pass will apply.
+            RuntimeError: gradients that no backward pass will apply; or several updates were made
+                since the last step().
         """
+        unseen, self._unseen = self._unseen, 0
+        if unseen > 1:
+            raise RuntimeError(
+                f"release: {unseen} backward passes since the last step() have made {unseen} "
+                "updates, one each. To accumulate gradients over k passes, give release(..., "
+                "every=k), or put all passes but the last under `with handle.accumulating():`"
+            )
         for index, group in enumerate(self._optimizer.param_groups):
             for number, weight in enumerate(group["params"]):
                 if weight.grad is not None and weight not in self._places:
@@ -180,14 +235,17 @@ class Release:
         stand_in = ReleasedGradient.of(weight)
 
         def before(grad: torch.Tensor) -> None:
-            if weight.grad is stand_in:
+            if isinstance(weight.grad, ReleasedGradient):
                 weight.grad = None
 
         def complete(weight: torch.Tensor) -> None:
+            nonlocal stand_in
             with self._lock, torch.no_grad():
                 self._note_backward()
                 if self._updates_now():
                     self._update(weight)
+                    if stand_in.dtype != weight.dtype or stand_in.device != weight.device:
+                        stand_in = ReleasedGradient.of(weight)
                     weight.grad = stand_in
 
         hooked: Any = weight  # torch has no types for these two
@@ -201,6 +259,9 @@ class Release:
         """At the first gradient of a backward pass, ask to be called at its end."""
         backward = torch._C._current_graph_task_id()
         if backward != self._backward:
+            if not self._is_checked:  # wrapped since release()
+                check_not_reduced(self._optimizer)
+                self._is_checked = True
             self._backward = backward
             engine: Any = torch.autograd.Variable._execution_engine
             engine.queue_callback(self._end_of_backward)
@@ -217,6 +278,7 @@ class Release:
                     self._update(weight)
                     weight.grad = None
             self._passes = 0
+            self._unseen += 1
             self._optimizer.advance()
 
     def _update(self, weight: torch.Tensor) -> None:
