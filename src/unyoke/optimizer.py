@@ -182,11 +182,14 @@ class Optimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")
         self.groups.add(group, weight_decay)
-        unused = group_checks.warning_if_unused(rule, param_group, self.words)
-        large = None if depends_on_t(weight_decay) else self.groups.warning(group)
-        for warning in (unused, large):
-            if warning is not None:
-                warnings.warn(warning, UserWarning, stacklevel=group_checks.depth_of_caller())
+        self._warn(group_checks.warning_if_unused(rule, param_group, self.words))
+        if not depends_on_t(weight_decay):
+            self._warn(self.groups.warning(group))
+
+    @staticmethod
+    def _warn(text: str | None) -> None:
+        if text is not None:
+            warnings.warn(text, UserWarning, stacklevel=group_checks.depth_of_caller())
 
     def _named_parts(self, param_group: Group) -> Group:
         """A new group with its direction and decay by name; own ones are kept aside."""
@@ -346,6 +349,9 @@ class Optimizer(torch.optim.Optimizer):
             replaced = before(self, saved)
             saved = saved if replaced is None else replaced
         self.__setstate__(checkpoint.read(self, saved))
+        for index, group in enumerate(self.param_groups):
+            if self.groups.function(index) is None:
+                self._warn(self.groups.warning(group))
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
+from warnings import warn
 
 import torch
 
 from unyoke import decays, directions
+from unyoke._step.group_checks import depth_of_caller
 from unyoke._step.hyperparameters import (
+    ABOVE_ONE,
+    LARGE,
     Group,
     WeightDecay,
     check_lr,
@@ -20,6 +24,7 @@ from unyoke._step.hyperparameters import (
     depends_on_t,
     own_copy,
     rate,
+    warning_if_above_one,
     warning_if_large,
     weight_decay_at,
 )
@@ -64,7 +69,7 @@ class Groups:
         self._default: str | None = None
         self.direction = direction
         self._functions: list[WeightDecay | None] = []
-        self._warned = False
+        self._warned: set[str] = set()
         self.early_anchors: dict[torch.Tensor, list[tuple[str, torch.Tensor, int]]] = {}
 
     # The parts
@@ -175,9 +180,14 @@ class Groups:
 
     def warning(self, group: Group) -> str | None:
         """What to say once to somebody whose λ looks like a number from torch."""
-        found = None if self._warned else warning_if_large(group, self.decay(group))
-        self._warned = self._warned or found is not None
+        found = None if "decay" in self._warned else warning_if_large(group, self.decay(group))
+        if found is not None:
+            self._warned.add("decay")
         return found
+
+    def accept_any_eta(self) -> None:
+        """Do not warn of η_t above 1: λ was chosen for the α that the groups hold."""
+        self._warned.add("eta")
 
     # The rates
 
@@ -191,8 +201,31 @@ class Groups:
         return self._functions[index]
 
     def rate(self, index: int, group: Group) -> tuple[Any, Any]:
-        """(α·η_t, η_t) of the coming update; see :func:`unyoke._step.hyperparameters.rate`."""
-        return rate(self.schedule, index, group)
+        """(α·η_t, η_t) of the coming update; see :func:`unyoke._step.hyperparameters.rate`.
+
+        Warns once of a λ that looks like torch's, and once of an η_t above 1.
+        """
+        lr, eta = rate(self.schedule, index, group)
+        weight_decay = group["weight_decay"]
+        if isinstance(weight_decay, (float, int)) and (
+            weight_decay >= LARGE or (isinstance(eta, float) and eta > ABOVE_ONE)
+        ):
+            self._look_at(index, group, eta)
+        return lr, eta
+
+    def _look_at(self, index: int, group: Group, eta: Any) -> None:
+        warnings = [self.warning(group)] if self._functions[index] is None else []
+        if (
+            self.schedule is None
+            and "eta" not in self._warned
+            and not isinstance(eta, torch.Tensor)
+        ):
+            warnings.append(warning_if_above_one(group, self.decay(group), eta))
+            if warnings[-1] is not None:
+                self._warned.add("eta")
+        for text in warnings:
+            if text is not None:
+                warn(text, UserWarning, stacklevel=depth_of_caller())
 
     def refresh(self, groups: Sequence[Group]) -> None:
         """Write the coming update's lr and weight_decay into the groups."""

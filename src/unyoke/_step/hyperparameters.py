@@ -17,6 +17,12 @@ from unyoke.equation import Decay, per_update
 from unyoke.ranges import plain as number
 from unyoke.schedules import Schedule
 
+LARGE = 1e-2
+"""A λ from which on it looks like a number from torch, whose default this is."""
+
+ABOVE_ONE = 1.0 + 1e-6
+"""An η_t that is more than 1 in its last digits."""
+
 WeightDecay: TypeAlias = float | torch.Tensor | Normalized | Callable[[int], float]
 Group: TypeAlias = dict[str, Any]
 
@@ -119,7 +125,7 @@ def warning_if_large(group: Group, decay: Decay) -> str | None:
     if decay.kind != "pull" or decay.strength is not per_update:
         return None
     weight_decay = largest(group["weight_decay"])
-    if weight_decay < 1e-2:
+    if weight_decay < LARGE:
         return None
     lr = largest(group["base_lr"])
     return (
@@ -127,6 +133,20 @@ def warning_if_large(group: Group, decay: Decay) -> str | None:
         f"takes {weight_decay:.3g} of every weight. If you meant torch's "
         f"weight_decay={weight_decay:g} at lr={lr:g}, give "
         f"weight_decay={weight_decay * lr:g}, or decay='lr_coupled'"
+    )
+
+
+def warning_if_above_one(group: Group, decay: Decay, eta: float) -> str | None:
+    """What to tell somebody whose learning rate is above α, by which the decay grows as well."""
+    follows = decay.kind != "none" and decay.strength is per_update and group["weight_decay"] > 0
+    if eta <= ABOVE_ONE or not follows:
+        return None
+    weight_decay, lr, base = group["weight_decay"], group["lr"], group["base_lr"]
+    return (
+        f"lr={lr:g} is {eta:.3g} times the constructor's lr={base:g}, and so is the decay: each "
+        f"update takes {eta * weight_decay:.3g} of every weight, and weight_decay says "
+        f"{weight_decay:g}. Give the peak learning rate to the constructor, or set "
+        f"group['base_lr'] to it"
     )
 
 

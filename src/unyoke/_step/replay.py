@@ -114,7 +114,7 @@ class Replay:
         if self._asking and not all(each.readable() for each in self._asking):
             return False
         for index, plan, captured in self._plans:
-            plan.form_again(*rate(self._schedule, index, plan.group))
+            plan.form_again(*groups.rate(index, plan.group))
             if not captured.take(plan.work):
                 return False
         self._shown = groups.shown(self._groups, 1)

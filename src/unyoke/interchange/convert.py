@@ -88,6 +88,7 @@ def from_torch(
         for group, rate in zip(optimizer.param_groups, rates, strict=True)
     ]
     ours = _optimizer_here(optimizer, form, groups, schedule, backend, decay)
+    ours.groups.accept_any_eta()  # λ is α·weight_decay
     for group, theirs in zip(ours.param_groups, optimizer.param_groups, strict=True):
         group["updates"] = made
         if schedule is None:
