@@ -68,7 +68,7 @@ class Optimizer(torch.optim.Optimizer):
         hyperparameters: the direction's and the decay's own, such as ``betas``.
 
     Raises:
-        ValueError: a value out of its range, an unknown name, an empty group.
+        ValueError: a value out of its range, an unknown name, no parameters at all.
         TypeError: an unknown hyperparameter.
     """
 
@@ -154,7 +154,7 @@ class Optimizer(torch.optim.Optimizer):
         """Add a group; values it lacks are the constructor's.
 
         Raises:
-            ValueError: a value out of its range or a group without parameters; nothing is changed.
+            ValueError: a value out of its range; nothing is changed.
         """
         group = self._named_parts(param_group)
         rule = self.groups.rule({**self.defaults, **group})

@@ -121,16 +121,16 @@ class TestGroups:
         for name, value in optimizer.param_groups[0].items():
             assert name == "params" or isinstance(value, plain), name
 
-    @pytest.mark.parametrize("params", [[], [{"params": []}], iter(())])
-    def test_empty_ones_are_refused(self, params: Any) -> None:
+    @pytest.mark.parametrize("params", [[], iter(())])
+    def test_no_parameters_at_all_are_refused(self, params: Any) -> None:
         with pytest.raises(ValueError, match="empty"):
             unyoke.AdamW(params)
 
     def test_a_refused_group_leaves_no_trace(self) -> None:
         optimizer = unyoke.AdamW([parameter()])
         before = repr(optimizer)
-        for bad in ({"params": []}, {"params": [parameter()], "lr": -1.0}):
-            with pytest.raises(ValueError, match=r"empty|-1\.0"):
+        for bad in ({"params": [], "lr": -1.0}, {"params": [parameter()], "lr": -1.0}):
+            with pytest.raises(ValueError, match=r"-1\.0"):
                 optimizer.add_param_group(bad)
         shared = optimizer.param_groups[0]["params"][0]
         with pytest.raises(ValueError, match="more than one parameter group"):

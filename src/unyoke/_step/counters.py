@@ -65,6 +65,19 @@ class Counters:
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
         self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
 
+    @classmethod
+    def of(cls, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Counters:
+        """The counters of these states: in shared memory, if somebody has put them there."""
+        steps: list[Any] = [state["step"] for state in states]
+        of_torch: Any = torch.Tensor  # which has no types for is_shared
+        is_shared = any(isinstance(step, of_torch) and step.is_shared() for step in steps)
+        return (SharedCounters if is_shared else cls)(states, names)
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether compiled code may look at the counters and advance them."""
+        return True
+
     @property
     def rows(self) -> list[tuple[int, int, int, int]]:
         """For each name where its memory is, what is known of it and what follows; and words."""
@@ -119,3 +132,34 @@ class Counters:
     def counted(self) -> None:
         """Take note that somebody else has written what follows."""
         self.sets = self._following_sets
+
+
+class SharedCounters(Counters):
+    """Counters in memory that other processes see: the states keep their tensors.
+
+    As in torch, a step that two processes count at the same moment may be counted once.
+    """
+
+    def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+        for state in states:
+            for name in names:
+                if not isinstance(state[name], torch.Tensor):
+                    state[name] = torch.tensor(float(state[name]), dtype=DTYPES.get(name, WIDE))
+        super().__init__([dict(state) for state in states], names)
+        self._shared = [[state[name] for state in states] for name in self.names]
+        self.placed = []
+
+    @property
+    def can_be_replayed(self) -> bool:
+        return False
+
+    def read(self) -> None:
+        for memory, tensors in zip(self._memory, self._shared, strict=True):
+            memory[: self._count] = [float(tensor) for tensor in tensors]
+        super().read()
+
+    def write(self) -> None:
+        super().write()
+        for memory, tensors in zip(self._memory, self._shared, strict=True):
+            for value, tensor in zip(memory[: self._count].tolist(), tensors, strict=True):
+                tensor.fill_(value)

@@ -106,8 +106,6 @@ def warning_if_unused(rule: Rule, group: Group, words: Sequence[str]) -> str | N
 
 def objection(rule: Rule, group: Group) -> str | None:
     """What is wrong with a group's parameters, to follow the group's number."""
-    if not group["params"]:
-        return " is empty: it was given no parameters (a generator that was used up?)"
     for number, weight in enumerate(group["params"]):
         reason = (
             formats.objection(weight, group)

@@ -78,7 +78,7 @@ class Plan:
         return () if self._dispatch is None else self._dispatch.assignments
 
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
-        return Counters(states, names)
+        return Counters.of(states, names)
 
     def _guards_of(self, params: list[torch.Tensor], weights: Sequence[torch.Tensor]) -> Guards:
         group, work = self.group, self.work
@@ -174,7 +174,8 @@ class Plan:
 
     def captured(self) -> Captured | None:
         """What the backend has kept of the whole update; None if it cannot replay it."""
-        if len(self.assignments) != 1 or self.assignments[0][1] is not self.work:
+        is_whole = len(self.assignments) == 1 and self.assignments[0][1] is self.work
+        if not is_whole or not self.counters.can_be_replayed:
             return None
         return self.assignments[0][0].captured(self.work)
 
