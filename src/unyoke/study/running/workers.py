@@ -121,10 +121,12 @@ def probe(
         StudyError: the task cannot be used, and why.
     """
     from unyoke.population.generators import seed_all
+    from unyoke.study.tasks import requirements
     from unyoke.study.training.training import evaluate
 
     seed_all(seed)
     task = _builder(reference)(seed)
+    requirements.check(reference.name, task)
     samples = len(task.train[1])
     if batch_size is not None and batch_size > samples:
         raise StudyError(

@@ -1,0 +1,50 @@
+"""What a task lacks is said before anything is trained, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from unyoke.study import StudyError, Task
+from unyoke.study.tasks import requirements
+
+INPUTS = torch.randn(6, 3)
+CLASSES = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def task(targets: torch.Tensor = CLASSES, **more: Any) -> Task:
+    part = (INPUTS, targets)
+    return Task(**{"model": nn.Linear(3, 3), **more}, train=part, validation=part, test=part)
+
+
+class LossWithWeights(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+
+def squared(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (outputs - targets).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (task(model=nn.LazyLinear(3)), "no shape yet .* run the model once"),
+        (task(model=nn.Linear(3, 3).requires_grad_(False)), "nothing to train"),
+        (task(loss=LossWithWeights()), "weights of its own.* a part of the model"),
+        (task(nn.functional.one_hot(CLASSES).float()), r"cross entropy.*targets\.argmax\(1\)"),
+        (task(torch.randn(6, 3), loss=squared), "wrong classes.* error= of your own"),
+    ],
+)
+def test_a_requirement_that_is_not_met_is_named(made: Task, said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        requirements.check("mine", made)
+
+
+def test_a_sound_task_passes() -> None:
+    requirements.check("mine", task())
+    requirements.check("mine", task(torch.randn(6, 3), loss=squared, error=squared))
