@@ -37,6 +37,12 @@ def test_the_last_tenth_chooses_and_the_test_batch_reports(ten: Path) -> None:
     assert task.model(task.test[0]).shape == (3, 10)
 
 
+def test_the_small_task_takes_all_of_one_training_batch(ten: Path) -> None:
+    task = load(refer("cifar10-small", str(ten)))(0)
+    assert task.batch_size == 128
+    assert [len(part[1]) for part in (task.train, task.validation, task.test)] == [18, 2, 3]
+
+
 def test_pixels_are_normalised_by_colour(ten: Path) -> None:
     (image, *_), _ = load(refer("cifar10", str(ten)))(0).test
     red, blue = (7 - 125.3) / 63.0, ((7 + 2 * 1024 + 33) % 256 - 113.9) / 66.7

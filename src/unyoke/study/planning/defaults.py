@@ -113,6 +113,8 @@ def _preset(
 
 # Where one training takes long, steps of 4 instead of 2; the paper's heat maps have steps of 2.
 _CIFAR = _preset("2^-12:2^-4:4", "2^-6:2^2:4", "2^-15:2^-7:4", "2^-15:2^-7:4", 300, seeds=1)
+# Proposition 1: the best λ′ moves as 1/α, so its axis is as long as that of α.
+_CIFAR_SMALL = _preset("2^-13:2^-3:4", "2^-9:2^1:4", "2^-15:2^-5:4", "2^-11:2^-5", 1_680, seeds=1)
 _PAPER = _preset("2^-14:2^-6", "2^-8:2^0", "2^-15:2^-7", "2^-15:2^-7", 35_200, seeds=1)
 _SHAKESPEARE = _preset("2^-10:2^-2:4", "2^-8:2^0:4", "2^-13:2^-5:4", "2^-11:2^-3:4", 400, seeds=2)
 
@@ -126,6 +128,7 @@ _BUILT_IN: Mapping[str, Preset] = {
     "diabetes": _preset("2^-8:2^0", "2^-8:2^0", "2^-8:2^0", "2^-8:2^0"),
     "fashion-mnist": _preset("2^-11:2^-3", "2^-9:2^-1", "2^-8:2^-2", "2^-10:2^-4", 300),
     "cifar10": _CIFAR,
+    "cifar10-small": _CIFAR_SMALL,
     "cifar100": _CIFAR,
     "cifar10-26-2x64d": _PAPER,
     "cifar10-26-2x96d": _PAPER,
