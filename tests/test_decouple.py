@@ -421,7 +421,7 @@ class TestTools:
 
 class TestStrangers:
     def test_one_that_decays_in_its_own_words_is_found_out(self) -> None:
-        with pytest.raises(ValueError, match=r"Stranger moves weights.*0\.001.*off="):
+        with pytest.raises(ValueError, match=r"Stranger moves weights.*0\.013.*off="):
             unyoke.decouple(Stranger)([parameter()], weight_decay=λ)
 
     def test_and_told_how_not_to(self) -> None:
@@ -455,6 +455,78 @@ class TestStrangers:
         unyoke.decouple(torch.optim.Adam)(iter([p]))
         assert torch.equal(torch.get_rng_state(), state)
         assert p.grad is None
+
+
+class Copying(torch.optim.Optimizer):
+    """Forms the weight from a copy of its own, of short weights only or every so many steps."""
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.1,
+        weight_decay: float = 0.0,
+        short: bool = False,
+        every: int = 1,
+        part: float = 1.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        self.short, self.every, self.part, self.count = short, every, part, 0
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        self.count += 1
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if self.short and weight.dtype != torch.bfloat16:
+                    weight.sub_(weight.grad, alpha=group["lr"])
+                    continue
+                copy = self.state[weight].setdefault("copy", weight.detach().double().clone())
+                copy.sub_(weight.grad, alpha=group["lr"])
+                if self.count % self.every == 0:
+                    weight.add_(copy.to(weight.dtype) - weight, alpha=self.part)
+
+
+class ScheduleFree(Copying):
+    """Refuses to step before train(), as schedule-free's do."""
+
+    trains = False
+
+    def train(self) -> None:
+        self.trains = True
+
+    def step(self, closure: Any = None) -> None:
+        assert self.trains
+        super().step(closure)
+
+
+class TestSecondCopies:
+    @pytest.mark.parametrize(
+        ("cls", "dtype", "arguments", "back"),
+        [
+            (Copying, torch.float32, {}, "100%"),
+            (Copying, torch.bfloat16, {"short": True}, "100%"),
+            (Copying, torch.float32, {"every": 6, "part": 0.5}, "75%"),
+            (ScheduleFree, torch.float32, {"part": 0.1}, "72%"),
+        ],
+    )
+    def test_are_found_out(self, cls: Any, dtype: Any, arguments: Any, back: str) -> None:
+        weight = torch.nn.Parameter(torch.ones(3, dtype=dtype))
+        with pytest.raises(ValueError, match=f"{cls.__name__} keeps a second copy.*back {back}"):
+            unyoke.decouple(cls)([weight], **arguments)
+
+    def test_are_none_where_weights_are_long(self) -> None:
+        unyoke.decouple(Copying)([parameter()], short=True)
+
+    def test_may_be_taken_as_they_are(self) -> None:
+        unyoke.decouple(Copying, off={})([parameter()])
+
+    def test_are_found_where_the_decay_s_word_is_given(self) -> None:
+        class Both(Copying):
+            def __init__(self, params: Any, shrink: float = 0.1, **kwargs: Any) -> None:
+                super().__init__(params, **kwargs)
+
+        with pytest.raises(ValueError, match="keeps a second copy"):
+            unyoke.decouple(Both, off={"shrink": 0.0})([parameter()])
 
 
 class TestRefusals:

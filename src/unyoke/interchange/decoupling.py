@@ -28,6 +28,7 @@ from unyoke._step.hyperparameters import (
 from unyoke._step.state import drop_early_anchor, note_early_anchor
 from unyoke.backends.eager import real
 from unyoke.equation import Decay
+from unyoke.interchange.trial import check_inner
 from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
 
@@ -129,8 +130,8 @@ class Decoupled(torch.optim.Optimizer):
         }
         parameters: Any = params if isinstance(params, torch.Tensor) else list(params)
         inner = self._inner_arguments(args, kwargs)
-        if self.off is None:
-            _check_still(self.inner, parameters, inner)
+        if self.off is None or self.off:  # off={} takes the class as it is
+            check_inner(self.inner, parameters, inner, stays=self.off is None)
         super().__init__(parameters, **inner)
         for warning in self._warnings:
             warnings.warn(warning, UserWarning, stacklevel=2)
@@ -334,27 +335,3 @@ _OWN = (
     "_default_weight_decay",
     "_step_supports_amp_scaling",
 )
-
-
-def _check_still(
-    cls: type[torch.optim.Optimizer], parameters: Any, arguments: dict[str, Any]
-) -> None:
-    """Refuse an optimizer that moves a weight of ones under a zero gradient."""
-    first = parameters if isinstance(parameters, torch.Tensor) else next(iter(parameters), None)
-    while isinstance(first, (dict, tuple, list)):
-        first = next(iter(first["params"]), None) if isinstance(first, dict) else first[-1]
-    if not isinstance(first, torch.Tensor):
-        return  # the constructor will say so
-    weight = torch.nn.Parameter(torch.ones((2,) * first.dim(), dtype=torch.float64))
-    weight.grad = torch.zeros_like(weight)
-    try:
-        cls([weight], **arguments).step()
-    except Exception:
-        return  # needs a closure, a device or sparse gradients: not known
-    moved = (weight.detach() - 1.0).abs().max()
-    if moved.isfinite() and moved > 0:
-        raise ValueError(
-            f"{cls.__name__} moves weights under a zero gradient (by {float(moved):.2g} of them) "
-            "although its weight_decay is 0, so it decays in another way. Say what turns that off, "
-            "as in decouple(cls, off={'lambd': 0}), or off={} to take it as it is"
-        )

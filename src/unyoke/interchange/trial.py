@@ -1,0 +1,94 @@
+"""Whether a decay can follow an optimizer of another library: found out on weights of our own.
+
+Under a zero gradient the weight must stay where it is, or the optimizer still decays; and where it
+is put, or the optimizer forms it anew from a second copy, which a decay of the weight alone does
+not reach: float32 master weights, schedule-free's z, MADGRAD's x0 and z, Lookahead's slow weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+STEPS = 12
+"""Steps of a trial: twice as many as Lookahead's usual 5 or 6 between two looks at its copy."""
+
+SHORT = (torch.bfloat16, torch.float16)
+"""Dtypes for which some optimizers keep a longer copy, and for others none."""
+
+
+def check_inner(
+    cls: type[torch.optim.Optimizer], parameters: Any, arguments: dict[str, Any], *, stays: bool
+) -> None:
+    """Refuse an optimizer that moves a weight under a zero gradient, or takes back a decay of it.
+
+    Args:
+        cls: its class.
+        parameters: what it is to be made with, for the number of dimensions and the dtype.
+        arguments: the others, with its decay turned off.
+        stays: whether to refuse one that moves the weight by itself.
+
+    Raises:
+        ValueError: it does.
+    """
+    first = _first_tensor(parameters)
+    if first is None:
+        return  # the constructor will say so
+    for dtype in (torch.float64, *(short for short in SHORT if first.dtype == short)):
+        shape = (2,) * first.dim()
+        with torch.random.fork_rng(devices=[]):
+            moved = _largest(weight - 1.0 for weight in _walk(cls, shape, dtype, arguments, 1.0))
+            if moved > 0:
+                if not stays:
+                    return
+                raise ValueError(
+                    f"{cls.__name__} moves weights under a zero gradient (by {moved:.2g} of "
+                    f"them in {STEPS + 1} steps) although its weight_decay is 0, so it decays in "
+                    "another way. Say what turns that off, as in decouple(cls, off={'lambd': 0}), "
+                    "or off={} to take it as it is"
+                )
+            back = _largest(weight - 0.5 for weight in _walk(cls, shape, dtype, arguments, 0.5))
+        if back > 0:
+            raise ValueError(
+                f"decouple: {cls.__name__} keeps a second copy of the weights and forms them anew "
+                f"from it: of a weight of {dtype} that was halved between two steps, {STEPS} steps "
+                f"with a zero gradient have taken back {back / 0.5:.0%}. A decay after its step "
+                "would be lost so. Use its own weight_decay, or off={} to take it as it is"
+            )
+
+
+def _first_tensor(parameters: Any) -> torch.Tensor | None:
+    one = isinstance(parameters, torch.Tensor)
+    first = parameters if one else next(iter(parameters), None)
+    while isinstance(first, (dict, tuple, list)):
+        first = next(iter(first["params"]), None) if isinstance(first, dict) else first[-1]
+    return first if isinstance(first, torch.Tensor) else None
+
+
+def _walk(
+    cls: Any, shape: tuple[int, ...], dtype: torch.dtype, arguments: dict[str, Any], factor: float
+) -> Iterator[torch.Tensor]:
+    """A weight of ones that is multiplied once, after the first step; seen after each step."""
+    weight = torch.nn.Parameter(torch.ones(shape, dtype=dtype))
+    weight.grad = torch.zeros_like(weight)
+    try:
+        optimizer = cls([weight], **arguments)
+        train = getattr(optimizer, "train", None)  # schedule-free optimizers refuse without
+        if callable(train):
+            train()
+        optimizer.step()
+        weight.data.mul_(factor)
+        yield weight.detach().double()
+        for _ in range(STEPS):
+            optimizer.step()
+            yield weight.detach().double()
+    except Exception:
+        return  # needs a closure, a device or sparse gradients: not known
+
+
+def _largest(differences: Iterator[torch.Tensor]) -> float:
+    """The largest finite difference."""
+    sizes = [float(difference.abs().max()) for difference in differences]
+    return max((size for size in sizes if size < float("inf")), default=0.0)
