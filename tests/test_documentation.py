@@ -96,3 +96,39 @@ def test_the_table_s_numbers_are_the_defaults() -> None:
     assert torch.optim.AdamW(p).defaults["weight_decay"] == 1e-2
     assert torch.optim.Adam(p).defaults["weight_decay"] == 0
     assert torch.optim.SGD(p, 0.1).defaults["weight_decay"] == 0
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    pages = [page.relative_to(ROOT).as_posix() for page in PAGES if page != README]
+    assert [page for page in pages if f"]({page}" not in text] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def test_every_anchor_that_a_page_refers_to_exists() -> None:
+    missing = [
+        f"{page.relative_to(ROOT)}: {target}#{anchor}"
+        for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")
+        )
+        if (other := page.parent / target if target else page).suffix == ".md"
+        and anchor not in anchors(other)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    cff = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {unyoke.__version__}\n" in cff
+    assert f"version = {{{unyoke.__version__}}}" in README.read_text(encoding="utf-8")

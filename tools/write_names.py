@@ -1,7 +1,7 @@
 """Write out what follows from the classes in src/unyoke/optimizers; `make names` runs it.
 
-The names for type checkers (src/unyoke/optimizers/_names.py), and the tables of the README and of
-docs/optimizers.md. Nothing of the program reads them.
+The names for type checkers (src/unyoke/optimizers/_names.py), and the table of docs/optimizers.md.
+Nothing of the program reads them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from unyoke import optimizers
 
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "src/unyoke/optimizers/_names.py"
-PAGES = (ROOT / "README.md", ROOT / "docs/optimizers.md")
+PAGE = ROOT / "docs/optimizers.md"
 HEADER = (
     '"""The named optimizers for type checkers; written by `make names`."""\n\n# ruff: noqa: I001\n'
 )
@@ -36,8 +36,7 @@ def with_table(page: str) -> str:
 
 def main() -> None:
     NAMES.write_text(names(), encoding="utf-8")
-    for page in PAGES:
-        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
