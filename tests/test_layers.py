@@ -45,11 +45,12 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"bench", "study"}),
     frozenset({"commands"}),
     frozenset({"cli"}),
+    frozenset({"__main__"}),
 )
 """From the bottom up. A module belongs to the longest name here that it begins with. Those of one
 name may import each other, in no circle; those of two names on one rung do not."""
 
-USERS = {"bench", "study", "commands", "cli"}
+USERS = {"bench", "study", "commands", "cli", "__main__"}
 """Who use the rest as anybody would: by public names."""
 
 HEAVY = {"matplotlib", "triton", "numba", "llvmlite", "sklearn", "scipy", "click", "argparse"}
