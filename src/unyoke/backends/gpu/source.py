@@ -101,9 +101,10 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
         yield f"at_scale_{column.name} = tl.load(row + {index}) + 4 * (start // {BLOCK})"
     if recipe.words:
         update = "key" if recipe.by_value else "tl.load(keys + own)"
-        yield f"number = tl.load(row + {recipe.row - 1})"
-        yield f"key = mixed({update}, number.to(tl.int32))"
-        yield "first = start + (number >> 32)"
+        # Not `number`: that name stands for the conversion to the computation's dtype
+        yield f"numbered = tl.load(row + {recipe.row - 1})"
+        yield f"key = mixed({update}, numbered.to(tl.int32))"
+        yield "first = start + (numbered >> 32)"
     names = () if recipe.by_value else recipe.coefficients
     for index, name in enumerate(names):
         yield f"{name} = tl.load(coefficients + {len(names)} * own + {index})"
