@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
 
 COLOURS = "viridis_r"
-LABELS = 10
-"""Labels that fit along an axis."""
+LABELS = 5
+"""Labels along an axis, at most: so few that they can be large."""
 DENSE = 2_500
 """Cells of one map above which it is stored as an image, without lines between them."""
 GAP = 0.35
@@ -131,8 +131,8 @@ def _label(plot: Plot, panel: Panel, places: Places, decays: Sequence[str]) -> N
     plot.set_ylim(-0.5, len(panel.axes.lr) - 0.5)
     rows = range(0, len(places), math.ceil(len(places) / LABELS))
     columns = range(0, len(panel.axes.lr), math.ceil(len(panel.axes.lr) / LABELS))
-    plot.set_xticks([places[row] for row in rows], [decays[row] for row in rows], fontsize=7)
-    plot.set_yticks(columns, [tick(panel.axes.lr[column]) for column in columns], fontsize=7)
+    plot.set_xticks([places[row] for row in rows], [decays[row] for row in rows], fontsize=9)
+    plot.set_yticks(columns, [tick(panel.axes.lr[column]) for column in columns], fontsize=9)
     plot.tick_params(length=0)
     plot.spines[:].set_visible(False)
     plot.set_ylabel("learning rate α")
