@@ -61,7 +61,8 @@ class Counters:
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
                 self.placed.append((view, view.data_ptr()))
-        self._count = count
+        self._count, self._others = count, False
+        self._chosen: Any = slice(count)
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
         self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
 
@@ -77,6 +78,13 @@ class Counters:
     def can_be_replayed(self) -> bool:
         """Whether compiled code may look at the counters and advance them."""
         return True
+
+    def choose(self, chosen: Sequence[int]) -> None:
+        """From now on the coming update is of these parameters only; the others' numbers stay."""
+        self._chosen = np.array(chosen, dtype=np.int64)
+        self._others = len(chosen) < self._count
+        for known in self._known:
+            known.fill(math.nan)  # so that they are read
 
     @property
     def rows(self) -> list[tuple[int, int, int, int]]:
@@ -96,9 +104,11 @@ class Counters:
                 return
 
     def _recount(self) -> None:
-        columns = (memory[: self._count].tolist() for memory in self._memory)
-        rows = list(zip(*columns, strict=True))
-        index = {row: number for number, row in enumerate(dict.fromkeys(rows))}
+        columns = [memory[self._chosen].tolist() for memory in self._memory]
+        # No list of rows: so many new tuples would set off the garbage collector
+        distinct = dict.fromkeys(zip(*columns, strict=True))
+        index = {row: number for number, row in enumerate(distinct)}
+        rows = zip(*columns, strict=True)
         self.sets = list(index)
         self.which = [index[row] for row in rows] if len(index) > 1 else None
         for memory, known in zip(self._memory, self._known, strict=True):
@@ -110,17 +120,20 @@ class Counters:
         if self.which is None and not scalars:  # as nearly always
             step = self.sets[0][0] + 1
             self._following_sets = [(step,)]
-            self._following[0].fill(step)
+            if self._others:
+                self._following[0][:] = self._known[0]
+            self._following[0][self._chosen] = step
             return
         self._following_sets = sets = [
             (values[0] + 1, *map(new.__getitem__, scalars))
             for values, new in zip(self.sets, coefficients, strict=True)
         ]
         for number, following in enumerate(self._following):
+            following[:] = self._known[number]
             if self.which is None:
-                following.fill(sets[0][number])
+                following[self._chosen] = sets[0][number]
             else:
-                following[: self._count] = [sets[which][number] for which in self.which]
+                following[self._chosen] = [sets[which][number] for which in self.which]
 
     def write(self) -> None:
         """Count the update; a second time changes nothing."""

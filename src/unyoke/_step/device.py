@@ -202,6 +202,11 @@ class DevicePlan(Plan):
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return DeviceCounters(states, names, self._device)
 
+    @property
+    def can_choose(self) -> bool:
+        """A graph may read all of it: nothing of it is changed."""
+        return False
+
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         before = self._dispatch
         super().prepare(lr, eta, backend)

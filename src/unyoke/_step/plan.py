@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -27,20 +28,25 @@ CHOOSING = ("momentum", "nesterov", "amsgrad", "centered")
 class Plan:
     """A group's work, who does it, and the counters of its parameters.
 
+    Which parameters have a gradient may change from step to step: experts, branches, partial
+    freezing. So a plan is for all that have had one, its members, and those with a gradient now
+    are chosen among them. What is known of a member is kept until it takes part again.
+
     Args:
         rule: direction and decay.
         group: the parameter group.
         params: those of its parameters that the plan looks after.
-        weights: those of them that have a gradient.
+        members: those of them that take part, all of them until some are chosen.
         states: of each of these.
         numbers: that random bits are drawn by, one for each of these.
 
     Attributes:
         group: the parameter group.
-        states: of the parameters that have a gradient.
+        members: those of its parameters that can be chosen.
+        states: of each of these.
+        weights: those of them that have a gradient.
         work: of the coming update, on what this process holds of sharded parameters.
         counters: of the parameters' updates.
-        guards: what must still be so for the plan to be true.
     """
 
     def __init__(
@@ -48,18 +54,19 @@ class Plan:
         rule: Rule,
         group: dict[str, Any],
         params: list[torch.Tensor],
-        weights: Sequence[torch.Tensor],
+        members: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
     ) -> None:
-        self.group, self.states = group, states
-        self._shards = Shards(rule, group, weights, states, numbers)
-        self.work = Work(
+        self.group, self.members, self.states = group, members, states
+        self.weights = members
+        self._shards = Shards(rule, group, members, states, numbers)
+        self.work = self._whole = Work(
             rule,
             self._shards.weights,
             self._shards.states,
             numbers=self._shards.numbers,
-            names=fit.parameter_names(weights, group),
+            names=fit.parameter_names(members, group),
             maximize=group["maximize"],
             differentiable=group["differentiable"],
             rounding=group["rounding"],
@@ -67,8 +74,11 @@ class Plan:
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
-        self._weights, self._kinds = weights, _kinds(weights)
-        self.guards = self._guards_of(params, weights)
+        self._kinds = _kinds(members)
+        self._places = {id(weight): place for place, weight in enumerate(members)}
+        self._params = params
+        self._there = self._gradients(members)
+        self._standing = self._guards_of(params)
         self._dispatch: Dispatch | None = None  # not in the work: it knows the work
         self._begun = 0  # assignments of the prepared update
 
@@ -80,9 +90,18 @@ class Plan:
     def _count(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Any:
         return Counters.of(states, names)
 
-    def _guards_of(self, params: list[torch.Tensor], weights: Sequence[torch.Tensor]) -> Guards:
-        group, work = self.group, self.work
+    def _gradients(self, weights: Sequence[torch.Tensor]) -> list[bool]:
+        """Which of the parameters have one, if these have."""
         with_gradient = set(map(id, weights))
+        return [id(weight) in with_gradient for weight in self._params]
+
+    @property
+    def guards(self) -> Guards:
+        """What must still be so for the plan to be true."""
+        return replace(self._standing, weights=self._params, has_gradient=self._there)
+
+    def _guards_of(self, params: list[torch.Tensor]) -> Guards:
+        group, work = self.group, self.work
         own = work.rule.state + formats.extra_names(work.rule)
         names = ("step", *work.rule.scalars, *own)
         choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
@@ -95,8 +114,7 @@ class Plan:
             for state in self.states
             if name in state
         ]
-        there = [id(weight) in with_gradient for weight in params]
-        return Guards([Held.of(params)], entries, params, there, self.counters.placed)
+        return Guards([Held.of(params)], entries, placed=self.counters.placed)
 
     def holds(self, rule: Rule, group: dict[str, Any]) -> bool:
         """Whether the plan is true for the coming update of this group by this rule.
@@ -104,13 +122,53 @@ class Plan:
         The same parameters must have a gradient, the state tensors must live on, and no weight may
         have been cast, moved or given another shape: then its state has to follow.
         """
+        there = [weight.grad is not None for weight in self._params]
+        return there == self._there and self._holds_otherwise(rule, group) and self.bind()
+
+    def holds_but_for_gradients(self, rule: Rule, group: dict[str, Any]) -> bool:
+        """Whether it would be true if others of the group's parameters had a gradient."""
+        return self.can_choose and self._holds_otherwise(rule, group)
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether it may be for some of its members; not with shards or with shared counters."""
+        return not self.is_sharded and bool(self.counters.can_be_replayed)
+
+    def _holds_otherwise(self, rule: Rule, group: dict[str, Any]) -> bool:
         return (
             rule is self.work.rule
             and group is self.group
-            and self.guards.holds()
-            and _kinds(self._weights) == self._kinds
-            and self.bind()
+            and self._standing.holds()
+            and all(
+                type(each) is kind
+                and each.dtype is dtype
+                and each.device == device
+                and each.shape == shape
+                for each, (kind, dtype, device, shape) in zip(
+                    self.members, self._kinds, strict=True
+                )
+            )
         )
+
+    def choose(self, weights: Sequence[torch.Tensor]) -> bool:
+        """Make the plan one of these weights' update; False: not all of them are members."""
+        whole = self._whole
+        chosen = [self._places.get(id(weight), -1) for weight in weights]
+        if -1 in chosen:
+            return False
+        self.counters.choose(chosen)
+        self.weights, self._there = weights, self._gradients(weights)
+        self.work = replace(
+            whole,
+            weights=weights,
+            states=[whole.states[k] for k in chosen],
+            numbers=[whole.numbers[k] for k in chosen],
+            names=[whole.names[k] for k in chosen],
+            cache={},
+            members=chosen,
+        )
+        self._dispatch, self._begun = None, 0
+        return True
 
     @property
     def is_sharded(self) -> bool:
@@ -193,6 +251,6 @@ def random_numbers(groups: Sequence[Group], index: int) -> list[int]:
     return [*range(first, first + len(group["params"]))]
 
 
-def _kinds(weights: Sequence[torch.Tensor]) -> list[tuple[object, ...]]:
+def _kinds(weights: Sequence[torch.Tensor]) -> list[tuple[Any, ...]]:
     """What a state must fit."""
     return [(type(each), each.dtype, each.device, each.shape) for each in weights]

@@ -73,7 +73,7 @@ class Stepper:
 
         whole(make, all(plan.resumes for _, plan in plans))
         for _, plan in plans:
-            state.after_update(optimizer, plan.work.weights)
+            state.after_update(optimizer, plan.weights)
         made = [plan.captured() for _, plan in plans]
         if same_objects(made, self._made):
             self.replay = Replay.of(optimizer, plans)
@@ -90,7 +90,7 @@ class Stepper:
             self._known_params = [Held.of(each) for each in params]
         if early := optimizer.groups.early_anchors:
             for index, plan in list(self.plans.items()):
-                if any(weight in early for weight in plan.work.weights):
+                if any(weight in early for weight in plan.members):
                     del self.plans[index]
 
     def drop_departed(self, optimizer: Stepped) -> None:
@@ -123,8 +123,13 @@ class Stepper:
             if not weights:
                 return None
             on_device.check(group, weights, None)
-            plan = self.plans[index] = self._new_plan(optimizer, index, group, rule, weights)
-            self._known_states = Held.of(optimizer.state)
+            if plan is not None and not plan.holds_but_for_gradients(rule, group):
+                plan = None
+            if plan is None or not plan.choose(weights):
+                members = [] if plan is None else plan.members
+                plan = self._new_plan(optimizer, index, group, rule, weights, members)
+                self.plans[index] = plan
+                self._known_states = Held.of(optimizer.state)
         else:
             on_device.check(group, plan.work.weights, plan)
         plan.work.grad_scale, plan.work.found_inf = scale(optimizer), verdict(optimizer)
@@ -138,14 +143,22 @@ class Stepper:
         group: Group,
         rule: Rule,
         weights: list[torch.Tensor],
+        earlier: Sequence[torch.Tensor],
     ) -> Plan:
+        """A plan of these weights' update, with parameters that took part earlier as members."""
         params = group["params"]
         group["direction"] = rule.direction.name  # entries of the group may have chosen another
-        states = [state.before_update(optimizer, rule, weight, group) for weight in weights]
+        made = {id(each): state.before_update(optimizer, rule, each, group) for each in weights}
+        made |= {id(each): optimizer.state[each] for each in earlier if id(each) not in made}
+        members = [each for each in params if id(each) in made]
+        states = [made[id(each)] for each in members]
         drawn_by = random_numbers(optimizer.param_groups, index)
-        numbers = [k for weight, k in zip(params, drawn_by, strict=True) if weight.grad is not None]
+        numbers = [k for each, k in zip(params, drawn_by, strict=True) if id(each) in made]
         if not group["capturable"]:
-            return Plan(rule, group, params, weights, states, numbers)
+            plan = Plan(rule, group, params, members, states, numbers)
+            if len(members) == len(weights) or (plan.can_choose and plan.choose(weights)):
+                return plan
+            return self._new_plan(optimizer, index, group, rule, weights, ())
         schedule, given = optimizer.groups.schedule, optimizer.groups.function(index)
         clock = self.on_device.clock(index, group, schedule, given, weights[0].device)
         return DevicePlan(rule, group, params, weights, states, numbers, clock)

@@ -76,6 +76,8 @@ class Work:
         device_coefficients: if the device has the coefficients and not the host; then
             ``coefficients`` and ``updates`` are an earlier update's, on the device.
         cache: the backends' own.
+        kept: the same, handed on to other works of some of the same parameters.
+        members: per parameter its place among all that ``kept`` is for; None: as they stand here.
         given_grads: gradients, where they are not those of the weights.
     """
 
@@ -95,6 +97,8 @@ class Work:
     found_inf: torch.Tensor | None = None
     device_coefficients: DeviceCoefficients | None = None
     cache: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
+    members: Sequence[int] | None = None
     given_grads: Sequence[torch.Tensor] | None = None
 
     @property

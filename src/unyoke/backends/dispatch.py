@@ -31,6 +31,8 @@ class Subset:
                 numbers=[whole.numbers[k] for k in indices],
                 names=[whole.names[k] for k in indices] if whole.names else (),
                 cache={},
+                kept={},
+                members=None,
             )
             self.renew(whole)
 

@@ -15,8 +15,9 @@ import functools
 import weakref
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -133,11 +134,75 @@ def _code(dtype: torch.dtype) -> int:
     return answer.value
 
 
+@dataclass(frozen=True)
+class Described:
+    """The tensors of some parameters, column by column, as compiled code is told of them.
+
+    Attributes:
+        weights: the parameters.
+        handles: of each column's tensors.
+        facts: dtype, dimensions, sizes and strides of each, which are compared before each update.
+        elements: of each parameter.
+        odd: whether Python has to ask something of it; see :meth:`Located.readable`.
+        alive: what must live as long as the handles.
+    """
+
+    weights: Sequence[torch.Tensor]
+    handles: Integers
+    facts: Integers
+    elements: Integers
+    odd: Integers
+    alive: Any
+
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[torch.Tensor]]) -> Self:
+        """Those of these tensors.
+
+        Args:
+            columns: weights, gradients, then state, as a kernel reads them.
+        """
+        weights, _, *states = columns
+        handles = np.array([_handles(column) for column in columns], dtype=np.int64)
+        places = tensor_layout.places()
+        if places is not None:
+            handles[:2] = [id(weight) + places.tensor for weight in weights]
+        # torch.utils.swap_tensors would change what a handle means; it refuses this
+        not_swapped = [weakref.ref(state) for column in states for state in column]
+        elements = np.array([weight.numel() for weight in weights], dtype=np.int64)
+        # A view that is negated lazily is dense if it has one element, and only then; complex
+        # numbers can be conjugated lazily
+        odd = np.array([each.numel() == 1 or each.is_complex() for each in weights])
+        return cls(weights, handles, _facts(columns), elements, odd, (states, not_swapped))
+
+    def joined(self, other: Described) -> Described:
+        """These parameters, then the other's."""
+        width = max(self.facts.shape[2], other.facts.shape[2])
+        facts = [
+            np.pad(each.facts, ((0, 0), (0, 0), (0, width - each.facts.shape[2])))
+            for each in (self, other)
+        ]
+        return Described(
+            [*self.weights, *other.weights],
+            np.concatenate((self.handles, other.handles), axis=1),
+            np.concatenate(facts, axis=1),
+            np.concatenate((self.elements, other.elements)),
+            np.concatenate((self.odd, other.odd)),
+            (self.alive, other.alive),
+        )
+
+    def some(self, rows: Integers) -> Described:
+        """Some of these parameters."""
+        weights = [self.weights[row] for row in rows.tolist()]
+        # Compiled code reads rows of words that lie side by side
+        handles, facts = self.handles.take(rows, axis=1), self.facts.take(rows, axis=1)
+        return Described(weights, handles, facts, self.elements[rows], self.odd[rows], self.alive)
+
+
 class Located:
     """The tensors of some parameters, column by column, and the address of each.
 
     Args:
-        columns: weights, gradients, then state, as a kernel reads them.
+        tensors: described.
         addresses: where to write the addresses: a row for each column, an entry for each
             parameter, with any strides.
         facts: what else kernels are to be told, by its name in JOB.
@@ -147,38 +212,27 @@ class Located:
         job: what compiled functions are told.
     """
 
-    def __init__(
-        self, columns: Sequence[Sequence[torch.Tensor]], addresses: Integers, facts: dict[str, int]
-    ) -> None:
-        weights, _, *states = columns
-        self._weights = weights
+    def __init__(self, tensors: Described, addresses: Integers, facts: dict[str, int]) -> None:
+        weights = self._weights = tensors.weights
         self._grads = Gradients(weights)
-        self._kept = states  # alive as long as their handles
-        # torch.utils.swap_tensors would change what a handle means; it refuses this
-        self._not_swapped = [weakref.ref(state) for column in states for state in column]
         places = tensor_layout.places()
         self._python_finds_tensors = places is None
-        # A view that is negated lazily is dense if it has one element, and only then; complex
-        # numbers can be conjugated lazily
-        self._odd = [w for w in weights if w.numel() == 1 or w.is_complex()]
+        self._odd = [weights[row] for row in np.flatnonzero(tensors.odd).tolist()]
         self._python_asks_layouts = torch_functions()[0] == 0
         self.asks_python = bool(self._odd or self._python_asks_layouts)
-        self._handles = np.array([_handles(column) for column in columns], dtype=np.int64)
-        if places is not None:
-            self._handles[:2] = [id(weight) + places.tensor for weight in weights]
+        self._tensors, self._handles = tensors, tensors.handles
         self._addresses = addresses
-        self._described = _described(columns)
         self._functions = torch_functions()
         device = weights[0].device
         across, along = addresses.strides
         facts = {
             "addresses": addresses.ctypes.data,
             "tensors": len(weights),
-            "buffers": len(columns),
+            "buffers": len(self._handles),
             "handles": self._handles.ctypes.data,
             "functions": self._functions.ctypes.data,
-            "descriptions": self._described.ctypes.data,
-            "width": self._described.shape[2],
+            "descriptions": tensors.facts.ctypes.data,
+            "width": tensors.facts.shape[2],
             "gradient": 0 if places is None else places.gradient,
             "type_of_device": DEVICES[device.type],
             "device": device.index or 0,
@@ -229,12 +283,13 @@ def _handles(tensors: Sequence[torch.Tensor]) -> list[int]:
     return [tensor._cdata for tensor in tensors]
 
 
-def _described(columns: Sequence[Sequence[torch.Tensor]]) -> Integers:
+def _facts(columns: Sequence[Sequence[torch.Tensor]]) -> Integers:
     """What the tensors are: dtype, dimensions, sizes and strides, by column and parameter."""
     most = max(tensor.dim() for column in columns for tensor in column)
-    described = np.zeros((len(columns), len(columns[0]), 2 + 2 * most), dtype=np.int64)
-    for column, tensors in zip(described, columns, strict=True):
-        for row, tensor in zip(column, tensors, strict=True):
-            facts = [_code(tensor.dtype), tensor.dim()]
-            row[: 2 + 2 * tensor.dim()] = [*facts, *tensor.shape, *tensor.stride()]
-    return described
+    rest = [[0] * (2 * (most - dim)) for dim in range(most + 1)]
+    rows = [
+        [_code(tensor.dtype), dim := tensor.dim(), *tensor.shape, *tensor.stride(), *rest[dim]]
+        for column in columns
+        for tensor in column
+    ]
+    return np.array(rows, dtype=np.int64).reshape(len(columns), len(columns[0]), 2 + 2 * most)

@@ -15,7 +15,7 @@ from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
 
 if TYPE_CHECKING:
-    from unyoke.backends.cpu.table import Table
+    from unyoke.backends.cpu.table import Known, Table
 
 
 class Cpu(Backend):
@@ -65,16 +65,31 @@ def _objection(work: Work) -> str | None:
 
 def _prepare(work: Work) -> str | None:
     """Find the tensors and compile what they need; the reason if that cannot be."""
-    from unyoke.backends.cpu.table import tables
+    from unyoke.backends.cpu.table import Known
 
-    found = tables(work)
+    known: Known | None = work.kept.get("cpu")
+    if known is not None and known.models == work.models and _prepare_by(known, work) is None:
+        return None
+    work.kept["cpu"] = known = Known(work.models)
+    return _prepare_by(known, work)
+
+
+def _prepare_by(known: Known, work: Work) -> str | None:
+    """The same, with what is known of some tensors; it is forgotten if it is not so any more."""
+    found = known.tables(work)
     if isinstance(found, str):
-        return found
-    prepared = Prepared(work, found)
-    if not prepared.holds(work):
-        return "torch's C interface reads these tensors differently from Python"
-    work.cache["cpu"] = prepared
-    return None
+        reason: str | None = found
+    else:
+        prepared = Prepared(work, found)
+        is_so = prepared.holds(work)
+        reason = (
+            None if is_so else "torch's C interface reads these tensors differently from Python"
+        )
+        work.cache["cpu"] = prepared
+    if reason is not None:
+        work.kept.pop("cpu", None)
+        work.cache.pop("cpu", None)
+    return reason
 
 
 class Prepared:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from unyoke.backends import layout
-from unyoke.backends._native.data_pointers import COEFFICIENTS, Integers, Located
+from unyoke.backends._native.data_pointers import COEFFICIENTS, Described, Integers, Located
 from unyoke.backends.base import Work
 from unyoke.backends.cpu import kernels, workers
 from unyoke.backends.element import Recipe
@@ -27,8 +27,8 @@ class Table(Located):
 
     Args:
         kernel: compiled for them.
-        which: their numbers in the group.
-        columns: the tensors, as the kernel's recipe lists them.
+        which: their numbers in the work.
+        tensors: in the order of the kernel's recipe.
         numbers: that random bits are drawn by, one for each parameter.
         models: how many models a stack has in its first dimension.
     """
@@ -36,18 +36,18 @@ class Table(Located):
     def __init__(
         self,
         kernel: Any,
-        which: Sequence[int],
-        columns: Sequence[Sequence[torch.Tensor]],
-        numbers: Sequence[int],
+        which: Integers,
+        tensors: Described,
+        numbers: Integers,
         models: int | None,
     ) -> None:
-        self.which = which
+        self._which = which
         self._models = models or 1
-        self._chunks = _chunks(columns[0], self._models)
+        self._chunks = _chunks(tensors.elements, self._models)
         self._model = self._chunks[:, 3].copy()
-        self._numbers = np.array(numbers, dtype=np.int64)
+        self._numbers = numbers
         facts = {"chunks": self._chunks.ctypes.data, "numbers": self._numbers.ctypes.data}
-        super().__init__(columns, np.zeros((len(columns), len(which)), dtype=np.int64), facts)
+        super().__init__(tensors, np.zeros_like(tensors.handles), facts)
         self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job_address)
 
     def begin(self) -> None:
@@ -70,41 +70,98 @@ class Table(Located):
             coefficients: the address of their rows.
             sets: per parameter of the group which of the rows it takes; None: all the first.
         """
-        own = 0 if sets is None else np.array([sets[k] for k in self.which])[self._chunks[:, 0]]
+        own = 0 if sets is None else np.array(sets)[self._which][self._chunks[:, 0]]
         self._chunks[:, 3] = own * self._models + self._model
         self.job[COEFFICIENTS] = coefficients
 
 
-def _chunks(weights: Sequence[torch.Tensor], models: int) -> Integers:
+def _chunks(elements: Integers, models: int) -> Integers:
     """Rows of tensor, start, size and model; each model of a stack begins a row."""
-    rows = [
-        (index, model * size + start, min(CHUNK, size - start), model)
-        for index, weight in enumerate(weights)
-        for size in (weight.numel() // models,)
-        for model in range(models)
-        for start in range(0, size, CHUNK)
-    ]
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+    sizes = elements // models
+    pieces = -(-sizes // CHUNK)
+    count = pieces * models
+    tensor = np.repeat(np.arange(len(sizes)), count)
+    place = np.arange(len(tensor)) - np.repeat(np.cumsum(count) - count, count)
+    model, piece = np.divmod(place, pieces[tensor])
+    size, start = sizes[tensor], piece * CHUNK
+    columns = (tensor, model * size + start, np.minimum(CHUNK, size - start), model)
+    return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
-def tables(work: Work) -> list[Table] | str:
-    """One table for each kernel that all of the work needs; or why there cannot be one."""
-    alike: dict[Recipe, dict[int, list[torch.Tensor]]] = {}
-    for index, weight in enumerate(work.weights):
-        if weight.dtype not in FLOATS or weight.device.type != "cpu":
-            where = f"{weight.dtype} on {weight.device}"
-            return f"a parameter of shape {tuple(weight.shape)} is {where}"
-        recipe = Recipe.of(work, index)
-        reason = layout.objection(work, index, recipe, DTYPES)
+class Known:
+    """What kernels are told of parameters, kept for works of any of them.
+
+    It is found out once for each. Whether it is still so is compared before each update, by
+    compiled code: :class:`Located`.
+
+    Attributes:
+        models: how many models a stack has in its first dimension.
+    """
+
+    def __init__(self, models: int | None) -> None:
+        self.models = models
+        self._recipes: dict[Recipe, int] = {}
+        self._kernels: list[Any] = []
+        self._tensors: list[Described] = []
+        self._places = np.zeros((0, 2), dtype=np.int64)  # of each member: kernel, row
+
+    def tables(self, work: Work) -> list[Table] | str:
+        """One table for each kernel that all of the work needs; or why there cannot be one."""
+        own = range(len(work.weights)) if work.members is None else work.members
+        members = np.array(own, dtype=np.int64)
+        lacking = members.max() + 1 - len(self._places)
+        if lacking > 0:
+            self._places = np.pad(self._places, ((0, lacking), (0, 0)), constant_values=-1)
+        new = np.flatnonzero(self._places[members, 0] < 0)
+        reason = self._add(work, members, new.tolist()) if len(new) else None
         if reason is not None:
             return reason
-        alike.setdefault(recipe, {})[index] = recipe.tensors(work, index)
-    result = []
-    for recipe, found in alike.items():
-        kernel = kernels.kernel(recipe)
-        if isinstance(kernel, str):
-            return kernel
-        columns = list(zip(*found.values(), strict=True))
-        numbers = [work.numbers[index] for index in found]
-        result.append(Table(kernel, list(found), columns, numbers, work.models))
-    return result
+        kernels_of, rows = self._places[members].T
+        numbers = np.array(work.numbers, dtype=np.int64)
+        result = []
+        for kernel in np.unique(kernels_of).tolist():
+            which = np.flatnonzero(kernels_of == kernel)
+            tensors = self._tensors[kernel].some(rows[which])
+            table = Table(self._kernels[kernel], which, tensors, numbers[which], work.models)
+            result.append(table)
+        return result
+
+    def _add(self, work: Work, members: Integers, new: Sequence[int]) -> str | None:
+        """Find out about some of a work's parameters; why a kernel cannot serve one of them."""
+        alike: dict[Recipe, dict[int, list[torch.Tensor]]] = {}
+        for index in new:
+            weight = work.weights[index]
+            if weight.dtype not in FLOATS or weight.device.type != "cpu":
+                where = f"{weight.dtype} on {weight.device}"
+                return f"a parameter of shape {tuple(weight.shape)} is {where}"
+            recipe = Recipe.of(work, index)
+            reason = layout.objection(work, index, recipe, DTYPES)
+            if reason is not None:
+                return reason
+            alike.setdefault(recipe, {})[index] = recipe.tensors(work, index)
+        for recipe, found in alike.items():
+            kernel = kernels.kernel(recipe)
+            if isinstance(kernel, str):
+                return kernel
+            self._keep(
+                recipe, kernel, members[list(found)], list(zip(*found.values(), strict=True))
+            )
+        return None
+
+    def _keep(
+        self,
+        recipe: Recipe,
+        kernel: Any,
+        members: Integers,
+        columns: Sequence[Sequence[torch.Tensor]],
+    ) -> None:
+        tensors, first = Described.of(columns), 0
+        place = self._recipes.setdefault(recipe, len(self._kernels))
+        if place == len(self._kernels):
+            self._kernels.append(kernel)
+            self._tensors.append(tensors)
+        else:
+            first = len(self._tensors[place].weights)
+            self._tensors[place] = self._tensors[place].joined(tensors)
+        self._places[members, 0] = place
+        self._places[members, 1] = first + np.arange(len(members))

@@ -34,9 +34,9 @@ def find(columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> DataPoint
         addresses: int64, a row for each column and an entry for each parameter.
     """
     if unable() is None:
-        from unyoke.backends._native.data_pointers import Located
+        from unyoke.backends._native.data_pointers import Described, Located
 
-        located = Located(columns, addresses, {})
+        located = Located(Described.of(columns), addresses, {})
         if located.holds():
             return located
     asked = Asked(columns, addresses)
