@@ -120,8 +120,10 @@ class Counters:
         if self.which is None and not scalars:  # as nearly always
             step = self.sets[0][0] + 1
             self._following_sets = [(step,)]
-            if self._others:
-                self._following[0][:] = self._known[0]
+            if not self._others:
+                self._following[0].fill(step)
+                return
+            self._following[0][:] = self._known[0]
             self._following[0][self._chosen] = step
             return
         self._following_sets = sets = [
