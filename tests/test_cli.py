@@ -29,12 +29,9 @@ LEFT = {
         "cells.json",
     ),
     *(
-        "landscape.png",
-        "landscape.svg",
-        "hyperparameters.png",
-        "hyperparameters.svg",
-        "torch.png",
-        "torch.svg",
+        f"{name}.{kind}"
+        for name in ("landscape", "hyperparameters", "torch")
+        for kind in ("png", "svg", "pdf")
     ),
 }
 

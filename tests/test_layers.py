@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1] / "src" / "unyoke"
 FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"compat", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
+    frozenset({"scheduler"}),
     frozenset({"slots"}),
     frozenset({"equation"}),
     frozenset({"directions", "schedules"}),

@@ -55,7 +55,10 @@ def moved_into(package: str, *modules: str) -> Callable[[str], Any]:
     """
 
     def find(name: str) -> Any:
-        for module in () if name.startswith("_") else modules:
+        import importlib.util  # slow, and old names are rare
+
+        is_own = name.startswith("_") or importlib.util.find_spec(f"{package}.{name}") is not None
+        for module in () if is_own else modules:  # of a package's own, Python asks here first
             found = getattr(importlib.import_module(module), name, None)
             if found is not None and not isinstance(found, ModuleType):
                 _warn(f"{package}.{name}", f"{module}.{name}")

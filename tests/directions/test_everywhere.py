@@ -157,25 +157,7 @@ def test_a_hyperparameter_out_of_range_is_named(part: Any, name: str, wrong: flo
 
 
 class TestForeignKeys:
-    """A group's key that another part would understand is a mistake; the user's own keys pass."""
-
-    def test_of_another_direction(self) -> None:
-        p = torch.nn.Parameter(normal(3))
-        with pytest.raises(TypeError, match=r"momentum=0\.9.*gradient with.*<direction momentum>"):
-            unyoke.Optimizer([{"params": [p], "momentum": 0.9}], direction="gradient")
-
-    def test_of_another_decay(self) -> None:
-        p = torch.nn.Parameter(normal(3))
-        with pytest.raises(TypeError, match=r"average_beta=0\.9.*<decay toward_average>"):
-            unyoke.AdamW([{"params": [p], "average_beta": 0.9}])
-
-    def test_leave_no_trace(self) -> None:
-        p, q = (torch.nn.Parameter(normal(3)) for _ in range(2))
-        optimizer = unyoke.AdamW([p])
-        with pytest.raises(TypeError, match="alpha"):
-            optimizer.add_param_group({"params": [q], "alpha": 0.9})
-        assert len(optimizer.param_groups) == 1
-        assert q not in optimizer.state
+    """Keys of the group's own decay and keys of nobody; see core/test_foreign for wrappers'."""
 
     def test_of_the_group_s_own_decay_and_of_nobody_pass(self) -> None:
         p = torch.nn.Parameter(normal(3))

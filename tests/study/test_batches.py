@@ -34,10 +34,13 @@ def test_the_first_are_small_the_next_large_and_the_last_small() -> None:
 
 
 def test_many_cells_of_one_seed_are_not_joined_by_others() -> None:
-    cells = list(asked().cells())  # 81 of each seed
+    cells = list(asked().cells())
+    of_one_seed = sum(
+        cell.seed == cells[0].seed and cell.optimizer == cells[0].optimizer for cell in cells
+    )
     for part in batches(cells, workers=2):
         seeds = [cell.seed for cell in part]
-        assert seeds.count(seeds[0]) <= 81
+        assert seeds.count(seeds[0]) <= of_one_seed
         assert len(set(seeds)) == 1 or seeds.count(seeds[0]) < ENOUGH
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,16 +77,29 @@ class Watcher:
     def end(self) -> None: ...
 
 
-@pytest.mark.parametrize("seed", [0, 1], ids=["at the first try", "in a training"])
 @pytest.mark.parametrize(("statement", "says"), KINDS)
-def test_an_exception_is_told_as_itself(
-    tmp_path: Path, line_file: Path, statement: str, says: str, seed: int
+def test_an_exception_at_the_first_try_is_told_as_itself(
+    tmp_path: Path, line_file: Path, statement: str, says: str
 ) -> None:
-    landscape = landscape_of(tmp_path, line_file, seed, statement)
+    landscape = landscape_of(tmp_path, line_file, 0, statement)
     with pytest.raises(StudyError, match=says) as refused:
         driver.run(landscape, tmp_path / "out", Watcher(), workers=1, engine="one_by_one")  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
     assert "killed" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("statement", "says"), KINDS)
+def test_an_exception_in_a_training_is_kept_as_itself(
+    tmp_path: Path, line_file: Path, statement: str, says: str
+) -> None:
+    landscape = landscape_of(tmp_path, line_file, 1, statement)
+    count = driver.run(landscape, tmp_path / "out", Watcher(), workers=1, engine="one_by_one")  # type: ignore[arg-type]
+    assert count == Count(2, 2, 0, 1)
+    with Ledger.open_to_read(tmp_path / "out") as ledger:
+        found = {record.cell.seed: record.outcome for record in ledger.records()}
+    assert found[0].status == "finished"
+    assert found[1].status == "failed"
+    assert re.search(says, str(found[1].failure))
 
 
 def test_a_failure_survives_the_way(line_file: Path) -> None:
@@ -103,11 +117,3 @@ def test_interruptions_are_not_failures() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         workers.told(interrupted, None, ())  # type: ignore[arg-type]
-
-
-def test_what_was_trained_beside_a_failure_is_kept(tmp_path: Path, line_file: Path) -> None:
-    landscape = landscape_of(tmp_path, line_file, 1, "raise NeedsTwo(1, 2)")
-    with pytest.raises(StudyError, match="every recorded cell is kept"):
-        driver.run(landscape, tmp_path / "out", Watcher(), workers=1, engine="one_by_one")  # type: ignore[arg-type]
-    with Ledger.open_to_read(tmp_path / "out") as ledger:
-        assert ledger.count().total == 2

@@ -243,13 +243,13 @@ def test_an_error_that_cannot_be_stacked_is_called_model_by_model() -> None:
 def test_stacks_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = together(grid())
     parts = []
-    original = stacks.Samples.__init__
+    original = stacks.StackSamples.__init__
 
-    def watched(self: stacks.Samples, stack: stacks.Stack) -> None:
+    def watched(self: stacks.StackSamples, stack: stacks.Stack) -> None:
         parts.append(len(stack.cells))
         original(self, stack)
 
-    monkeypatch.setattr(stacks.Samples, "__init__", watched)
+    monkeypatch.setattr(stacks.StackSamples, "__init__", watched)
     monkeypatch.setattr(stacks, "MEMORY", 10_000)
     for one, other in zip(together(grid()), whole, strict=True):
         assert_alike(one, other)

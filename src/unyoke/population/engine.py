@@ -155,7 +155,8 @@ class Engine(ABC):
         optimizer: Optimizer = blueprint.optimizer(
             list(weights.values()), lr=lr, weight_decay=weight_decay, **blueprint.options
         )
-        optimizer.init_state()  # populations copy it about from their first update on
+        if isinstance(optimizer, Optimizer):  # trained one by one, it may be somebody else's
+            optimizer.init_state()  # populations copy it about from their first update on
         return optimizer
 
 
