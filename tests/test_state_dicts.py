@@ -297,11 +297,12 @@ def sharded(rank: int, world: int, folder: str) -> None:
         whole = unyoke.AdamW(alone.parameters(), lr=0.01, weight_decay=1e-3, backend="eager")
         fully_shard(model, mesh=mesh)
         optimizer = unyoke.AdamW(model.parameters(), lr=0.01, weight_decay=1e-3)
-        for p in optimizer.param_groups[0]["params"]:
-            if p.requires_grad:
-                assert isinstance(optimizer.state[p]["exp_avg"], DTensor)
         train(alone, whole, 3)
         train(model, optimizer, 3)
+        states = [
+            optimizer.state[p] for p in optimizer.param_groups[0]["params"] if p.requires_grad
+        ]
+        assert all(isinstance(state["exp_avg"], DTensor) for state in states)
         saved = dcp.get_optimizer_state_dict(model, optimizer)
         dcp.set_optimizer_state_dict(model, optimizer, saved)
         train(alone, whole, 3, first=3)
