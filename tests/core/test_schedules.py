@@ -235,3 +235,29 @@ def test_schedules_end_where_their_budget_ends() -> None:
 def test_bad_input_is_refused_by_name(make: Any) -> None:
     with pytest.raises(ValueError, match=r"cosine|warm_restarts|step_drops|warmup"):
         make()
+
+
+@pytest.mark.parametrize("eta", [float("nan"), float("inf"), -1.0])
+def test_a_schedule_that_gives_no_rate_is_named_before_anything_moves(eta: float) -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = unyoke.AdamW([weight], schedule=lambda t: eta if t else 1.0)
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    before = weight.detach().clone()
+    with pytest.raises(ValueError, match=r"gives .* at t=1.*finite numbers ≥ 0"):
+        optimizer.step()
+    assert torch.equal(weight, before)
+
+
+def test_a_rate_that_is_no_number_is_refused_also_if_it_was_written_into_a_group() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = unyoke.AdamW([weight])
+    for _ in range(3):  # the third replays
+        weight.grad = torch.ones(2)
+        optimizer.step()
+    before = weight.detach().clone()
+    for lr in (float("nan"), float("inf"), -1.0):
+        optimizer.param_groups[0]["lr"] = lr
+        with pytest.raises(ValueError, match="learning rate"):
+            optimizer.step()
+    assert torch.equal(weight, before)

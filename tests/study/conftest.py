@@ -10,25 +10,8 @@ import pytest
 from unyoke.study.landscape.landscape import Axes, Cell, Landscape, TaskReference
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.ledger.ledger import Ledger
-from unyoke.study.planning import request
 
 VERSIONS = '{"unyoke": "0", "torch": "0"}'
-
-
-def asked(**words: object) -> Landscape:
-    """The landscape that `unyoke map` makes of these options, each as it stands on the line."""
-    from unyoke.cli import map_command
-
-    preset = words.pop("preset", None)
-    line = []
-    for name, value in words.items():
-        for each in value if isinstance(value, list) else [value]:
-            line += [f"--{name.replace('_', '-')}", str(each)]
-    given = map_command.make_context("map", line).params
-    return request.landscape(
-        preset=preset,  # type: ignore[arg-type]
-        **{name: given[name.replace("-", "_")] for name in words},
-    )
 
 
 def outcome(error: float | None, evaluations: int = 1) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import asked
+from asking import asked
 
 from unyoke.study.landscape.batches import ENOUGH, FIRST, LARGEST, SMALLEST, batches
 from unyoke.study.landscape.landscape import Cell, Landscape

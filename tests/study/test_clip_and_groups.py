@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import asked
+from asking import asked
 
 from unyoke import SGDW, groups, schedules
 from unyoke.population import BatchOrder

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asking import asked
 from click.testing import CliRunner
-from conftest import asked
 
 from unyoke.cli import main
 from unyoke.study.errors import StudyError

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from conftest import asked
+from asking import asked
 from test_driver import (
     WORDS,
     processes_of_session,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
 import pytest
+from asking import asked
 from click.testing import CliRunner
-from conftest import asked
 
 from unyoke.cli import main
 from unyoke.study.landscape.landscape import Landscape
@@ -103,6 +104,7 @@ def test_a_dry_run_says_how_long_and_writes_nothing(file: Path, tmp_path: Path) 
     result = CliRunner().invoke(main, [*words, "--dry-run", "--workers", "1"])
     assert result.exit_code == 0, result.output
     assert "4 trainings to do, 20 updates: about" in result.output
+    assert re.search(r"timed here: [1-9]\d* updates", result.output)
     assert not (out / "ledger.sqlite").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import asked
+from asking import asked
 
 from unyoke import schedules
 from unyoke.study.errors import StudyError

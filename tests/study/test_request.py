@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from conftest import asked
+from asking import asked
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Axes, Landscape

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import asked
+from asking import asked
 
 from unyoke.study.errors import StudyError
 from unyoke.study.ledger.ledger import Count, Ledger

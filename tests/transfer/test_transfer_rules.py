@@ -259,8 +259,9 @@ def test_code_to_paste_runs_and_takes_the_same() -> None:
     model = torch.nn.Linear(2, 1)
     names = {"unyoke": unyoke, "torch": torch, "model": model}
     ours = eval(answer.code["unyoke"], names)
-    theirs = eval(answer.code["torch"], names)
-    group = theirs.param_groups[0]
+    exec(answer.code["torch"], names)
+    group = names["optimizer"].param_groups[0]
+    assert names["scheduler"].T_max == ours.schedule.budget
     assert ours.param_groups[0]["weight_decay"] == pytest.approx(
         group["lr"] * group["weight_decay"], rel=1e-3
     )

@@ -33,6 +33,7 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
     Raises:
         RuntimeError: a schedule was given and something else moved ``lr``; or α is 0 and ``lr``
             is not.
+        ValueError: ``lr``, or what the schedule gives, is negative or not finite.
     """
     lr, base = group["lr"], group["base_lr"]
     # Floats first: to find out that a float is no tensor takes as long as all the rest
@@ -43,6 +44,11 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
         eta = schedule(group["updates"])
         if not plain and isinstance(base, torch.Tensor):
             return precise(base) * eta, eta
+        if not 0.0 <= base * eta < math.inf:
+            raise ValueError(
+                f"schedule={schedule!r} gives {eta!r} at t={group['updates']}, for which lr of "
+                f"group {index} would be {base * eta!r}: it must give finite numbers ≥ 0"
+            )
         own = plain or not isinstance(lr, torch.Tensor)
         if own and lr != base * eta and not _is_same(lr, base * eta, base):
             raise RuntimeError(
@@ -55,7 +61,8 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
         lr, base = precise(lr), precise(base)
         still = base == 0
         return lr, torch.where(still, 0.0, lr / torch.where(still, 1.0, base))
-    if lr == 0:
+    if not 0.0 < lr < math.inf:
+        check_lr(lr)  # somebody has written it into the group
         return 0.0, 0.0
     if base == 0:
         raise RuntimeError(

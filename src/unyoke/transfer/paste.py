@@ -40,15 +40,26 @@ def unyoke(run: Run) -> str:
     )
 
 
+def _scheduler(run: Run) -> str:
+    """The schedule that torch's and timm's optimizers do not have themselves."""
+    kinds = {
+        "cosine": f"CosineAnnealingLR(optimizer, T_max={_steps(run)})",
+        "linear": f"LinearLR(optimizer, 1.0, 0.0, total_iters={_steps(run)})",
+    }
+    kind = kinds.get(run.schedule)
+    return f"; scheduler = torch.optim.lr_scheduler.{kind}" if kind else ""
+
+
 def torch(run: Run) -> str:
     if run.optimizer == "sgdw":
         return (
-            f"torch.optim.SGD(model.parameters(), lr={_number(run.lr)}, momentum={run.beta1:g}, "
-            f"weight_decay={_decay(run, 'torch-sgd')})  # L2: the same in the steady state"
+            f"optimizer = torch.optim.SGD(model.parameters(), lr={_number(run.lr)}, "
+            f"momentum={run.beta1:g}, weight_decay={_decay(run, 'torch-sgd')})"
+            f"{_scheduler(run)}  # L2: the same in the steady state"
         )
     return (
-        f"torch.optim.AdamW(model.parameters(), lr={_number(run.lr)}, "
-        f"weight_decay={_decay(run, 'torch')})"
+        f"optimizer = torch.optim.AdamW(model.parameters(), lr={_number(run.lr)}, "
+        f"weight_decay={_decay(run, 'torch')}){_scheduler(run)}"
     )
 
 
@@ -56,8 +67,8 @@ def timm(run: Run) -> str:
     name = {"adamw": "adamw", "sgdw": "sgd", "lion": "lion"}[run.optimizer]
     convention = "torch-sgd" if run.optimizer == "sgdw" else "timm"
     return (
-        f"timm.optim.create_optimizer_v2(model, opt='{name}', lr={_number(run.lr)}, "
-        f"weight_decay={_decay(run, convention)})"
+        f"optimizer = timm.optim.create_optimizer_v2(model, opt='{name}', lr={_number(run.lr)}, "
+        f"weight_decay={_decay(run, convention)}){_scheduler(run)}"
     )
 
 

@@ -205,13 +205,13 @@ def _facts(row: Outcome) -> list[str]:
 
 
 def _table(rows: tuple[Outcome, ...]) -> list[str]:
-    head = f"  {'rule':<16}{'lr':>10}{'decay':>11}{'torch':>10}{'Σηλ':>9}{'left':>8}  says"
+    head = f"  {'rule':<16}{'lr':>10}{'decay':>11}{'torch':>10}{'Σηλ':>10}{'left':>11}  says"
     lines = [head]
     for row in rows:
         name = row.rule + ("" if row.verified else "°")
         lines.append(
             f"  {name:<16}{row.lr:>10.3g}{row.weight_decay:>11.3g}{row.torch_weight_decay:>10.3g}"
-            f"{row.total_decay:>9.3g}{100 * row.left:>6.3g} %  {row.says}"
+            f"{row.total_decay:>10.3g}{100 * row.left:>9.3g} %  {row.says}"
         )
     return lines
 

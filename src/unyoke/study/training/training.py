@@ -143,7 +143,7 @@ def rehearse(
     evaluation = (clock() - begun) / len(models)
     of_all = (ended - settled) / max(1, update - first)
     begin = max(0.0, settled - started - first * of_all)
-    return Rehearsal(begin, of_all / len(models), evaluation, -first)
+    return Rehearsal(begin, of_all / len(models), evaluation, update - first)
 
 
 class _Training:
