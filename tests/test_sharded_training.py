@@ -64,8 +64,10 @@ def _begin(rank: int, world: int, function: Callable[..., None], file: str, *giv
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world)
     try:
         function(*given)
+        dist.barrier()
     finally:
         dist.destroy_process_group()
+    os._exit(0)  # now and then gloo's threads abort the interpreter's own exit
 
 
 def on(world: int, function: Callable[..., None], *given: Any) -> None:
