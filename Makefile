@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: env map bench names test test-all test-slow lint types
+.PHONY: env map bench docs names test test-all test-slow lint types
 
 env: $(INSTALLED)
 
@@ -20,6 +20,11 @@ map: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/unyoke bench --out bench
+
+# site/index.html and what it links to; opens without a network
+docs: $(INSTALLED)
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs site
+	@echo "site: $(CURDIR)/site/index.html"
 
 # Written out from the classes of src/unyoke/optimizers: names for type checkers, tables of pages
 names: $(INSTALLED)
