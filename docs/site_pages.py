@@ -9,6 +9,9 @@ from typing import Any
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from unyoke import optimizers
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,8 +57,18 @@ def _is_indented(lines: list[str]) -> bool:
     return next((line for line in reversed(lines) if line.strip()), "").startswith("    ")
 
 
+class NamedOptimizers(SphinxDirective):
+    """The documentation of every optimizer that has a name; a new one appears by existing."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = [f".. autoclass:: unyoke.{name}" for name in optimizers.names()]
+        return self.parse_text_to_nodes("\n".join(lines), offset=self.content_offset)
+
+
 def _display(translator: Any, node: nodes.Element) -> None:
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    # GitHub's renderer has "aligned" in $$, the converter only its outer form
+    text = node.astext().replace("{aligned}", "{align*}")
+    translator.body.append(f'<div class="math">{convert(text, display="block")}</div>')
     raise nodes.SkipNode
 
 
@@ -66,6 +79,7 @@ def _inline(translator: Any, node: nodes.Element) -> None:
 
 def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    app.add_directive("named-optimizers", NamedOptimizers)
     app.connect("source-read", bring_in)
     # before napoleon, which takes the sections apart
     app.connect("autodoc-process-docstring", literal_equations, priority=100)

@@ -37,7 +37,7 @@ def where(condition, yes, no):
 
 
 def absolute(x):
-    """|x|; NaN stays NaN."""
+    """x without its sign; NaN stays NaN."""
     return abs(x)
 
 
