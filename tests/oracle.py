@@ -237,6 +237,59 @@ def ademamix(
     return u.γ * (m1_hat + α * s.m2) / (sqrt(v_hat) + eps)
 
 
+def adabelief(s: Symbols, u: Update, *, betas: Betas = (0.9, 0.999), eps: float = 1e-16) -> Array:
+    """Zhuang et al. 2020, Algorithm 2: ε enters s at each update, and the denominator."""
+    β1, β2 = betas
+    s.m = β1 * s.m + (1 - β1) * u.g
+    s.s = β2 * s.s + (1 - β2) * (u.h - s.m) ** 2 + eps
+    m_hat = s.m / (1 - β1**u.t)
+    s_hat = s.s / (1 - β2**u.t)
+    return u.γ * m_hat / (sqrt(s_hat) + eps)
+
+
+def signum(s: Symbols, u: Update, *, momentum: float = 0.9) -> Array:
+    """Bernstein et al. 2018, Algorithm 2."""
+    s.m = momentum * s.m + (1 - momentum) * u.g
+    return u.γ * np.sign(s.m)
+
+
+def adopt(
+    s: Symbols,
+    u: Update,
+    *,
+    betas: Betas = (0.9, 0.9999),
+    eps: float = 1e-6,
+    clip_exponent: float = 0.25,
+) -> Array:
+    """Taniguchi et al. 2024, Algorithm 2: v_0 = g_0², then clipped steps t = 1, 2, …"""
+    β1, β2 = betas
+    if u.t == 1:
+        s.v, s.m = u.h**2, np.zeros_like(u.θ)
+        return s.m
+    c = (u.t - 1) ** clip_exponent
+    s.m = β1 * s.m + (1 - β1) * np.clip(u.g / np.maximum(sqrt(s.v), eps), -c, c)
+    s.v = β2 * s.v + (1 - β2) * u.h**2
+    return u.γ * s.m
+
+
+def adan(
+    s: Symbols,
+    u: Update,
+    *,
+    betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+    eps: float = 1e-8,
+) -> Array:
+    """Xie et al. 2022, Algorithm 1 for 1 − β, with the bias corrections of the authors' code."""
+    β1, β2, β3 = betas
+    difference = u.g - s.g_before if u.t > 1 else 0 * u.g
+    s.m = β1 * s.m + (1 - β1) * u.g
+    s.v = β2 * s.v + (1 - β2) * difference
+    s.n = β3 * s.n + (1 - β3) * (u.h + β2 * difference) ** 2
+    s.g_before = u.g
+    moment = s.m / (1 - β1**u.t) + β2 * s.v / (1 - β2**u.t)
+    return u.γ * moment / (sqrt(s.n / (1 - β3**u.t)) + eps)
+
+
 def nadam(
     s: Symbols,
     u: Update,
@@ -466,6 +519,10 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         adam,
         amsgrad,
         ademamix,
+        adabelief,
+        signum,
+        adopt,
+        adan,
         nadam,
         nesterov_adam,
         radam,

@@ -62,7 +62,11 @@ SAME = [
     ),
 ]
 OTHERWISE = {
+    "adabelief": "adabelief-pytorch 0.2.1, in test_authors.py",
+    "adan": "the authors' adan.py, in test_authors.py",
     "ademamix": "the authors' schedules, below",
+    "adopt": "the authors' adopt.py, in test_authors.py",
+    "signum": "MXNet's signum_update, in test_authors.py",
     "nesterov_adam": "timm's NAdamW",
     "lion": "lion-pytorch and timm's Lion",
     "adabayes": "the author's adabayes.py",

@@ -24,6 +24,10 @@ REGISTERS = {"plain": 72, "any": 128}
 each stream in flight in every thread, that is 112 KB for AdamW in float32 and 40 KB for 8-bit
 state; bandwidth times latency is about 30 KB for a multiprocessor of an H100."""
 
+WIDER = 24
+"""More for each stream above five (Adan has six): its 8 numbers are in flight too, and at 96
+registers 672 threads hold 129 KB."""
+
 
 def cases() -> Iterator[Case]:
     """Every direction with three kinds of decay; every decay; every format of state and weights."""
@@ -79,4 +83,5 @@ def test_the_compiler_made_a_fast_kernel(
     assert report.local == 0
     assert not report.flushes
     plain = {case.weight, case.grad, case.state} == {F32} and case.rounding == "nearest"
-    assert report.registers <= REGISTERS["plain" if plain else "any"]
+    wider = WIDER * max(0, len(columns) - 5)
+    assert report.registers <= REGISTERS["plain" if plain else "any"] + wider

@@ -1,6 +1,8 @@
 """The named optimizers for type checkers; written by `make names`."""
 
 # ruff: noqa: I001
+from unyoke.optimizers.adabelief import AdaBeliefW as AdaBeliefW
+from unyoke.optimizers.adabelief import AdaBelief as AdaBelief
 from unyoke.optimizers.adadelta import AdadeltaW as AdadeltaW
 from unyoke.optimizers.adadelta import Adadelta as Adadelta
 from unyoke.optimizers.adagrad import AdagradW as AdagradW
@@ -11,8 +13,12 @@ from unyoke.optimizers.adam import AMSGradW as AMSGradW
 from unyoke.optimizers.adam import AMSGrad as AMSGrad
 from unyoke.optimizers.adamax import AdamaxW as AdamaxW
 from unyoke.optimizers.adamax import Adamax as Adamax
+from unyoke.optimizers.adan import AdanW as AdanW
+from unyoke.optimizers.adan import Adan as Adan
 from unyoke.optimizers.ademamix import AdEMAMixW as AdEMAMixW
 from unyoke.optimizers.ademamix import AdEMAMix as AdEMAMix
+from unyoke.optimizers.adopt import ADOPTW as ADOPTW
+from unyoke.optimizers.adopt import ADOPT as ADOPT
 from unyoke.optimizers.bayes import AdaBayes as AdaBayes
 from unyoke.optimizers.bayes import AdaBayesFP as AdaBayesFP
 from unyoke.optimizers.layerwise import LambW as LambW
@@ -30,3 +36,5 @@ from unyoke.optimizers.rmsprop import RMSpropW as RMSpropW
 from unyoke.optimizers.rmsprop import RMSprop as RMSprop
 from unyoke.optimizers.sgd import SGDW as SGDW
 from unyoke.optimizers.sgd import SGD as SGD
+from unyoke.optimizers.signum import SignumW as SignumW
+from unyoke.optimizers.signum import Signum as Signum
