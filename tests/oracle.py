@@ -509,6 +509,40 @@ def lars(s: Symbols, u: Update, *, momentum: float = 0.9, trust_coeff: float = 0
     return u.γ * s.b
 
 
+def stable_adam(s: Symbols, u: Update, *, betas: Betas = (0.9, 0.99), eps: float = 1e-6) -> Array:
+    """Wortsman et al. 2023, Algorithm 2, without its decay: β̂ is what corrects the bias at once."""
+    β1, β2 = (β * (1 - β ** (u.t - 1)) / (1 - β**u.t) for β in betas)
+    s.v = β1 * s.v + (1 - β1) * u.g
+    s.u = β2 * s.u + (1 - β2) * u.h**2
+    rms = sqrt(np.mean(u.h**2 / np.maximum(s.u, eps**2)))
+    return u.γ / max(1.0, float(rms)) * s.v / (sqrt(s.u) + eps)
+
+
+def mars(
+    s: Symbols, u: Update, *, betas: Betas = (0.95, 0.99), gamma: float = 0.025, eps: float = 1e-8
+) -> Array:
+    """Yuan et al. 2024, Algorithm 2 with the gradient of the update before."""
+    β1, β2 = betas
+    c = u.g + gamma * β1 / (1 - β1) * (u.g - s.g_before)
+    c = c / norm(c) if norm(c) > 1 else c
+    s.g_before = u.g
+    s.m = β1 * s.m + (1 - β1) * c
+    s.v = β2 * s.v + (1 - β2) * c**2
+    return u.γ * s.m / (1 - β1**u.t) / (sqrt(s.v / (1 - β2**u.t)) + eps)
+
+
+def cautious_adam(s: Symbols, u: Update, **others: Any) -> Array:
+    """Liang et al. 2024, Algorithm 2; 1e-3 is the authors' code's."""
+    step = adam(s, u, **others)
+    φ = np.where(step * u.g > 0, 1.0, 0.0)
+    return step * φ / max(float(φ.mean()), 1e-3)
+
+
+def grams_adam(s: Symbols, u: Update, **others: Any) -> Array:
+    """Cao et al. 2024, Algorithm 1."""
+    return abs(adam(s, u, **others)) * np.sign(u.g)
+
+
 DIRECTIONS: dict[str, Callable[..., Array]] = {
     direction.__name__: direction
     for direction in (
@@ -541,6 +575,10 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         muon_momentum,
         lamb,
         lars,
+        stable_adam,
+        mars,
+        cautious_adam,
+        grams_adam,
     )
 }
 

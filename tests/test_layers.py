@@ -27,7 +27,7 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"compat", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
     frozenset({"scheduler"}),
     frozenset({"slots"}),
-    frozenset({"equation"}),
+    frozenset({"equation", "masks"}),
     frozenset({"directions", "schedules"}),
     frozenset({"decays", "timescales"}),  # normalized decay follows the length of a run
     frozenset({"storage", "transfer"}),

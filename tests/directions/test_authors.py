@@ -132,6 +132,49 @@ def adan(
         yield θ
 
 
+def mars(
+    θ: torch.Tensor,
+    grads: Iterator[torch.Tensor],
+    betas: Any,
+    eps: float,
+    gamma: float,
+    decay: float,
+) -> Iterator[torch.Tensor]:
+    """mars.py of AGI-Arena: mars-adamw, is_approx, and a matrix."""
+    β1, β2 = betas
+    m, v, before = torch.zeros_like(θ), torch.zeros_like(θ), torch.zeros_like(θ)
+    for step in range(1, UPDATES + 1):
+        g = next(grads)
+        c = (g - before).mul(gamma * (β1 / (1.0 - β1))).add(g)
+        length = torch.norm(c)
+        if length > 1.0:
+            c = c / length
+        m.mul_(β1).add_(c, alpha=1.0 - β1)
+        v.mul_(β2).addcmul_(c, c, value=1.0 - β2)
+        denominator = v.sqrt().mul(1 / (1.0 - β2**step) ** 0.5).add(eps).mul(1.0 - β1**step)
+        θ.add_(-LR * torch.mul(θ, decay).add(m.div(denominator)))
+        before = g
+        yield θ
+
+
+def stable(
+    θ: torch.Tensor, grads: Iterator[torch.Tensor], betas: Any, eps: float
+) -> Iterator[torch.Tensor]:
+    """StableAdamWUnfused without weight decay, which it multiplies by the clipped rate."""
+    β1, β2 = betas
+    v, u = torch.zeros_like(θ), torch.zeros_like(θ)
+    for step in range(1, UPDATES + 1):
+        g = next(grads)
+        β1_hat = β1 * (1 - β1 ** (step - 1)) / (1 - β1**step)
+        β2_hat = β2 * (1 - β2 ** (step - 1)) / (1 - β2**step)
+        v = v.mul_(β1_hat).add_(g, alpha=1.0 - β1_hat)
+        u = u.mul_(β2_hat).addcmul_(g, g, value=1 - β2_hat)
+        denominator = u.sqrt().add_(eps)
+        rms = torch.div(g.pow(2), torch.maximum(u, (eps**2) * torch.ones_like(u))).mean().sqrt()
+        θ.add_(v / denominator, alpha=-LR * (1.0 / max(1.0, float(rms))))
+        yield θ
+
+
 TWO = {"betas": (0.8, 0.99), "eps": 1e-4}
 THREE = {"betas": (0.9, 0.8, 0.95), "eps": 1e-4}
 
@@ -148,6 +191,8 @@ THREE = {"betas": (0.9, 0.8, 0.95), "eps": 1e-4}
         (unyoke.ADOPT, adopt, {"betas": (0.9, 0.9999), "eps": 1e-6}),
         (unyoke.Adan, adan, THREE),
         (unyoke.Adan, adan, {"betas": (0.98, 0.92, 0.99), "eps": 1e-8}),
+        (unyoke.MARS, mars, {**TWO, "gamma": 0.1}),
+        (unyoke.MARS, mars, {"betas": (0.95, 0.99), "eps": 1e-8, "gamma": 0.025}),
     ],
 )
 def test_is_the_authors(cls: Any, walk: Walk, shared: dict[str, Any], decay: float) -> None:
@@ -160,6 +205,7 @@ def test_is_the_authors(cls: Any, walk: Walk, shared: dict[str, Any], decay: flo
         (unyoke.AdaBeliefW, adabelief, TWO),
         (unyoke.SignumW, signum, {"momentum": 0.9}),
         (unyoke.AdanW, adan, THREE),
+        (unyoke.MARSW, mars, {**TWO, "gamma": 0.1}),
     ],
 )
 def test_the_decoupled_form_is_theirs_at_λ_over_lr(
@@ -169,7 +215,12 @@ def test_the_decoupled_form_is_theirs_at_λ_over_lr(
     assert_same(cls, walk, ours, {**shared, "decay": 0.004 / LR})
 
 
-@pytest.mark.parametrize("direction", ["adabelief", "signum", "adopt", "adan"])
+@pytest.mark.parametrize("shared", [TWO, {"betas": (0.9, 0.99), "eps": 1e-6}])
+def test_stable_adam_is_the_authors(shared: dict[str, Any]) -> None:
+    assert_same(unyoke.StableAdamW, stable, {**shared, "weight_decay": 0.0}, shared)
+
+
+@pytest.mark.parametrize("direction", ["adabelief", "signum", "adopt", "adan", "mars"])
 def test_the_comparison_would_see_adam(direction: str) -> None:
     """The nearest neighbour is further away than the tolerance above, by far."""
     ends = [
@@ -243,9 +294,60 @@ class TestLimits:
         path = constant(self.made("adan", eps=0.0), self.GRAD[:2].repeat(2)[:3], 5)
         torch.testing.assert_close(path[-1].abs(), torch.full((3,), 0.05, dtype=torch.float64))
 
+    def test_mars_with_gamma_0_is_adam_on_clipped_gradients(self) -> None:
+        short, long = self.GRAD / 4, self.GRAD * 4
+        path = constant(self.made("mars", betas=(0.9, 0.999), gamma=0.0), short, 3)
+        assert torch.equal(path, constant(self.made("adam"), short, 3))
+        path = constant(self.made("mars", betas=(0.9, 0.999), gamma=0.0), long, 3)
+        torch.testing.assert_close(path, constant(self.made("adam"), long / long.norm(), 3))
+
+    def test_mars_looks_ahead_along_the_change_of_the_gradient(self) -> None:
+        """c_2 = g_2 + γ·β1/(1 − β1)·(g_2 − g_1), kept below a length of 1 here."""
+        optimizer = self.made("mars", betas=(0.5, 0.9), gamma=0.2)
+        (p,) = optimizer.param_groups[0]["params"]
+        before, now = self.GRAD / 10, self.GRAD / 20
+        constant(optimizer, before, 1)
+        first = optimizer.state[p]["exp_avg"].clone()
+        torch.testing.assert_close(first, 0.5 * 1.2 * before)  # g_0 = 0
+        constant(optimizer, now, 1)
+        expected = 0.5 * first + 0.5 * (now + 0.2 * (now - before))
+        torch.testing.assert_close(optimizer.state[p]["exp_avg"], expected)
+
+    def test_stable_adam_is_adam_while_gradients_are_as_before(self) -> None:
+        shared = {"betas": (0.9, 0.99), "eps": 1e-6}
+        grad = torch.tensor([3.0, -0.2, 1.0], dtype=torch.float64)
+        ends = [constant(self.made(d, **shared), grad, 9)[-1] for d in ("stable_adam", "adam")]
+        torch.testing.assert_close(*ends, rtol=1e-12, atol=0)
+
+    def test_stable_adam_shortens_the_step_after_a_sudden_gradient(self) -> None:
+        """By the root of the mean of g²/v̂, in the whole tensor."""
+        shared = {"betas": (0.9, 0.99), "eps": 1e-6}
+        steps, ones = {}, torch.ones(3, dtype=torch.float64)
+        large = torch.tensor([100.0, 1.0, 1.0], dtype=torch.float64)
+        for direction in ("stable_adam", "adam"):
+            optimizer = self.made(direction, **shared)
+            before = constant(optimizer, ones, 200)[-1]
+            steps[direction] = before - constant(optimizer, large, 1)[-1]
+        v = 0.99 * (1 - 0.99**200) + 0.01 * large**2
+        rms = (large**2 / (v / (1 - 0.99**201))).mean().sqrt()
+        assert rms > 2
+        torch.testing.assert_close(steps["stable_adam"], steps["adam"] / rms)
+
 
 class TestConvergence:
-    @pytest.mark.parametrize("name", ["AdaBeliefW", "SignumW", "ADOPTW", "AdanW"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "AdaBeliefW",
+            "SignumW",
+            "ADOPTW",
+            "AdanW",
+            "MARSW",
+            "StableAdamW",
+            "CautiousAdamW",
+            "GramsW",
+        ],
+    )
     def test_reaches_the_least_of_an_ill_conditioned_quadratic(self, name: str) -> None:
         """Curvatures 1 to 100 and noise, under a cosine: 1e-2 of where it began, and no decay."""
         curvature = torch.logspace(0, 2, 20)

@@ -13,6 +13,9 @@ Coefficients (what depends on t alone) are formed by the function above each for
 in float64: 1 − 0.999 formed in float32 is wrong by 5e-5 of itself. At a learning rate of exactly 0
 every step is 0, whatever the buffers hold.
 
+Masks make further ones: ``cautious_lion`` is ``cautious(lion)``, and so for every name; see
+:mod:`unyoke.masks`.
+
 A direction is known by its name as soon as it stands in a file of this folder, or in one of
 :mod:`unyoke.optimizers` beside the optimizer that is made of it.
 
@@ -25,8 +28,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import cache
 
 from unyoke.discovery import Registry
+from unyoke.masks import MASKS, split
+from unyoke.masks import cautious as cautious
+from unyoke.masks import grams as grams
 from unyoke.slots import Direction
 
 _REGISTRY: Registry[Direction] = Registry(
@@ -54,7 +61,20 @@ def get(name: str | Direction) -> Direction:
     Raises:
         ValueError: no such direction; the message lists near names.
     """
-    return name if isinstance(name, Direction) else _REGISTRY.named(current(name))
+    if isinstance(name, Direction):
+        return name
+    name = current(name)
+    is_masked = split(name) is not None and name not in ALL
+    return _masked(name) if is_masked else _REGISTRY.named(name)
+
+
+@cache
+def _masked(name: str) -> Direction:
+    """The direction of a masked one's name: the same object each time."""
+    parts = split(name)
+    assert parts is not None, "it begins with a mask's name"
+    mask, direction = parts
+    return MASKS[mask](get(direction))
 
 
 def name_of(direction: str | Direction) -> str:
@@ -76,7 +96,8 @@ def current(name: str) -> str:
 
 def __getattr__(name: str) -> Direction:
     """A direction as an attribute: ``directions.adam``."""
-    if name.startswith("_") or (name not in RENAMED and name not in ALL):
+    is_known = name in RENAMED or name in ALL or (split(name) is not None)
+    if name.startswith("_") or not is_known:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return get(name)
 

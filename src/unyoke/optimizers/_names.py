@@ -25,6 +25,10 @@ from unyoke.optimizers.layerwise import LambW as LambW
 from unyoke.optimizers.layerwise import LarsW as LarsW
 from unyoke.optimizers.lion import LionW as LionW
 from unyoke.optimizers.lion import Lion as Lion
+from unyoke.optimizers.mars import MARSW as MARSW
+from unyoke.optimizers.mars import MARS as MARS
+from unyoke.optimizers.masked import CautiousAdamW as CautiousAdamW
+from unyoke.optimizers.masked import GramsW as GramsW
 from unyoke.optimizers.muon import MuonW as MuonW
 from unyoke.optimizers.muon import Muon as Muon
 from unyoke.optimizers.nadam import NAdamW as NAdamW
@@ -38,3 +42,4 @@ from unyoke.optimizers.sgd import SGDW as SGDW
 from unyoke.optimizers.sgd import SGD as SGD
 from unyoke.optimizers.signum import SignumW as SignumW
 from unyoke.optimizers.signum import Signum as Signum
+from unyoke.optimizers.stable_adam import StableAdamW as StableAdamW

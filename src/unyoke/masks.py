@@ -1,0 +1,146 @@
+"""Masks on steps: any direction, moving only where the newest gradient agrees, or its way.
+
+A mask looks at what a direction would do and at the gradient of this update, and leaves the
+direction's state alone. It is no decay rule: ``decay="cautious"`` asks whether the step moves a
+weight towards 0, ``cautious_adam`` whether it goes down the gradient; one goes with the other.
+
+The name of a masked direction is that of the mask and that of the direction, ``cautious_lion`` or
+``grams_heavy_ball``, and :func:`unyoke.directions.get` knows all of them.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from unyoke.primitives import absolute, sign
+from unyoke.slots import Direction, Formula
+
+LEAST = 1e-3
+"""The share of agreeing elements that a cautious step is divided by at least; the authors'."""
+
+
+def _agreeing(step: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+    """The step where it goes down the gradient, divided by the share of such elements."""
+    # Not step·grad > 0: a product of small numbers is 0 in float32
+    agrees = (((step > 0) & (grad > 0)) | ((step < 0) & (grad < 0))).to(step.dtype)
+    return step * (agrees / agrees.mean().clamp(min=LEAST))
+
+
+def _along(step: Any, grad: Any) -> Any:
+    """The step's size, in the direction of the gradient."""
+    return absolute(step) * sign(grad)
+
+
+def cautious(direction: Direction) -> Direction:
+    """A direction that moves only where its step and the newest gradient have the same sign.
+
+    φ = [step·g_t > 0] ;  step' = step·φ / max(mean φ, 0.001), the mean over the tensor's elements
+
+    It needs the mean over a tensor, so it runs in eager and compile only.
+
+    Args:
+        direction: any but those that keep weights on a sphere.
+
+    Raises:
+        ValueError: such a direction.
+
+    Source: Liang et al., arXiv 2411.16085, and the authors' code for the least mean. Departures:
+    the mask compares with the direction's whole step, the authors' with its momentum, which has the
+    same sign in AdamW and Lion.
+
+    >>> from unyoke import directions
+    >>> directions.cautious(directions.lion)
+    <direction cautious_lion>
+    """
+    first = f"{_named(direction)} only where it goes down the newest gradient."
+    changed = {"scope": "tensor", "skips_zeros": False}
+    return _masked("cautious", direction, _agreeing, first + _AGREEING, changed)
+
+
+def grams(direction: Direction) -> Direction:
+    """A direction whose step has the size that it had and the sign of the newest gradient.
+
+    step' = |step|·sign(g_t)
+
+    Args:
+        direction: any but those that keep weights on a sphere.
+
+    Raises:
+        ValueError: such a direction.
+
+    Source: Cao, Li & Song, arXiv 2412.17107, for Adam's step; the rule is the same for any.
+
+    >>> from unyoke import directions
+    >>> directions.grams(directions.adam)
+    <direction grams_adam>
+    """
+    first = f"{_named(direction)} with the sign of the newest gradient."
+    return _masked("grams", direction, _along, first + _ALONG, {})
+
+
+MODULE = "unyoke.directions.masked"
+"""Where pickle finds masked directions of this library by name."""
+
+MASKS: Mapping[str, Callable[[Direction], Direction]] = {"cautious": cautious, "grams": grams}
+"""By the first word of a masked direction's name."""
+
+
+def split(name: str) -> tuple[str, str] | None:
+    """The mask and the direction that a name is made of; None if it begins with no mask's."""
+    mask, _, direction = name.partition("_")
+    return (mask, direction) if mask in MASKS and direction else None
+
+
+_AGREEING = """
+
+φ = [step·g_t > 0] ;  step' = step·φ / max(mean φ, 0.001), the mean over the tensor's elements
+
+Source: Liang et al., arXiv 2411.16085.
+"""
+_ALONG = """
+
+step' = |step|·sign(g_t)
+
+Source: Cao, Li & Song, arXiv 2412.17107.
+"""
+
+
+def _named(direction: Direction) -> str:
+    return f"The step of {direction.name}"
+
+
+def _masked(
+    word: str, direction: Direction, mask: Formula, text: str, changed: Mapping[str, Any]
+) -> Direction:
+    """The direction of the joined formula; all but that, the name and ``changed`` is as it was."""
+    name = f"{word}_{direction.name}"
+    if direction.no_decay:
+        raise ValueError(
+            f"{name} has no meaning: direction {direction.name!r} has no decay because "
+            f"{direction.no_decay}, and a masked step would not keep it"
+        )
+    result = replace(direction, name=name, formula=_joined(name, direction, mask), **changed)
+    own = not direction.__module__.startswith("unyoke.")
+    object.__setattr__(result, "__doc__", text.strip())
+    object.__setattr__(result, "__module__", direction.__module__ if own else MODULE)
+    return result
+
+
+def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
+    """The formula that asks the direction's and masks its step."""
+    given = ", ".join(direction.arguments)
+    results = ", ".join(("step", *direction.state))
+    source = f"def {name}({given}):\n    {results} = inner({given})\n"
+    masked = ", ".join(("mask(step, grad)", *direction.state))
+    source += f"    return {masked}\n"
+    filename = f"<unyoke {name} {id(direction):x}>"  # read again by name, as those of equation.py
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {"inner": direction.formula, "mask": mask}
+    exec(compile(source, filename, "exec"), namespace)  # the text above, from checked names
+    formula: Formula = namespace[name]
+    return formula
