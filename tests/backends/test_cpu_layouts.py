@@ -186,14 +186,23 @@ class TestBetweenSteps:
         self.step(weights, optimizer)
         self.moves_by(weights[0], before, 0.1)
 
-    def test_another_dtype(self) -> None:
+    def test_one_more_dimension(self) -> None:
+        weights, optimizer = self.start((50,))
+        weights[0].data = weights[0].data[:, None]
+        with pytest.raises(ValueError, match=r"\(50,\).*\(50, 1\)"):
+            self.step(weights, optimizer)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+    def test_another_dtype(self, dtype: torch.dtype) -> None:
+        """In as many bytes at least, so that these say nothing."""
         weights, optimizer = self.start()
-        weights[0].data = weights[0].data.to(torch.bfloat16)
+        weights[0].data = torch.cat([weights[0].data] * 2).to(dtype)[:50]
         before = weights[0].detach().clone()
         self.step(weights, optimizer)
-        expected = before.float() - (0.9 * 0.1 + 0.1) - 0.004 * before.float()
-        assert weights[0].dtype == torch.bfloat16
-        assert torch.equal(weights[0], expected.to(torch.bfloat16))
+        wide = before.to(torch.promote_types(dtype, torch.float32))
+        expected = wide - (0.9 * 0.1 + 0.1) - 0.004 * wide
+        assert weights[0].dtype == dtype
+        torch.testing.assert_close(weights[0].detach(), expected.to(dtype), rtol=1e-7, atol=1e-8)
 
     def test_replaced_in_the_group(self) -> None:
         weights, optimizer = self.start()
@@ -234,6 +243,33 @@ class TestBetweenSteps:
             with pytest.raises(RuntimeError, match=r"\(50,\).*\(20,\)"):
                 self.step(weights, optimizer)
         assert torch.equal(weights[0], before)
+
+    @pytest.mark.parametrize("name", ["weight", "momentum_buffer"])
+    def test_memory_that_a_lazy_copy_shares(self, name: str) -> None:
+        """torch copies it before it is written; so must whoever writes without asking torch."""
+        weights, optimizer = self.start((50,))
+        written = weights[0].detach() if name == "weight" else optimizer.state[weights[0]][name]
+        before, momentum = weights[0].detach().clone(), 0.1
+        lazily, kept = torch._lazy_clone(written), written.clone()
+        self.step(weights, optimizer)
+        assert torch.equal(lazily, kept)
+        self.moves_by(weights[0], before, momentum)
+
+    @pytest.mark.parametrize("name", ["weight", "gradient", "momentum_buffer"])
+    @pytest.mark.parametrize("left", [0, 196])
+    def test_memory_that_was_taken_away(self, name: str, left: int) -> None:
+        weights, optimizer = self.start((50,))
+        weights[0].grad = torch.ones(50)
+        tensors = {"weight": weights[0].data, "gradient": weights[0].grad}
+        tensors["momentum_buffer"] = optimizer.state[weights[0]]["momentum_buffer"]
+        tensors[name].untyped_storage().resize_(left)
+        with pytest.raises(RuntimeError, match=f"storage of {left} bytes and needs 200"):
+            optimizer.step()
+        tensors[name].untyped_storage().resize_(200)
+        for tensor, number in zip(tensors.values(), (1.0, 1.0, 0.1), strict=True):
+            tensor.fill_(number)
+        optimizer.step()
+        self.moves_by(weights[0], torch.ones(50), 0.1)
 
     def test_gradients_of_another_layout(self) -> None:
         weights, optimizer = self.start((4, 9))

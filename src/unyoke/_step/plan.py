@@ -97,8 +97,10 @@ class Plan:
 
     @property
     def guards(self) -> Guards:
-        """What must still be so for the plan to be true."""
-        return replace(self._standing, weights=self._params, has_gradient=self._there)
+        """What must still be so for the plan to be true, beside what backends look at."""
+        gradients = zip(self._params, self._there, strict=True)
+        without = [weight for weight, is_there in gradients if not is_there]
+        return replace(self._standing, without_gradient=without)
 
     def _guards_of(self, params: list[torch.Tensor]) -> Guards:
         group, work = self.group, self.work

@@ -56,7 +56,6 @@ class Replay:
         self._length = len(self._groups)
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
-        self._asking = [each for each in captured if each.asks_python]
         self._sharded = [plan for _, plan in plans if plan.is_sharded]
         self._call = call
         self._resumes = all(plan.resumes for _, plan in plans)
@@ -111,8 +110,6 @@ class Replay:
                 rate(self._schedule, index, group)  # says if somebody has moved it
         if self._sharded and not all(plan.bind() for plan in self._sharded):
             return False
-        if self._asking and not all(each.readable() for each in self._asking):
-            return False
         for index, plan, captured in self._plans:
             plan.form_again(*groups.rate(index, plan.group))
             if not captured.take(plan.work):
@@ -137,4 +134,4 @@ class Replay:
 
 def _without_gradients(group: Group) -> Guards:
     params = group["params"]
-    return Guards([Held.of(params)], (), params, [False] * len(params))
+    return Guards([Held.of(params)], without_gradient=params)

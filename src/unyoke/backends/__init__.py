@@ -93,13 +93,13 @@ def replay_call(
     """
     if ALL["cpu"].missing() is not None:
         return None
-    from unyoke.backends._native import guard_check, replay_call
+    from unyoke.backends._native import replay_call
 
-    if not guard_check.can_ask(guards):
+    if not replay_call.can_ask(guards):
         return None
-    check = guard_check.GuardCheck(guards, [each for one in captured for each in one.checks or ()])
+    checks = [each for one in captured for each in one.checks or ()]
     kernels = [each for one in captured for each in one.kernels]
-    return replay_call.ReplayCall(check, counters, kernels)
+    return replay_call.ReplayCall(guards, checks, counters, kernels)
 
 
 @functools.cache

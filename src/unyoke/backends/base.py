@@ -220,7 +220,6 @@ class Captured(Protocol):
     Attributes:
         checks: compiled guards of the tensors, each by the addresses of its code and of what it is
             told; None where only ``why_not`` can say whether they are as they were.
-        asks_python: whether the checks leave out what :meth:`readable` says.
         kernels: those that compiled code may run, each by the addresses of its code and of what it
             is told, and its range of chunks; what is left is for :meth:`finish`.
     """
@@ -228,15 +227,10 @@ class Captured(Protocol):
     @property
     def checks(self) -> Sequence[tuple[int, int]] | None: ...
     @property
-    def asks_python(self) -> bool: ...
-    @property
     def kernels(self) -> Sequence[tuple[int, int, int, int]]: ...
-
-    def readable(self) -> bool:
-        """Whether what the checks leave out is as it was; to be asked before them."""
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""
 
     def finish(self, work: Work) -> None:
-        """Make of an update what no kernel of :attr:`kernels` makes."""
+        """Make of an update what no kernel of :attr:`kernels` makes; its versions are counted."""

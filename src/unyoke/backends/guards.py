@@ -2,7 +2,7 @@
 
 Everything that a program can do between two steps is legal, and nearly always nothing was done. So
 each step looks, by identity and not by value: here in Python, and at a whole optimizer at once by
-compiled code, in :mod:`unyoke.backends._native.guard_check`.
+compiled code, in :mod:`unyoke.backends._native.replay_call`.
 """
 
 from __future__ import annotations
@@ -50,22 +50,20 @@ class Guards:
     Attributes:
         contents: lists and mappings that must hold the same objects.
         entries: names under which the same objects must be found.
-        weights: parameters, in an order that ``has_gradient`` shares.
-        has_gradient: which of them must have one; the others must have none.
+        without_gradient: parameters that must have none.
         placed: tensors, each with the address at which its memory must lie.
     """
 
     contents: Sequence[Held] = ()
     entries: Sequence[Named] = ()
-    weights: Sequence[torch.Tensor] = ()
-    has_gradient: Sequence[bool] = ()
+    without_gradient: Sequence[torch.Tensor] = ()
     placed: Sequence[tuple[torch.Tensor, int]] = ()
 
     def holds(self) -> bool:
         """Whether all of it is still so."""
         return (
             all(contents.holds() for contents in self.contents)
-            and [weight.grad is not None for weight in self.weights] == [*self.has_gradient]
+            and all(weight.grad is None for weight in self.without_gradient)
             and self._has_entries()
             and all(tensor.data_ptr() == address for tensor, address in self.placed)
         )
@@ -86,8 +84,7 @@ class Guards:
         return cls(
             [each for guards in several for each in guards.contents],
             [each for guards in several for each in guards.entries],
-            [each for guards in several for each in guards.weights],
-            [each for guards in several for each in guards.has_gradient],
+            [each for guards in several for each in guards.without_gradient],
             [each for guards in several for each in guards.placed],
         )
 

@@ -12,19 +12,13 @@ from unyoke.backends.interrupts import put_off
 
 @functools.cache
 def missing() -> str | None:
-    """What this machine lacks to compile at all: a package, or a function of torch's C library."""
+    """What this machine lacks to compile at all."""
     for package in ("numba", "llvmlite"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed, which compiles the update"
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set, so Numba compiles nothing: unset it"
     put_off(_import)  # Numba cannot be imported again once that was interrupted
-    from unyoke.backends._native import data_pointers
-
-    try:
-        data_pointers.torch_functions()
-    except (AttributeError, OSError) as error:
-        return f"this torch does not say where its tensors are: {error}"
     return None
 
 
@@ -34,16 +28,16 @@ def _import() -> None:
 
 @functools.cache
 def unable() -> str | None:
-    """Why nothing can be compiled here, found out by compiling what every kernel needs."""
+    """Why nothing can be compiled here, found out by compiling what every step needs."""
     if (reason := missing()) is not None:
         return reason
-    from unyoke.backends._native import data_pointers
+    from unyoke.backends._native import data_pointers, reader
 
     failures: list[Exception] = []
 
     def compile_one() -> None:
         try:
-            data_pointers.locate()
+            reader.reader(data_pointers.text())
         except Exception as error:  # a Numba that does not support this Python raises what it likes
             failures.append(error)
 
@@ -61,7 +55,7 @@ def tried() -> str | None:
     try:
         from unyoke.backends._native import intrinsics
 
-        jit_cache.try_out(data_pointers.LOCATE, intrinsics.names)
+        jit_cache.try_out(data_pointers.text(), intrinsics.names)
     except Exception as error:
         return _failure(error)
     return None

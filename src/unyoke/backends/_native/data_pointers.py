@@ -2,136 +2,130 @@
 
 Between two steps a parameter may be moved, resized or replaced (``p.data = …``), and gradients are
 new tensors at each. Asking every tensor from Python would cost more than the update of a small
-one. So torch's C interface is asked, the one that ahead-of-time compiled models are linked with
-and that stays as it is from version to version. Its handle of a tensor is the address of a
-variable that holds the tensor's own address, ``_cdata``: a column of those is a column of handles.
-The tensors may be a GPU's: only the host's record of them is read.
+one, so compiled code reads torch's own record of it (:mod:`.tensor_layout`) and compares all that a
+kernel relies on: dtype, device, layout, sizes, strides, and that the storage reaches to the last
+element. The tensors may be a GPU's: only the host's record of them is read.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import weakref
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
 
 from unyoke.backends._native import c_calls, tensor_layout
+from unyoke.backends._native.asked import Asked, described
 from unyoke.backends._native.reader import reader
-from unyoke.backends.base import Gradients
-
-TORCH_FUNCTIONS = (
-    *("layout", "device_type", "device_index"),
-    *("dtype", "dim", "sizes", "strides", "data_ptr"),
-)
-"""Of torch's C functions, in the order in which LOCATE has them."""
+from unyoke.backends._native.tensor_layout import INLINE, KIND, Places
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
-# What compiled functions are told of a group, by address: numbers and addresses in this order.
+# What the compiled function is told, by address: numbers and addresses in this order.
 JOB = (
-    *("addresses", "tensors", "chunks", "coefficients", "numbers"),  # for kernels
-    *("buffers", "handles", "functions", "descriptions", "width", "gradient"),
-    *("type_of_device", "device", "across", "along", "moves"),
+    *("tensors", "buffers", "handles", "facts", "addresses", "across", "along"),
+    *("versions", "shared", "moves"),
 )
-COEFFICIENTS, MOVES = JOB.index("coefficients"), JOB.index("moves")
+TENSORS, VERSIONS, MOVES = (JOB.index(name) for name in ("tensors", "versions", "moves"))
 
-DEVICES = {"cpu": 0, "cuda": 1}
-"""torch's own numbers of kinds of devices."""
 
-LOCATE = f"""
+@functools.cache
+def text() -> str:
+    """The compiled function, for this torch; it answers 1 if a tensor is not as described."""
+    places = tensor_layout.places()
+    return "@compiled\ndef run(job):\n    return 1\n" if places is None else _text(places)
+
+
+# A tensor is three or four lines of the cache and its storage another, and to wait for one takes
+# longer than to look at it. So they are brought near some parameters ahead, as one names the next.
+def _text(p: Places) -> str:
+    return f"""
+@compiled
+def bring(tensor):
+    for offset in (16, 80, 144, 168):
+        prefetch(tensor + offset)
+
 @compiled
 def run(job):
     ({", ".join(JOB)}) = ({", ".join(f"word_at(job, {k})" for k in range(len(JOB)))})
-    layout, kind, index = word_at(functions, 0), word_at(functions, 1), word_at(functions, 2)
-    dtype, dim, sizes = word_at(functions, 3), word_at(functions, 4), word_at(functions, 5)
-    strides, data_ptr = word_at(functions, 6), word_at(functions, 7)
     for tensor in range(tensors):
-        ahead = min(tensor + 4, tensors - 1)
+        far, mid = min(tensor + 12, tensors - 1), min(tensor + 8, tensors - 1)
+        near, next = min(tensor + 4, tensors - 1), min(tensor + 2, tensors - 1)
+        prefetch(word_at(handles, far))
+        bring(word_at(word_at(handles, mid), 0))
+        weight = word_at(word_at(handles, near), 0)
+        prefetch(word_at(weight, {p.storage}) + {8 * p.data})
+        prefetch(word_at(weight, {p.storage + 1}) + {8 * p.gradient})
+        known = word_at(word_at(word_at(handles, next), 0), {p.storage + 1})
+        if known != 0:
+            bring(word_at(known, {p.gradient}))
+        for buffer in range(2, buffers):
+            bring(word_at(handles, buffer * tensors + far))
+            place = word_at(handles, buffer * tensors + near)
+            prefetch(word_at(place, {p.storage}) + {8 * p.data})
+        weight = word_at(word_at(handles, tensor), 0)
+        known = word_at(weight, {p.storage + 1})
+        if known == 0:
+            return 1
+        put_word(versions + 8 * tensor, word_at(weight, {p.version}))
         for buffer in range(buffers):
-            nearby = word_at(handles, buffer * tensors + ahead)
-            handle = handles + 8 * (buffer * tensors + tensor)
-            if gradient != 0 and buffer < 2:
-                nearby, handle = word_at(nearby, 0), word_at(handles, tensor)
-                if buffer == 1:
-                    nearby = word_at(invoke(gradient, (nearby,)), 0)
-                    handle = invoke(gradient, (word_at(handle, 0),))
-            for offset in (0, 64, 128):
-                prefetch(nearby + offset)
-            if layout != 0 and buffer <= 1 and ask(layout, handle) != 0:
+            row = buffer * tensors + tensor
+            place, expected = word_at(handles, row), word_at(facts, row)
+            if buffer == 0:
+                place = weight
+            elif buffer == 1:
+                place = word_at(known, {p.gradient})
+            if word_at(place, {p.kind}) & {KIND} != word_at(expected, 0):
                 return 1
-            if ask(kind, handle) != type_of_device:
+            if word_at(place, {p.keys}) != word_at(expected, 1):
                 return 1
-            if type_of_device != 0 and ask(index, handle) != device:
+            dims = word_at(place, {p.sizes})
+            if dims != word_at(expected, 2):
                 return 1
-            expected = descriptions + 8 * width * (buffer * tensors + tensor)
-            if ask(dtype, handle) != word_at(expected, 0):
-                return 1
-            dims = ask(dim, handle)
-            if dims != word_at(expected, 1):
-                return 1
-            size, stride = ask(sizes, handle), ask(strides, handle)
-            elements = 1
+            sizes, strides = place + {8 * p.sizes + 8}, {INLINE}
+            if dims > {INLINE}:
+                sizes, strides = word_at(sizes, 0), dims
             for k in range(dims):
-                elements *= word_at(size, k)
-                if word_at(size, k) != word_at(expected, 2 + k):
+                if word_at(sizes, k) != word_at(expected, 5 + k):
                     return 1
-                if word_at(stride, k) != word_at(expected, 2 + dims + k):
+                if word_at(sizes, strides + k) != word_at(expected, 5 + dims + k):
                     return 1
-            place = ask(data_ptr, handle)
-            if place == -1 or (place == 0 and elements != 0):  # an error; memory elsewhere
+            storage, size = word_at(place, {p.storage}), word_at(expected, 4)
+            data = word_at(storage, {p.data})
+            begin = word_at(expected, 3) * word_at(place, {p.offset})
+            if size != 0 and (data == 0 or word_at(storage, {p.data + 4}) < begin + size):
                 return 1
-            entry = buffer * across + tensor * along
-            if word_at(addresses, entry) != place:
-                put_word(addresses + 8 * entry, place)
+            if buffer != 1 and word_at(storage, {p.data + 1}) == shared:
+                return 1
+            entry = addresses + 8 * (buffer * across + tensor * along)
+            if word_at(entry, 0) != data + begin:
+                put_word(entry, data + begin)
                 moves += 1  # at once: the next tensor may be another one
                 put_word(job + {8 * MOVES}, moves)
     return 0
 """
 
 
-@functools.cache
-def torch_functions() -> Integers:
-    """The addresses of torch's C functions that say what a tensor is and where.
+class DataPointers(Protocol):
+    """Writes the addresses of tensors, and looks whether all else is as it was.
 
-    That of the layout is 0 in torch 2.8, which does not have it.
-
-    Raises:
-        AttributeError: this torch does not have the others.
+    Attributes:
+        check: for compiled code to ask what :meth:`holds` asks: whom, and about what; None where
+            only Python can.
+        moves: a number that has grown if anything has moved.
     """
-    library = ctypes.CDLL(torch._C.__file__)
-    windows = Path(torch.__file__).parent / "lib" / "torch_cpu.dll"
-    if windows.exists():
-        library = ctypes.CDLL(str(windows))
-    layout = getattr(library, f"aoti_torch_get_{TORCH_FUNCTIONS[0]}", None)
-    functions = [
-        layout,
-        *(getattr(library, f"aoti_torch_get_{name}") for name in TORCH_FUNCTIONS[1:]),
-    ]
-    return np.array([ctypes.cast(f, ctypes.c_void_p).value or 0 for f in functions], dtype=np.int64)
 
-
-def locate() -> Any:
-    """Read all addresses; the answer is 1 if a tensor is not as described."""
-    return reader(LOCATE)
-
-
-@functools.cache
-def _code(dtype: torch.dtype) -> int:
-    """torch's own number of a dtype."""
-    answer = ctypes.c_int32()
-    tensor = torch.empty(0, dtype=dtype)
-    handle = ctypes.c_int64(tensor._cdata)
-    function = int(torch_functions()[TORCH_FUNCTIONS.index("dtype")])
-    ask = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(function)
-    ask(ctypes.addressof(handle), ctypes.addressof(answer))
-    return answer.value
+    @property
+    def check(self) -> tuple[int, int] | None: ...
+    @property
+    def moves(self) -> int: ...
+    def holds(self) -> bool:
+        """Write where everything is; False if anything is not what it was, but for its place."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +134,18 @@ class Described:
 
     Attributes:
         weights: the parameters.
-        handles: of each column's tensors.
-        facts: dtype, dimensions, sizes and strides of each, which are compared before each update.
+        states: columns of their state.
+        handles: of each column's tensors; of a weight where its address is kept.
+        facts: where the row is that each is compared with; where Python asks, what it says.
         elements: of each parameter.
-        odd: whether Python has to ask something of it; see :meth:`Located.readable`.
-        alive: what must live as long as the handles.
+        alive: what must live as long.
     """
 
     weights: Sequence[torch.Tensor]
+    states: Sequence[Sequence[torch.Tensor]]
     handles: Integers
-    facts: Integers
+    facts: np.ndarray[Any, Any]
     elements: Integers
-    odd: Integers
     alive: Any
 
     @classmethod
@@ -162,134 +156,99 @@ class Described:
             columns: weights, gradients, then state, as a kernel reads them.
         """
         weights, _, *states = columns
-        handles = np.array([_handles(column) for column in columns], dtype=np.int64)
+        elements = np.array([weight.numel() for weight in weights], dtype=np.int64)
+        handles = np.zeros((len(columns), len(weights)), dtype=np.int64)
+        rows: dict[tuple[Any, ...], Integers] = {}
         places = tensor_layout.places()
+        fact = described if places is None else functools.partial(_row, rows, places)
+        facts = np.empty(handles.shape, dtype=object if places is None else np.int64)
+        for buffer, column in enumerate(columns):
+            for row, tensor in enumerate(column):
+                facts[buffer, row], handles[buffer, row] = fact(tensor), tensor._cdata
         if places is not None:
-            handles[:2] = [id(weight) + places.tensor for weight in weights]
+            handles[0] = [id(weight) + 8 * places.tensor for weight in weights]
         # torch.utils.swap_tensors would change what a handle means; it refuses this
         not_swapped = [weakref.ref(state) for column in states for state in column]
-        elements = np.array([weight.numel() for weight in weights], dtype=np.int64)
-        # A view that is negated lazily is dense if it has one element, and only then; complex
-        # numbers can be conjugated lazily
-        odd = np.array([each.numel() == 1 or each.is_complex() for each in weights])
-        return cls(weights, handles, _facts(columns), elements, odd, (states, not_swapped))
+        return cls(weights, states, handles, facts, elements, (rows, not_swapped))
 
     def joined(self, other: Described) -> Described:
         """These parameters, then the other's."""
-        width = max(self.facts.shape[2], other.facts.shape[2])
-        facts = [
-            np.pad(each.facts, ((0, 0), (0, 0), (0, width - each.facts.shape[2])))
-            for each in (self, other)
-        ]
         return Described(
             [*self.weights, *other.weights],
+            [[*one, *more] for one, more in zip(self.states, other.states, strict=True)],
             np.concatenate((self.handles, other.handles), axis=1),
-            np.concatenate(facts, axis=1),
+            np.concatenate((self.facts, other.facts), axis=1),
             np.concatenate((self.elements, other.elements)),
-            np.concatenate((self.odd, other.odd)),
             (self.alive, other.alive),
         )
 
     def some(self, rows: Integers) -> Described:
         """Some of these parameters."""
-        weights = [self.weights[row] for row in rows.tolist()]
-        # Compiled code reads rows of words that lie side by side
-        handles, facts = self.handles.take(rows, axis=1), self.facts.take(rows, axis=1)
-        return Described(weights, handles, facts, self.elements[rows], self.odd[rows], self.alive)
+        chosen = rows.tolist()
+        return Described(
+            [self.weights[row] for row in chosen],
+            [[column[row] for row in chosen] for column in self.states],
+            self.handles.take(rows, axis=1),  # which leaves the words of a column side by side
+            self.facts.take(rows, axis=1),
+            self.elements[rows],
+            self.alive,
+        )
 
 
-class Located:
-    """The tensors of some parameters, column by column, and the address of each.
+def _row(rows: dict[tuple[Any, ...], Integers], places: Places, tensor: torch.Tensor) -> int:
+    """Where what a tensor is compared with stands; those that are alike share it."""
+    tensor.data_ptr()  # torch copies memory that a lazy copy shares
+    kind = tensor_layout.kind_of(places, tensor)
+    key = (*kind, tensor.shape, tensor.stride())
+    row = rows.get(key)
+    if row is None:
+        size = tensor.element_size()
+        words = (*kind, tensor.dim(), size, size * tensor.numel(), *tensor.shape, *tensor.stride())
+        rows[key] = row = np.array(words, dtype=np.int64)
+    return row.ctypes.data
+
+
+def find(tensors: Described, addresses: Integers) -> DataPointers:
+    """What writes the addresses of some parameters' tensors.
 
     Args:
         tensors: described.
-        addresses: where to write the addresses: a row for each column, an entry for each
-            parameter, with any strides.
-        facts: what else kernels are to be told, by its name in JOB.
-
-    Attributes:
-        asks_python: whether :meth:`readable` has something to ask.
-        job: what compiled functions are told.
+        addresses: where to write: a row for each column, an entry for each parameter, with any
+            strides.
     """
+    if tensor_layout.places() is None:
+        return Asked(tensors.weights, tensors.states, tensors.facts.tolist(), addresses)
+    return Located(tensors, addresses)
 
-    def __init__(self, tensors: Described, addresses: Integers, facts: dict[str, int]) -> None:
-        weights = self._weights = tensors.weights
-        self._grads = Gradients(weights)
+
+class Located:
+    """Data pointers that compiled code reads; the arguments are those of :func:`find`."""
+
+    def __init__(self, tensors: Described, addresses: Integers) -> None:
         places = tensor_layout.places()
-        self._python_finds_tensors = places is None
-        self._odd = [weights[row] for row in np.flatnonzero(tensors.odd).tolist()]
-        self._python_asks_layouts = torch_functions()[0] == 0
-        self.asks_python = bool(self._odd or self._python_asks_layouts)
-        self._tensors, self._handles = tensors, tensors.handles
-        self._addresses = addresses
-        self._functions = torch_functions()
-        device = weights[0].device
+        assert places is not None
+        self._versions = np.zeros(len(tensors.weights), dtype=np.int64)
+        self._alive = tensors, addresses
         across, along = addresses.strides
-        facts = {
+        told = {
+            "tensors": len(tensors.weights),
+            "buffers": len(tensors.handles),
+            "handles": tensors.handles.ctypes.data,
+            "facts": tensors.facts.ctypes.data,
             "addresses": addresses.ctypes.data,
-            "tensors": len(weights),
-            "buffers": len(self._handles),
-            "handles": self._handles.ctypes.data,
-            "functions": self._functions.ctypes.data,
-            "descriptions": tensors.facts.ctypes.data,
-            "width": tensors.facts.shape[2],
-            "gradient": 0 if places is None else places.gradient,
-            "type_of_device": DEVICES[device.type],
-            "device": device.index or 0,
             "across": across // 8,
             "along": along // 8,
-            **facts,
+            "versions": self._versions.ctypes.data,
+            "shared": places.shared,
         }
-        self.job = array("q", [facts.get(name, 0) for name in JOB])
-        self._job_address = self.job.buffer_info()[0]
-        self._moved = c_calls.bound(locate(), self._job_address)
-
-    @property
-    def check(self) -> tuple[int, int] | None:
-        """For compiled code to ask what :meth:`holds` asks: whom, and about what.
-
-        None where Python has to find the tensors.
-        """
-        return None if self._python_finds_tensors else (locate().address, self._job_address)
+        self._job = array("q", [told.get(name, 0) for name in JOB])
+        locate = reader(_text(places))
+        self.check = locate.address, self._job.buffer_info()[0]
+        self._moved = c_calls.bound(locate, self.check[1])
 
     @property
     def moves(self) -> int:
-        """A number that has grown if anything has moved."""
-        return self.job[MOVES]
+        return self._job[MOVES]
 
     def holds(self) -> bool:
-        """Read where everything is now; False if anything is not what it was, but for its place."""
-        if not self.readable():
-            return False
-        if self._python_finds_tensors:
-            self._handles[:2] = _handles(self._weights), _handles(self._grads)
         return not self._moved()
-
-    def readable(self) -> bool:
-        """Whether what compiled code does not ask is as it was; to be asked before it.
-
-        That is layouts, where torch has no C function for them, and signs: numbers in memory may
-        have to be negated or conjugated when they are read.
-        """
-        odd = (each for w in self._odd for each in (w, w.grad) if each is not None)
-        signs = not any(each.is_neg() or each.is_conj() for each in odd)
-        if not (signs and self._python_asks_layouts):
-            return signs
-        tensors = (each for w in self._weights for each in (w, w.grad) if each is not None)
-        return all(each.layout is torch.strided for each in tensors)
-
-
-def _handles(tensors: Sequence[torch.Tensor]) -> list[int]:
-    return [tensor._cdata for tensor in tensors]
-
-
-def _facts(columns: Sequence[Sequence[torch.Tensor]]) -> Integers:
-    """What the tensors are: dtype, dimensions, sizes and strides, by column and parameter."""
-    most = max(tensor.dim() for column in columns for tensor in column)
-    rest = [[0] * (2 * (most - dim)) for dim in range(most + 1)]
-    rows = [
-        [_code(tensor.dtype), dim := tensor.dim(), *tensor.shape, *tensor.stride(), *rest[dim]]
-        for column in columns
-        for tensor in column
-    ]
-    return np.array(rows, dtype=np.int64).reshape(len(columns), len(columns[0]), 2 + 2 * most)

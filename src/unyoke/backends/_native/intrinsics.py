@@ -142,26 +142,6 @@ def put_word(context: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
-def ask(context: Any, function: Any, handle: Any) -> Any:
-    """What the C function ``int32 f(void *handle, void *answer)`` answers; −1 if it fails."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        anything = ir.IntType(8).as_pointer()
-        c_type = ir.FunctionType(ir.IntType(32), (anything, anything)).as_pointer()
-        c_function = builder.inttoptr(arguments[0], c_type)
-        answer = cgutils.alloca_once(builder, ir.IntType(64))
-        builder.store(ir.Constant(ir.IntType(64), 0), answer)  # some answers have 32 bits
-        status = builder.call(
-            c_function,
-            [builder.inttoptr(arguments[1], anything), builder.bitcast(answer, anything)],
-        )
-        failed = builder.icmp_signed("!=", status, ir.Constant(ir.IntType(32), 0))
-        return builder.select(failed, ir.Constant(ir.IntType(64), -1), builder.load(answer))
-
-    return types.int64(function, handle), generate
-
-
-@intrinsic
 def invoke(context: Any, function: Any, words: Any) -> Any:
     """What a C function of a tuple of words returns, a word."""
 
@@ -303,7 +283,6 @@ def names() -> dict[str, Any]:
         "compiled": compiled,
         "word_at": word_at,
         "put_word": put_word,
-        "ask": ask,
         "prefetch": prefetch,
         "invoke": invoke,
         "perform": perform,

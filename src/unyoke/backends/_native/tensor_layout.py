@@ -1,9 +1,9 @@
-"""Where compiled code finds what Python's objects hold: the tensor in a parameter, its gradient.
+"""Where compiled code finds what Python's and torch's objects hold: a tensor, its place, its sizes.
 
-To ask every parameter from Python costs more than the update of a small one. A parameter is a
-Python object with the address of torch's tensor in it, and torch's C++ library has a function that
-returns where that tensor keeps its gradient. Neither is documented, so both are tried out on known
-tensors first; where anything is not as expected, Python asks.
+To ask every tensor from Python costs more than the update of a small one, and to call torch for
+each of its properties as much. They lie in memory, in an order that is documented in torch's C++
+headers and not promised. So it is looked for in known tensors, and what is read there compared with
+what Python says of them; where anything is not as expected, Python asks.
 """
 
 from __future__ import annotations
@@ -16,23 +16,60 @@ from typing import Any
 
 import torch
 
-GRADIENT = "_ZNK3c1010TensorImpl4gradEv"
-"""``const Tensor &c10::TensorImpl::grad() const``, as C++ compilers spell it."""
+INLINE = 5
+"""Sizes that lie in a tensor itself, with the strides behind them; more lie elsewhere."""
+
+KIND = (1 << 40) - 1
+"""Of a tensor's word with its dtype and device the bits that are these."""
+
+_LENGTH = 22
+"""Words of a tensor; of a storage fewer are read."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """What compiled code must know.
+    """Where the words of 64 bits are: numbers count them from an object's address.
 
     Attributes:
-        tensor: bytes from a Python tensor's address to where it holds its C++ tensor's.
-        gradient: the function from a C++ tensor to where it holds its gradient's address.
-        undefined: the address that stands there without a gradient.
+        tensor: in a Python tensor, its C++ tensor.
+        storage: in a tensor, its storage; then what autograd knows of it.
+        version: in a tensor, what counts its versions, by the word number COUNT of that.
+        sizes: in a tensor, the number of its dimensions; then sizes and strides, its offset in
+            the storage, the number of its elements, dtype and device, and the keys by which torch
+            chooses its functions: its layout, and whether its numbers are to be negated.
+        gradient: in what autograd knows, the gradient.
+        undefined: what stands there without one.
+        data: in a storage, its memory; then what frees that, a word for it, device and size.
+        shared: what frees memory that has to be copied before it is written.
     """
 
     tensor: int
+    storage: int
+    version: int
+    sizes: int
     gradient: int
     undefined: int
+    data: int
+    shared: int
+
+    @property
+    def offset(self) -> int:
+        """In a tensor, the elements of its storage before it."""
+        return self.sizes + 1 + 2 * INLINE
+
+    @property
+    def kind(self) -> int:
+        """In a tensor, dtype and device; see KIND."""
+        return self.offset + 2
+
+    @property
+    def keys(self) -> int:
+        """In a tensor, the keys."""
+        return self.offset + 3
+
+
+COUNT = 2
+"""Number of the word that is counted up in what counts a tensor's versions."""
 
 
 @functools.cache
@@ -40,25 +77,91 @@ def places() -> Places | None:
     """Found out once; None where Python must be asked."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)() or sys.implementation.name != "cpython":
         return None
-    function = getattr(ctypes.CDLL(torch._C.__file__), GRADIENT, None)
-    if function is None:
+    try:
+        found = _search()
+    except (ValueError, StopIteration):  # something is not where it is looked for
         return None
-    function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
-    samples: list[Any] = [torch.nn.Parameter(torch.zeros(2)), torch.zeros(3), torch.ones(())]
-    offset = next(
-        (n for n in range(16, 64, 8) if all(_at(id(s) + n) == s._cdata for s in samples)), 0
+    return found if all(_is_as_read(found, sample) for sample in _samples()) else None
+
+
+def _search() -> Places:
+    """Where everything is in one tensor; more are compared afterwards.
+
+    Raises:
+        ValueError: something is nowhere.
+        StopIteration: likewise.
+    """
+    sample: Any = torch.nn.Parameter(torch.zeros(7, 11, 13))
+    words = _words(sample._cdata, _LENGTH)
+    storage = words.index(sample.untyped_storage()._cdata)
+    version = storage + 3
+    words.index(id(sample), version + 1, version + 3)  # so what stands before it can be followed
+    undefined = _words(words[storage + 1], _LENGTH)
+    sample.grad = torch.zeros_like(sample)
+    gradient = _words(words[storage + 1], _LENGTH).index(sample.grad._cdata)
+    data = _words(words[storage], 4).index(sample.data_ptr())
+    lazily = [torch._lazy_clone(torch.zeros(3)).untyped_storage() for _ in range(2)]
+    (shared,) = {_words(each._cdata, data + 2)[data + 1] for each in lazily}
+    return Places(
+        next(k for k in range(2, 8) if _words(id(sample), 8)[k] == sample._cdata),
+        storage,
+        version,
+        next(k for k in range(_LENGTH - 4) if words[k : k + 4] == [3, 7, 11, 13]),
+        gradient,
+        undefined[gradient],
+        data,
+        shared,
     )
-    if not offset:
-        return None
-    undefined = {_at(function(sample._cdata)) for sample in samples}
-    for sample in samples:
-        sample.grad = torch.zeros_like(sample)
-    found = [_at(function(sample._cdata)) == sample.grad._cdata for sample in samples]
-    if len(undefined) != 1 or not all(found):
-        return None
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    return Places(offset, address or 0, undefined.pop())
 
 
-def _at(address: int) -> int:
+def _samples() -> list[Any]:
+    numbers = torch.zeros(500)
+    made: list[Any] = [
+        *(torch.nn.Parameter(torch.ones(3, 2)), numbers.as_strided((3, 5), (17, 2), 19)),
+        *(torch.ones(()), torch.zeros(2, 1, 3, 1, 2, 4), torch.zeros(4, 0, dtype=torch.int8)),
+    ]
+    for sample in made:
+        sample.grad = torch.ones_like(sample) if sample.is_floating_point() else None
+    torch.autograd.graph.increment_version(made[:2])
+    return made
+
+
+def _is_as_read(p: Places, sample: Any) -> bool:
+    """Whether memory says of a tensor what Python says."""
+    words, dims = _words(sample._cdata, p.keys + 1), sample.dim()
+    storage, own = _words(words[p.storage], p.data + 5), sample.untyped_storage()
+    sizes = sample._cdata + 8 * (p.sizes + 1) if dims <= INLINE else words[p.sizes + 1]
+    held = sample.grad
+    return (
+        [_words(id(sample), p.tensor + 1)[p.tensor], words[p.storage], words[p.sizes]]
+        == [sample._cdata, own._cdata, dims]
+        and _words(sizes, dims) == [*sample.shape]
+        and _words(sizes + 8 * max(dims, INLINE), dims) == [*sample.stride()]
+        and words[p.offset : p.offset + 2] == [sample.storage_offset(), sample.numel()]
+        and [storage[p.data], storage[p.data + 4]] == [own.data_ptr(), own.nbytes()]
+        and _words(words[p.version], COUNT + 1)[COUNT] & 0xFFFFFFFF == sample._version
+        and (held is None or _words(words[p.storage + 1], _LENGTH)[p.gradient] == held._cdata)
+        and _tells_apart(p, sample)
+    )
+
+
+def _tells_apart(p: Places, sample: Any) -> bool:
+    """Whether kind and keys are those of its like, and of nothing else."""
+    plain = sample.detach()
+    others = [plain.to(torch.float16), plain.to("meta"), torch._neg_view(plain), plain.to_sparse()]
+    like, *unlike = (kind_of(p, each) for each in (torch.empty_like(plain), *others))
+    return kind_of(p, sample) == like and like not in unlike
+
+
+def kind_of(p: Places, tensor: Any) -> tuple[int, int]:
+    """The words of a tensor that are its dtype and device, and its keys."""
+    address = tensor._cdata
+    return _word(address + 8 * p.kind) & KIND, _word(address + 8 * p.keys)
+
+
+def _word(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
+
+
+def _words(address: int, count: int) -> list[int]:
+    return list((ctypes.c_int64 * count).from_address(address))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from unyoke.backends import layout
 from unyoke.backends._native import code_folder
 from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
@@ -81,15 +82,21 @@ def _prepare_by(known: Known, work: Work) -> str | None:
         reason: str | None = found
     else:
         prepared = Prepared(work, found)
-        is_so = prepared.holds(work)
-        reason = (
-            None if is_so else "torch's C interface reads these tensors differently from Python"
-        )
+        reason = None if prepared.holds(work) else _without_memory(work)
         work.cache["cpu"] = prepared
     if reason is not None:
         work.kept.pop("cpu", None)
         work.cache.pop("cpu", None)
     return reason
+
+
+def _without_memory(work: Work) -> str:
+    """What compiled code has found where Python has found nothing."""
+    for weight, grad, state in zip(work.weights, work.grads, work.states, strict=True):
+        for name, tensor in {"parameter": weight, "gradient": grad, **state}.items():
+            if isinstance(tensor, torch.Tensor) and (reason := layout.lacks_memory(tensor)):
+                return f"the {name} of a parameter of shape {tuple(weight.shape)} {reason}"
+    return "torch's memory holds these tensors differently from what Python says"
 
 
 class Prepared:
@@ -112,13 +119,8 @@ class Prepared:
     @property
     def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tables hold; None where Python has to."""
-        checks = [table.check for table in self._tables]
+        checks = [table.pointers.check for table in self._tables]
         return None if None in checks else [each for each in checks if each is not None]
-
-    @property
-    def asks_python(self) -> bool:
-        """Whether compiled code leaves something out that :meth:`readable` asks."""
-        return any(table.asks_python for table in self._tables)
 
     def holds(self, work: Work) -> bool:
         """Take over this update's numbers; False if anything else has changed as well."""
@@ -126,7 +128,7 @@ class Prepared:
             return False
         for table in self._tables:
             table.begin()
-        return all(table.holds() for table in self._tables)
+        return all(table.pointers.holds() for table in self._tables)
 
     def take(self, work: Work) -> bool:
         """Take over this update's numbers; False if they are of another kind."""
@@ -143,10 +145,6 @@ class Prepared:
             table.begin()
         return True
 
-    def readable(self) -> bool:
-        """Whether that is as it was; to be asked before compiled code asks the rest."""
-        return all(table.readable() for table in self._tables)
-
     def run(self, work: Work) -> None:
         """Update what is not updated since the tables began."""
         for table in self._tables:
@@ -154,10 +152,9 @@ class Prepared:
         torch.autograd.graph.increment_version(work.weights)
 
     def finish(self, work: Work) -> None:
-        """Update what threads share, and let autograd know of all that was written."""
+        """Update what threads share."""
         for table in self._shared:
             table.run()
-        torch.autograd.graph.increment_version(work.weights)
 
     def _write(self, work: Work) -> None:
         """For each set of coefficients a row, of stacked models a row for each in each.

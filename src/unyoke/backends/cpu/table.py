@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from unyoke.backends import layout
-from unyoke.backends._native.data_pointers import COEFFICIENTS, Described, Integers, Located
+from unyoke.backends._native.data_pointers import Described, Integers, find
 from unyoke.backends.base import Work
 from unyoke.backends.cpu import kernels, workers
 from unyoke.backends.element import Recipe
@@ -22,7 +23,11 @@ CHUNK = 1 << 15
 """Elements in a row of the table: large tensors are cut, so that threads can share them."""
 
 
-class Table(Located):
+# What a kernel is told, by address: 64-bit words in this order.
+JOB = ("addresses", "tensors", "chunks", "coefficients", "numbers")
+
+
+class Table:
     """Parameters that one kernel serves: their tensors have the same dtypes and formats.
 
     Args:
@@ -31,6 +36,9 @@ class Table(Located):
         tensors: in the order of the kernel's recipe.
         numbers: that random bits are drawn by, one for each parameter.
         models: how many models a stack has in its first dimension.
+
+    Attributes:
+        pointers: to the tensors.
     """
 
     def __init__(
@@ -45,10 +53,12 @@ class Table(Located):
         self._models = models or 1
         self._chunks = _chunks(tensors.elements, self._models)
         self._model = self._chunks[:, 3].copy()
-        self._numbers = numbers
-        facts = {"chunks": self._chunks.ctypes.data, "numbers": self._numbers.ctypes.data}
-        super().__init__(tensors, np.zeros_like(tensors.handles), facts)
-        self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job_address)
+        addresses = np.zeros_like(tensors.handles)
+        self.pointers = find(tensors, addresses)
+        self._alive = addresses, numbers
+        words = (addresses.ctypes.data, len(which), self._chunks.ctypes.data, 0)
+        self._job = array("q", (*words, numbers.ctypes.data))
+        self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job.buffer_info()[0])
 
     def begin(self) -> None:
         """Make ready for an update."""
@@ -72,7 +82,7 @@ class Table(Located):
         """
         own = 0 if sets is None else np.array(sets)[self._which][self._chunks[:, 0]]
         self._chunks[:, 3] = own * self._models + self._model
-        self.job[COEFFICIENTS] = coefficients
+        self._job[JOB.index("coefficients")] = coefficients
 
 
 def _chunks(elements: Integers, models: int) -> Integers:
@@ -92,7 +102,7 @@ class Known:
     """What kernels are told of parameters, kept for works of any of them.
 
     It is found out once for each. Whether it is still so is compared before each update, by
-    compiled code: :class:`Located`.
+    compiled code: :mod:`unyoke.backends._native.data_pointers`.
 
     Attributes:
         models: how many models a stack has in its first dimension.

@@ -18,7 +18,6 @@ class Prepared:
         before: what it replaces; it lives on if a CUDA graph reads its tables.
     """
 
-    asks_python = True  # only Python knows of graphs that are being recorded
     kernels = ()
 
     def __init__(self, work: Work, runtime: Runtime, before: Prepared | None = None) -> None:
@@ -47,29 +46,24 @@ class Prepared:
             and all(launch.pointers.holds() for launch in self._launches)
         )
 
-    def readable(self) -> bool:
-        """Whether what compiled code does not ask is as it was; to be asked before it."""
-        return not self._runtime.capturing() and all(
-            launch.pointers.readable() for launch in self._launches
-        )
-
     def take(self, work: Work) -> bool:
         """Whether an update with the work's numbers is like the last one.
 
-        GradScaler's verdict is a number of one update, and not looked at in the short way.
+        GradScaler's verdict is a number of one update, and not looked at in a replay; nor is
+        whether a graph is being recorded.
         """
-        return not self._scaled and self._is_of_kind(work)
+        return not self._scaled and not self._runtime.capturing() and self._is_of_kind(work)
 
     def run(self, work: Work) -> None:
-        """Make the update."""
+        """Make the update, and let autograd know of it."""
         self._is_recorded |= self._runtime.capturing()
-        for launch in self._launches:
-            launch.run(work, self._row or ())
+        self.finish(work)
         torch.autograd.graph.increment_version(work.weights)
 
     def finish(self, work: Work) -> None:
         """Make the update."""
-        self.run(work)
+        for launch in self._launches:
+            launch.run(work, self._row or ())
 
     def _is_of_kind(self, work: Work) -> bool:
         """Whether coefficients come as before; takes them over."""
