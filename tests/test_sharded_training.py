@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,70 +9,19 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import torch.multiprocessing as mp
-from torch import nn
+from sharded_processes import FORMATS, network, on, sharded, train
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.fsdp import fully_shard
 
 import unyoke
 
 pytestmark = pytest.mark.slow
 
-FORMATS: list[dict[str, Any]] = [
-    {},
-    {"state_dtype": torch.bfloat16},
-    {"state_dtype": "int8"},
-    {"rounding": "kahan"},
-    {"rounding": "stochastic"},
-]
 RULES: list[tuple[type[torch.optim.Optimizer], dict[str, Any]]] = [
     (unyoke.LambW, {"weight_decay": 1e-3}),
     (unyoke.LarsW, {"weight_decay": 1e-3}),
     (unyoke.NDAdam, {}),
     (unyoke.AdamW, {"decay": "constrained", "weight_decay": 0.5}),
 ]
-
-
-def network(bias: bool = True) -> nn.Module:
-    torch.manual_seed(0)
-    sizes = [(8, 128), (128, 128), (128, 3)]
-    return nn.Sequential(*(nn.Linear(*size, bias=bias) for size in sizes))
-
-
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, updates: range) -> torch.Tensor:
-    """Every process has the same batch, so that their mean is each one's gradient, to the bit."""
-    for t in updates:
-        generator = torch.Generator().manual_seed(t)
-        optimizer.zero_grad()
-        model(torch.randn(8, 8, generator=generator)).square().mean().backward()
-        optimizer.step()
-    weights = [getattr(p, "full_tensor", lambda p=p: p)() for p in model.parameters()]
-    return torch.cat([weight.detach().flatten() for weight in weights])
-
-
-def sharded(bias: bool = True) -> nn.Module:
-    model = network(bias)
-    fully_shard(model)
-    return model
-
-
-def _begin(rank: int, world: int, function: Callable[..., None], file: str, *given: Any) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=world)
-    try:
-        function(*given)
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
-    os._exit(0)  # now and then gloo's threads abort the interpreter's own exit
-
-
-def on(world: int, function: Callable[..., None], *given: Any) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        file = os.path.join(folder, "rendezvous")
-        mp.start_processes(
-            _begin, args=(world, function, file, *given), nprocs=world, start_method="spawn"
-        )
 
 
 def _compare_formats() -> None:
@@ -135,7 +81,7 @@ def test_rules_on_whole_tensors_are_the_unsharded_models():
     on(2, _compare_rules)
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 2)])
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 2), (2, 4)])
 def test_distributed_checkpoints_go_on(tmp_path: Path, before: int, after: int):
     on(before, _save, str(tmp_path))
     on(after, _load, str(tmp_path))

@@ -202,6 +202,21 @@ def test_rules_on_whole_tensors_refuse_fsdp1():
     unyoke.AdamW([weight])
 
 
+@pytest.mark.parametrize("state_dtype", [torch.bfloat16, "int8"])
+def test_fsdp1_keeps_its_state_in_float32(state_dtype):
+    """Its optim_state_dict fails on one process and waits for ever on another."""
+    weight = torch.nn.Parameter(torch.ones(40))
+    optimizer = unyoke.AdamW([weight], state_dtype=state_dtype)
+    weight._fsdp_flattened = True  # wrapped afterwards
+    weight.grad = torch.ones(40)
+    with pytest.raises(ValueError, match=r"parameter 0: .*FSDP1.*fully_shard"):
+        optimizer.step()
+    assert torch.equal(weight.detach(), torch.ones(40))
+    with pytest.raises(ValueError, match=r"parameter 0 of shape \(40,\): .*FSDP1.*fully_shard"):
+        unyoke.AdamW([weight], state_dtype=state_dtype)
+    unyoke.AdamW([weight], rounding="kahan")
+
+
 def test_the_name_is_one_whose_hash_is_negative_in_32_bits():
     assert crc32(NAME.encode()) >> 31
 

@@ -92,6 +92,9 @@ def ensure(
         ValueError: the state does not fit the weight.
     """
     state: dict[str, Any] = states[weight]
+    if not state and (reason := formats.objection(weight, group)) is not None:
+        # such as FSDP1's, wrapped around the model after the optimizer was made
+        raise ValueError(f"parameter {fit.parameter_name(weight, group)}: {reason}")
     for name in ("step", *rule.scalars):
         if name not in state:
             count = counters.initial(name)

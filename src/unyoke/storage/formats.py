@@ -141,6 +141,12 @@ def objection(weight: torch.Tensor, group: Mapping[str, Any]) -> str | None:
         return f"{what} is for real weights, and this one is {weight.dtype}"
     if type(weight) not in (torch.Tensor, torch.nn.Parameter) and not shards.is_sharded(weight):
         return f"{what} is for plain tensors, and this one is a {type(weight).__name__}"
+    if state_dtype != "float32" and shards.is_flat(weight):
+        return (
+            f"state_dtype={state_dtype!r} is not for FSDP1 (FullyShardedDataParallel), whose "
+            "optim_state_dict gathers pieces of one dtype and size only: use fully_shard, whose "
+            "DTensors keep any format, or leave the state in float32"
+        )
     if group["differentiable"]:
         return f"{what} rounds, which autograd cannot record: leave out differentiable=True"
     try:

@@ -1,0 +1,137 @@
+"""FSDP2 with what goes with it: replicas, tensor parallelism, precision, schedules, release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from sharded_processes import FORMATS, network, on, sharded, train
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+import unyoke
+
+pytestmark = pytest.mark.slow
+
+LR = 1e-2
+
+
+def compare(place: Callable[[nn.Module], None]) -> None:
+    """Every format: the weights of a model laid out by `place`, and those of one whole model.
+
+    The whole model gets the other's gradients, since products over several processes round
+    otherwise. What is drawn at random differs where a weight is cut along its second dimension.
+    """
+    for options in FORMATS:
+        whole, model = network(), network()
+        place(model)
+        ours, theirs = (
+            unyoke.AdamW(m.parameters(), lr=LR, weight_decay=1e-3, **options)
+            for m in (model, whole)
+        )
+        for t in range(6):
+            batch = torch.randn(8, 8, generator=torch.Generator().manual_seed(t))
+            model(batch).square().mean().backward()
+            for p, other in zip(model.parameters(), whole.parameters(), strict=True):
+                other.grad = gathered(p.grad).clone()
+            ours.step()
+            theirs.step()
+            ours.zero_grad()
+        drawn = options.get("state_dtype") is not None or options.get("rounding") == "stochastic"
+        ends = [
+            torch.cat([gathered(p.detach()).flatten() for p in m.parameters()])
+            for m in (model, whole)
+        ]
+        difference = (ends[0] - ends[1]).square().mean().sqrt()
+        assert difference <= (0.1 * LR if drawn else 0.0), (options, difference)
+        assert repr(ours).splitlines()[-2].endswith(" cpu"), options
+
+
+def gathered(tensor: Any) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def replicas_of_shards(model: nn.Module) -> None:
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard"))
+    fully_shard(model, mesh=mesh)
+
+
+def tensor_parallel(model: nn.Module, mesh: DeviceMesh | None = None) -> None:
+    mesh = init_device_mesh("cpu", (2,)) if mesh is None else mesh
+    plan = {"0": ColwiseParallel(), "1": RowwiseParallel()}
+    parallelize_module(model, mesh, plan)
+
+
+def shards_of_tensor_parallel(model: nn.Module) -> None:
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("shard", "tensor"))
+    tensor_parallel(model, mesh["tensor"])
+    fully_shard(model, mesh=mesh["shard"])
+
+
+@pytest.mark.parametrize(
+    ("world", "place"),
+    [(4, replicas_of_shards), (2, tensor_parallel), (4, shards_of_tensor_parallel)],
+)
+def test_every_layout_is_the_whole_model(world, place):
+    on(world, compare, place)
+
+
+def _mixed_precision() -> None:
+    """Weights in float32, a forward pass in bfloat16: torch's step with the same gradients."""
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    model = network()
+    fully_shard(model, mp_policy=policy)
+    copies = [nn.Parameter(p.detach().clone()) for p in model.parameters()]
+    theirs = torch.optim.AdamW(copies, lr=LR, weight_decay=0.1)
+    ours = unyoke.AdamW(model.parameters(), lr=LR, weight_decay=0.1 * LR)
+    for t in range(6):
+        batch = torch.randn(8, 8, generator=torch.Generator().manual_seed(t))
+        model(batch).square().mean().backward()
+        for p, copy in zip(model.parameters(), copies, strict=True):
+            copy.grad = p.grad.clone()
+        ours.step()
+        theirs.step()
+        ours.zero_grad()
+    for p, copy in zip(model.parameters(), copies, strict=True):
+        torch.testing.assert_close(gathered(p), gathered(copy), rtol=2e-6, atol=1e-7)
+
+
+def test_mixed_precision_is_torchs():
+    on(2, _mixed_precision)
+
+
+def _schedule_release_and_accumulation() -> None:
+    cosine = unyoke.schedules.cosine(8)
+    options = {"lr": LR, "weight_decay": 1e-3, "schedule": cosine}
+    whole, model = network(), sharded()
+    expected = train(whole, unyoke.AdamW(whole.parameters(), **options), range(6))
+    plain = unyoke.AdamW(model.parameters(), **options)
+    assert torch.equal(train(model, plain, range(6)), expected)
+    released = sharded()
+    optimizer = unyoke.AdamW(released.parameters(), **options)
+    handle = unyoke.release(optimizer)
+    assert torch.equal(train(released, optimizer, range(6)), expected)
+    assert all("released gradient" in repr(p.grad) for p in released.parameters())
+    handle.remove()
+
+
+def test_schedules_and_release_are_the_unsharded_models():
+    on(2, _schedule_release_and_accumulation)
+
+
+def _a_direction_for_each_group() -> None:
+    ends = []
+    for model in (network(), sharded()):
+        rule = unyoke.groups.hidden_matrices(model, {"direction": "lion", "lr": LR / 3}, rest="adam")
+        groups = unyoke.groups.split(model, weight_decay=1e-3, directions=rule)
+        ends.append(train(model, unyoke.AdamW(groups, lr=LR), range(6)))
+    assert torch.equal(ends[0], ends[1])
+
+
+def test_a_direction_for_each_group_is_the_unsharded_models():
+    on(2, _a_direction_for_each_group)
