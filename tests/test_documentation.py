@@ -6,13 +6,16 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import torch
 
 import unyoke
+from unyoke.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -135,3 +138,30 @@ def test_the_version_is_the_same_everywhere() -> None:
     cff = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {unyoke.__version__}\n" in cff
     assert f"version = {{{unyoke.__version__}}}" in README.read_text(encoding="utf-8")
+
+
+def commands(page: Path) -> list[str]:
+    """The lines by which a page calls unyoke, of its blocks and of what stands in code quotes."""
+    text = re.sub(r" *\\\n *", " ", page.read_text(encoding="utf-8"))
+    # two spaces separate a command from what is said about it
+    lines = re.findall(r"^(?:\$ | {4})(unyoke (?:[^\s]| (?! ))*)", text, re.MULTILINE)
+    return lines + re.findall(r"`(unyoke [a-z][^`\n]*)`", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_command_line_takes_every_command_of_a_page(page: Path) -> None:
+    wrong = []
+    for line in commands(page):
+        words = shlex.split(line, comments=True)[1:]
+        if any("…" in word or "..." in word for word in words):
+            continue  # not a whole command
+        try:
+            group = main.make_context("unyoke", words, resilient_parsing=False)
+            name, command, rest = main.resolve_command(group, [*group._protected_args, *group.args])
+            command.make_context(name, rest, parent=group)
+        except (click.exceptions.Exit, click.MissingParameter):
+            pass  # --help, or a sentence that names a command
+        except click.ClickException as error:
+            if "does not exist" not in error.format_message():  # a file of the reader's
+                wrong.append(f"{line}: {error.format_message()}")
+    assert not wrong, "\n".join(wrong)
