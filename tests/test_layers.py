@@ -32,7 +32,7 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"decays", "timescales"}),  # normalized decay follows the length of a run
     frozenset({"storage", "transfer"}),
     frozenset({"backends.base", "backends.guards", "backends.interrupts", "backends.shards"}),
-    frozenset({"backends._native", "backends.element", "backends.sparse"}),
+    frozenset({"backends._native", "backends.element", "backends.sparse", "backends.staged"}),
     frozenset({"backends.layout"}),
     frozenset({"backends.cpu", "backends.gpu", "backends.eager"}),
     frozenset({"backends.compiled"}),

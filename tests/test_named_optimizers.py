@@ -49,6 +49,8 @@ def other_than(name: str, default: Any) -> Any:
         return tuple(0.9 * x for x in default)
     if name == "adjust_lr_fn":
         return "match_rms_adamw"
+    if name == "ns_dtype":
+        return "float32"
     return 7 if isinstance(default, int) else 0.9 * default + 1e-3
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import linecache
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from unyoke.slots import (
     Formula,
     Hyperparameters,
     Kind,
+    MatrixStage,
     Part,
     Scope,
     Strength,
@@ -67,6 +68,11 @@ class Rule:
     @property
     def scope(self) -> Scope:
         return "tensor" if "tensor" in (self.direction.scope, self.decay.scope) else "element"
+
+    @property
+    def stage(self) -> MatrixStage | None:
+        """What is done with whole matrices; then :func:`passes` are the rest."""
+        return self.direction.stage
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -155,6 +161,8 @@ def combine(direction: Direction, decay: Decay) -> Rule:
         )
     source = _source(direction, decay, state, coefficients)
     names_of = {"direction": direction.formula, "decay": decay.formula}
+    if direction.stage is not None:
+        names_of["stage"] = direction.stage.step
     function = _compile("update", source, names_of, direction, decay)
     forms = {
         "direction": direction.coefficients,
@@ -163,6 +171,31 @@ def combine(direction: Direction, decay: Decay) -> Rule:
     }
     form = _compile("coefficients", _forming(direction, decay), forms, direction, decay)
     return Rule(direction, decay, function, source, state, coefficients, form)
+
+
+@direction
+def stage_result(grad: Any, size: Any) -> Any:
+    """The step of a direction with a stage, of an element of what the stage has made."""
+    return size * grad
+
+
+_NO_DECAY = Decay("none", no_coefficients, kind="none")
+
+
+@functools.lru_cache(maxsize=256)
+def passes(direction: Direction, decay: Decay) -> tuple[Rule, Rule]:
+    """The two passes over elements of a direction with a stage: up to it, and from it on.
+
+    The first rule's delta is what the stage gets; a penalty joins its gradient. The second takes
+    the stage's result for its gradient, with the stage's size as ``size``; the other decays are in
+    it.
+    """
+    is_penalty = decay.kind in ("penalty", "moment_penalty")
+    before = replace(direction, state=direction.formula_state, scope="element", stage=None)
+    return (
+        combine(before, decay if is_penalty else _NO_DECAY),
+        combine(stage_result, _NO_DECAY if is_penalty else decay),
+    )
 
 
 def _source(
@@ -178,8 +211,11 @@ def _source(
             lines.append(f"    grad = {call}")
         if "grad_v" in direction.arguments:
             lines.append("    grad_v = grad")
-    step = ", ".join(("step", *direction.state))
+    step = ", ".join(("step", *direction.formula_state))
     lines.append(f"    {step} = direction({', '.join(direction.arguments)})")
+    if (stage := direction.stage) is not None:
+        given = ("step", *stage.state, *stage.coefficient_names)
+        lines.append(f"    {', '.join(('step', *stage.state))}, = stage({', '.join(given)})")
     if decay.kind == "pull":
         pull = ", ".join(("pull", *decay.state))
         lines.append(f"    {pull} = {call}")
@@ -226,6 +262,7 @@ __all__ = [
     "Formula",
     "Hyperparameters",
     "Kind",
+    "MatrixStage",
     "Part",
     "Rule",
     "Scope",
@@ -235,6 +272,7 @@ __all__ = [
     "direction",
     "in_gradient",
     "no_coefficients",
+    "passes",
     "per_learning_rate",
     "per_squared_rate",
     "per_update",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -125,6 +125,69 @@ class Part:
         return self.name  # pickled by reference, as functions are
 
 
+@dataclass(frozen=True, eq=False)
+class MatrixStage:
+    """What a direction does with whole matrices, between two passes over elements.
+
+    The direction's formula gives an element of a matrix M_t; ``function`` makes another matrix of
+    it, and the step is ``size`` times an element of that. Matrices of one shape are stacked, so
+    that a few products of stacks take the place of many of small matrices.
+
+    Attributes:
+        function: ``(stack, *state, *coefficients) → (stack, *state)`` of [K, rows, columns], each
+            of the K matrices by itself; arguments after the first are taken by name. It may not
+            write to what it is given.
+        size: ``(rows, columns, *coefficients)`` → the number in front of the result.
+        dtype: ``(wide, *coefficients)`` → what the stack is in; ``wide`` is the dtype of the
+            formula, at least float32.
+        state: names of the state that ``function`` reads and renews, [K, …] of it.
+    """
+
+    function: Formula
+    size: Callable[..., Any]
+    dtype: Callable[..., torch.dtype]
+    state: tuple[str, ...] = ()
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        """What the three functions take beside tensors and sizes."""
+        names = [
+            *arguments_of(self.function)[1 + len(self.state) :],
+            *arguments_of(self.size)[2:],
+            *arguments_of(self.dtype)[1:],
+        ]
+        return tuple(dict.fromkeys(names))
+
+    def turned(self, stack: Any, state: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What becomes of a stack, and the new state.
+
+        Args:
+            stack: [K, rows, columns].
+            state: in the order of :attr:`state`.
+            given: coefficients by name.
+        """
+        names = arguments_of(self.function)[1 + len(self.state) :]
+        found = self.function(stack, *state, *(given[name] for name in names))
+        return found if self.state else (found,)
+
+    def size_of(self, shape: Sequence[int], given: Mapping[str, Any]) -> Any:
+        """The number in front of the result, for a matrix of this shape."""
+        return self.size(*shape, *(given[name] for name in arguments_of(self.size)[2:]))
+
+    def dtype_of(self, wide: torch.dtype, given: Mapping[str, Any]) -> torch.dtype:
+        """What a stack is in."""
+        return self.dtype(wide, *(given[name] for name in arguments_of(self.dtype)[1:]))
+
+    def step(self, matrix: Any, *rest: Any) -> tuple[Any, ...]:
+        """The step of one matrix, and its new state: state and coefficients follow by place."""
+        state, numbers = rest[: len(self.state)], rest[len(self.state) :]
+        given = dict(zip(self.coefficient_names, numbers, strict=True))
+        stack = matrix.to(self.dtype_of(matrix.dtype, given)).unsqueeze(0)
+        turned, *new = self.turned(stack, [each.unsqueeze(0) for each in state], given)
+        step = self.size_of(matrix.shape, given) * turned[0].to(matrix.dtype)
+        return step, *(each[0] for each in new)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Direction(Part):
     """Turns gradients into the step that is subtracted from the weights.
@@ -138,13 +201,28 @@ class Direction(Part):
         skips_zeros: a zero gradient changes neither the weight nor the state, so that a sparse
             gradient says all that there is to do.
         no_decay: why no decay goes with it; empty if every decay does.
+        stage: what is done with whole matrices. The formula is then one of an element, gives what
+            the stage gets, and takes the state that is not the stage's; ``scope`` is "tensor".
     """
 
     skips_zeros: bool = False
     no_decay: str = ""
+    stage: MatrixStage | None = None
 
     def __post_init__(self) -> None:
         _check_part(self, inputs={"weight", "grad", "grad_v"})
+
+    @property
+    def formula_state(self) -> tuple[str, ...]:
+        """The state that the formula takes and gives back."""
+        own = () if self.stage is None else self.stage.state
+        return tuple(name for name in self.state if name not in own)
+
+    @property
+    def coefficient_names(self) -> tuple[str, ...]:
+        own = super().coefficient_names
+        more = () if self.stage is None else self.stage.coefficient_names
+        return tuple(dict.fromkeys((*own, *more)))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -249,6 +327,7 @@ def _check_part(part: Part, inputs: set[str]) -> None:
             f"the formula of {part.name!r} asks for {sorted(unknown)}; "
             f"a {type(part).__name__.lower()} can have {sorted(inputs)}"
         )
-    missing = set(part.state) - set(part.arguments)
+    own = part.formula_state if isinstance(part, Direction) else part.state
+    missing = set(own) - set(part.arguments)
     if missing:
         raise ValueError(f"the formula of {part.name!r} does not take its state {sorted(missing)}")

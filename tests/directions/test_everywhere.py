@@ -139,8 +139,9 @@ def test_all_element_wise_directions_take_complex_weights() -> None:
     assert taken >= {r for r, part in directions.ALL.items() if part.scope == "element"}
 
 
+WORDS = ("adjust_lr_fn", "ns_dtype")
 PARTS = [*directions.ALL.values(), *decays.ALL.values()]
-NUMBERS = [(part, name) for part in PARTS for name in part.defaults if name != "adjust_lr_fn"]
+NUMBERS = [(part, name) for part in PARTS for name in part.defaults if name not in WORDS]
 
 
 @pytest.mark.parametrize(("part", "name"), NUMBERS, ids=str)

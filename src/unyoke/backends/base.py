@@ -79,6 +79,9 @@ class Work:
         kept: the same, handed on to other works of some of the same parameters.
         members: per parameter its place among all that ``kept`` is for; None: as they stand here.
         given_grads: gradients, where they are not those of the weights.
+        givers: tensors whose gradients they are, where it is others than the weights.
+        wholes: per parameter the DTensor that its weight is this process's part of, or None; empty
+            if there is none.
     """
 
     rule: Rule
@@ -100,11 +103,15 @@ class Work:
     kept: dict[str, Any] = field(default_factory=dict)
     members: Sequence[int] | None = None
     given_grads: Sequence[torch.Tensor] | None = None
+    givers: Sequence[torch.Tensor] | None = None
+    wholes: Sequence[Any] = ()
 
     @property
     def grads(self) -> Sequence[torch.Tensor]:
         """Per parameter its gradient; never written."""
-        return Gradients(self.weights) if self.given_grads is None else self.given_grads
+        if self.given_grads is not None:
+            return self.given_grads
+        return Gradients(self.weights if self.givers is None else self.givers)
 
     def coefficients_of(self, index: int) -> dict[str, Any]:
         """The coefficients of one parameter."""

@@ -1,8 +1,7 @@
-"""Directions that need norms or matrices: tensor scope, so eager and compile only."""
+"""Directions that need norms of whole tensors: tensor scope, so eager and compile only."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -77,124 +76,6 @@ def nd_adam(
     exp_avg_sq = beta2 * exp_avg_sq + new2 * _length(turn) ** 2  # v_t
     moved = weight - size * (exp_avg / (correction * exp_avg_sq.sqrt() + eps))
     return moving * (weight - moved / _length(moved)), exp_avg, exp_avg_sq
-
-
-def _muon_objection(weight: torch.Tensor) -> str | None:
-    if weight.is_complex() or weight.dim() != 2:
-        return (
-            "muon orthogonalizes real matrices: give parameters that have not two dimensions to an "
-            "optimizer of their own, such as AdamW"
-        )
-    return None
-
-
-RATE_OF_SHAPE = {
-    "original": lambda rows, columns: math.sqrt(max(1.0, rows / columns)),
-    "match_rms_adamw": lambda rows, columns: 0.2 * math.sqrt(max(rows, columns)),
-    "spectral_unclamped": lambda rows, columns: math.sqrt(rows / columns),
-}
-"""What Muon multiplies the learning rate with: Jordan's choice, Liu et al.'s, and torch 2.14's."""
-
-
-def _check_muon(hyperparameters: Hyperparameters) -> None:
-    if hyperparameters["adjust_lr_fn"] not in RATE_OF_SHAPE:
-        raise ValueError(
-            f"Invalid adjust_lr_fn: {hyperparameters['adjust_lr_fn']!r}: there are "
-            f"{', '.join(RATE_OF_SHAPE)}"
-        )
-    steps = hyperparameters["ns_steps"]
-    if not isinstance(steps, int) or not 0 <= steps < 100:
-        raise ValueError(f"Invalid ns_steps: {steps!r}: it must be an integer from 0 to 99")
-
-
-def orthogonalized(
-    matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
-) -> torch.Tensor:
-    """A matrix near UVᵀ, for matrix = USVᵀ: Newton–Schulz steps X ← aX + (bA + cA²)X, A = XXᵀ."""
-    a, b, c = coefficients
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=eps)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
-
-
-def _muon_step(
-    grad: Any, buffer: Any, lr: Any, ns_coefficients: Any, eps: Any, ns_steps: Any, rate: Any
-) -> Any:
-    """α·η_t·c·NS(buffer); in bfloat16, as in torch, up to float32."""
-    short = buffer if buffer.dtype == torch.float64 else buffer.bfloat16()
-    turned = orthogonalized(short, ns_coefficients, ns_steps, eps).to(grad.dtype)
-    return lr * rate(*grad.shape) * turned
-
-
-def _muon_coefficients(
-    lr: Any, momentum: Any, ns_coefficients: Any, eps: Any, ns_steps: Any, adjust_lr_fn: str
-) -> Coefficients:
-    return {
-        "lr": lr,
-        "momentum": momentum,
-        "new": 1.0 - momentum,
-        "ns_coefficients": ns_coefficients,
-        "eps": eps,
-        "ns_steps": ns_steps,
-        "rate_of_shape": RATE_OF_SHAPE[adjust_lr_fn],
-    }
-
-
-MUON: dict[str, Any] = {
-    "state": ("momentum_buffer",),
-    "coefficients": _muon_coefficients,
-    "defaults": {
-        "momentum": 0.95,
-        "ns_coefficients": (3.4445, -4.7750, 2.0315),
-        "eps": 1e-7,
-        "ns_steps": 5,
-        "adjust_lr_fn": "original",
-    },
-    "check": both(check_momentum, _check_muon),
-    "scope": "tensor",
-    "objection": _muon_objection,
-}
-
-
-@direction(**MUON)
-def muon(grad, momentum_buffer, lr, momentum, new, ns_coefficients, eps, ns_steps, rate_of_shape):
-    """Muon: Nesterov momentum made orthogonal, so that every direction is learned at one rate.
-
-    b_t = μ·b_{t−1} + (1 − μ)·g_t ;  b̃_t = μ·b_t + (1 − μ)·g_t
-    step = α·η_t·√max(1, rows/columns)·NS(b̃_t), NS five Newton–Schulz steps towards UVᵀ
-
-    For matrices only. In the place of the root, ``adjust_lr_fn="match_rms_adamw"`` has
-    0.2·√max(rows, columns) and ``"spectral_unclamped"`` √(rows/columns). The Newton–Schulz steps
-    run in bfloat16, as in torch, for weights up to float32, and in float64 for float64 weights,
-    where torch has bfloat16 too.
-
-    Source: Jordan, "Muon", 2024; torch.optim.Muon.
-    """
-    momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
-    ahead = momentum * momentum_buffer + new * grad  # b̃_t
-    step = _muon_step(grad, ahead, lr, ns_coefficients, eps, ns_steps, rate_of_shape)
-    return step, momentum_buffer
-
-
-@direction(**MUON)
-def muon_momentum(
-    grad, momentum_buffer, lr, momentum, new, ns_coefficients, eps, ns_steps, rate_of_shape
-):
-    """Muon without the look ahead of Nesterov's momentum.
-
-    b_t = μ·b_{t−1} + (1 − μ)·g_t ;  step = α·η_t·√max(1, rows/columns)·NS(b_t)
-
-    For matrices only; the rest as in :data:`muon`.
-
-    Source: torch.optim.Muon(nesterov=False).
-    """
-    momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
-    step = _muon_step(grad, momentum_buffer, lr, ns_coefficients, eps, ns_steps, rate_of_shape)
-    return step, momentum_buffer
 
 
 def _trust(weight: torch.Tensor, step: torch.Tensor, coefficient: Any) -> torch.Tensor:

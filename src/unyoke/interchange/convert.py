@@ -283,6 +283,11 @@ def _check_convertible(optimizer: Optimizer) -> None:
             "optimizers do not have"
         )
     for group in optimizer.param_groups:
+        if group.get("ns_dtype", "bfloat16") != "bfloat16":
+            raise ValueError(
+                f"to_torch: ns_dtype={group['ns_dtype']!r}, and the Newton–Schulz steps "
+                "of torch's Muon are in bfloat16: set group['ns_dtype'] = 'bfloat16' to go on so"
+            )
         for name in ("lr", "weight_decay"):
             if isinstance(group[name], torch.Tensor) and group[name].numel() != 1:
                 raise ValueError(

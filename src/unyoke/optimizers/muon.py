@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
+import torch
 from torch.optim.optimizer import ParamsT
 
 from unyoke._step.groups import Forms
@@ -28,6 +29,8 @@ class MuonLike(Named):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
+        *,
+        ns_dtype: torch.dtype | str = "bfloat16",
         **options: Unpack[Options],
     ) -> None:
         own: dict[str, Any] = {
@@ -37,6 +40,7 @@ class MuonLike(Named):
             "eps": eps,
             "ns_steps": ns_steps,
             "adjust_lr_fn": "original" if adjust_lr_fn is None else adjust_lr_fn,
+            "ns_dtype": str(ns_dtype).removeprefix("torch."),
         }
         super().__init__(params, lr, weight_decay, **own, **options)
 
@@ -49,7 +53,8 @@ class MuonW(MuonLike, direction="muon"):
         θ_t = θ_{t−1} − lr_t·c·NS(b̃_t) − η_t·weight_decay·θ_{t−1}
 
     NS makes ns_steps Newton–Schulz steps X ← aX + (bA + cA²)X, A = XXᵀ, (a, b, c) =
-    ns_coefficients, from b̃_t/max(‖b̃_t‖, eps); c depends on adjust_lr_fn.
+    ns_coefficients, from b̃_t/max(‖b̃_t‖, eps), in ns_dtype; c depends on adjust_lr_fn.
+    Matrices of one shape go through the steps together, as a stack.
     lr_t = lr·η_t is the learning rate of update t, and η_t the schedule's multiplier.
 
     Args:
@@ -66,6 +71,8 @@ class MuonW(MuonLike, direction="muon"):
         adjust_lr_fn: c: ``None`` or ``"original"``, √max(1, rows/columns);
             ``"match_rms_adamw"``, 0.2·√max(rows, columns); ``"spectral_unclamped"``,
             √(rows/columns).
+        ns_dtype: of the Newton–Schulz steps of weights up to float32: ``"bfloat16"``, as in
+            torch, or ``"float32"``.
         options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.
@@ -96,7 +103,8 @@ class Muon(MuonLike, direction="muon", decay="lr_coupled", weight_decay=0.1):
         θ_t = θ_{t−1} − lr_t·(c·NS(b̃_t) + weight_decay·θ_{t−1})
 
     NS makes ns_steps Newton–Schulz steps X ← aX + (bA + cA²)X, A = XXᵀ, (a, b, c) =
-    ns_coefficients, from b̃_t/max(‖b̃_t‖, eps); c depends on adjust_lr_fn.
+    ns_coefficients, from b̃_t/max(‖b̃_t‖, eps), in ns_dtype; c depends on adjust_lr_fn.
+    Matrices of one shape go through the steps together, as a stack.
     lr_t = lr·η_t is the learning rate of update t, and η_t the schedule's multiplier.
 
     Args:
@@ -111,6 +119,8 @@ class Muon(MuonLike, direction="muon", decay="lr_coupled", weight_decay=0.1):
         adjust_lr_fn: c: ``None`` or ``"original"``, √max(1, rows/columns);
             ``"match_rms_adamw"``, 0.2·√max(rows, columns); ``"spectral_unclamped"``,
             √(rows/columns).
+        ns_dtype: of the Newton–Schulz steps of weights up to float32: ``"bfloat16"``, as in
+            torch, or ``"float32"``.
         options: decay, schedule, backend, state_dtype, rounding, seed, maximize, differentiable and
             capturable, as for :class:`unyoke.Optimizer`; foreach and fused are torch's words and
             change nothing.

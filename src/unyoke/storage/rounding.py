@@ -42,6 +42,11 @@ def subtract_nearest(weight, delta):
     return (weight - delta,)
 
 
+def assign(weight, delta):
+    """delta itself, whatever stood there: for what is no weight yet."""
+    return (delta,)
+
+
 def subtract_stochastic(weight, delta, uniform):
     """θ − delta in a weight of float32, right in the mean."""
     high, low = rounded_sum(weight, -delta)
@@ -110,6 +115,9 @@ _KAHAN_BFLOAT16 = WeightRounding("kahan", subtract_kahan_bfloat16, random=True, 
 _STOCHASTIC = WeightRounding("stochastic", subtract_stochastic, random=True)
 _STOCHASTIC_BFLOAT16 = WeightRounding("stochastic", subtract_stochastic_bfloat16, random=True)
 
+ASSIGNED = WeightRounding("assigned", assign)
+"""For memory that a pass over elements fills: no user asks for it."""
+
 ROUNDINGS: Mapping[str, Mapping[torch.dtype | None, WeightRounding]] = {
     "nearest": {None: WeightRounding("nearest", subtract_nearest)},
     "kahan": {None: _KAHAN, torch.float16: _KAHAN_FLOAT16, torch.bfloat16: _KAHAN_BFLOAT16},
@@ -124,6 +132,8 @@ def rounding_of(name: str, dtype: torch.dtype) -> WeightRounding:
     Raises:
         ValueError: it cannot be rounded so.
     """
+    if name == ASSIGNED.name:
+        return ASSIGNED
     own = ROUNDINGS[name]
     found = own.get(dtype, own.get(None))
     if found is None:

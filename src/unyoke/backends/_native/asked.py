@@ -7,15 +7,12 @@ from typing import Any
 
 import torch
 
-from unyoke.backends.base import Gradients
-
 
 class Asked:
     """What :class:`.data_pointers.DataPointers` says, of some parameters' tensors.
 
     Args:
-        weights: the parameters.
-        states: columns of their state.
+        columns: weights, gradients and states.
         facts: what :func:`described` says of weights, gradients and states, column by column.
         addresses: where to write: a row for each column, an entry for each parameter.
     """
@@ -24,12 +21,11 @@ class Asked:
 
     def __init__(
         self,
-        weights: Sequence[torch.Tensor],
-        states: Sequence[Sequence[torch.Tensor]],
+        columns: Sequence[Sequence[torch.Tensor]],
         facts: Sequence[Sequence[Any]],
         addresses: Any,
     ) -> None:
-        self._columns = [weights, Gradients(weights), *states]
+        self._columns = columns
         self._facts = facts
         self._addresses = addresses
         self.moves = 0

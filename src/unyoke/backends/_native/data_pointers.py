@@ -23,6 +23,7 @@ from unyoke.backends._native import c_calls, tensor_layout
 from unyoke.backends._native.asked import Asked, described
 from unyoke.backends._native.reader import reader
 from unyoke.backends._native.tensor_layout import INLINE, KIND, Places
+from unyoke.backends.base import Gradients
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -60,8 +61,9 @@ def run(job):
         bring(word_at(word_at(handles, mid), 0))
         weight = word_at(word_at(handles, near), 0)
         prefetch(word_at(weight, {p.storage}) + {8 * p.data})
-        prefetch(word_at(weight, {p.storage + 1}) + {8 * p.gradient})
-        known = word_at(word_at(word_at(handles, next), 0), {p.storage + 1})
+        giver = word_at(word_at(handles, tensors + near), 0)
+        prefetch(word_at(giver, {p.storage + 1}) + {8 * p.gradient})
+        known = word_at(word_at(word_at(handles, tensors + next), 0), {p.storage + 1})
         if known != 0:
             bring(word_at(known, {p.gradient}))
         for buffer in range(2, buffers):
@@ -69,7 +71,7 @@ def run(job):
             place = word_at(handles, buffer * tensors + near)
             prefetch(word_at(place, {p.storage}) + {8 * p.data})
         weight = word_at(word_at(handles, tensor), 0)
-        known = word_at(weight, {p.storage + 1})
+        known = word_at(word_at(word_at(handles, tensors + tensor), 0), {p.storage + 1})
         if known == 0:
             return 1
         put_word(versions + 8 * tensor, word_at(weight, {p.version}))
@@ -134,14 +136,16 @@ class Described:
 
     Attributes:
         weights: the parameters.
+        givers: the tensors whose gradients are meant, nearly always the parameters.
         states: columns of their state.
-        handles: of each column's tensors; of a weight where its address is kept.
+        handles: of each column's tensors; of weights and givers where their addresses are kept.
         facts: where the row is that each is compared with; where Python asks, what it says.
         elements: of each parameter.
         alive: what must live as long.
     """
 
     weights: Sequence[torch.Tensor]
+    givers: Sequence[torch.Tensor]
     states: Sequence[Sequence[torch.Tensor]]
     handles: Integers
     facts: np.ndarray[Any, Any]
@@ -149,13 +153,19 @@ class Described:
     alive: Any
 
     @classmethod
-    def of(cls, columns: Sequence[Sequence[torch.Tensor]]) -> Self:
+    def of(
+        cls,
+        columns: Sequence[Sequence[torch.Tensor]],
+        givers: Sequence[torch.Tensor] | None = None,
+    ) -> Self:
         """Those of these tensors.
 
         Args:
             columns: weights, gradients, then state, as a kernel reads them.
+            givers: the tensors whose gradients these are; the weights unless given.
         """
         weights, _, *states = columns
+        givers = weights if givers is None else givers
         elements = np.array([weight.numel() for weight in weights], dtype=np.int64)
         handles = np.zeros((len(columns), len(weights)), dtype=np.int64)
         rows: dict[tuple[Any, ...], Integers] = {}
@@ -166,15 +176,17 @@ class Described:
             for row, tensor in enumerate(column):
                 facts[buffer, row], handles[buffer, row] = fact(tensor), tensor._cdata
         if places is not None:
-            handles[0] = [id(weight) + 8 * places.tensor for weight in weights]
+            for buffer, holders in enumerate((weights, givers)):
+                handles[buffer] = [id(holder) + 8 * places.tensor for holder in holders]
         # torch.utils.swap_tensors would change what a handle means; it refuses this
         not_swapped = [weakref.ref(state) for column in states for state in column]
-        return cls(weights, states, handles, facts, elements, (rows, not_swapped))
+        return cls(weights, givers, states, handles, facts, elements, (rows, not_swapped))
 
     def joined(self, other: Described) -> Described:
         """These parameters, then the other's."""
         return Described(
             [*self.weights, *other.weights],
+            [*self.givers, *other.givers],
             [[*one, *more] for one, more in zip(self.states, other.states, strict=True)],
             np.concatenate((self.handles, other.handles), axis=1),
             np.concatenate((self.facts, other.facts), axis=1),
@@ -187,6 +199,7 @@ class Described:
         chosen = rows.tolist()
         return Described(
             [self.weights[row] for row in chosen],
+            [self.givers[row] for row in chosen],
             [[column[row] for row in chosen] for column in self.states],
             self.handles.take(rows, axis=1),  # which leaves the words of a column side by side
             self.facts.take(rows, axis=1),
@@ -217,7 +230,8 @@ def find(tensors: Described, addresses: Integers) -> DataPointers:
             strides.
     """
     if tensor_layout.places() is None:
-        return Asked(tensors.weights, tensors.states, tensors.facts.tolist(), addresses)
+        columns = [tensors.weights, Gradients(tensors.givers), *tensors.states]
+        return Asked(columns, tensors.facts.tolist(), addresses)
     return Located(tensors, addresses)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unyoke.backends import layout
+from unyoke.backends import layout, staged
 from unyoke.backends._native import code_folder
 from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
@@ -26,10 +26,27 @@ class Cpu(Backend):
     resumes = True
 
     def why_not(self, work: Work) -> str | None:
+        if work.rule.stage is not None:
+            return self._why_not_in_stacks(work)
         prepared: Prepared | None = work.cache.get("cpu")
         if prepared is not None and prepared.holds(work):
             return None
         return self.missing() or _objection(work) or unable() or _prepare(work)
+
+    def _why_not_in_stacks(self, work: Work) -> str | None:
+        stacks: staged.Stacks | None = work.cache.get("cpu")
+        if stacks is not None and stacks.why_not(work) is None:
+            return None
+        every = range(len(work.weights))
+        if (reason := self.missing() or unable()) is not None:
+            return reason
+        reasons = (staged.objection(work, index) for index in every)
+        if (reason := next(filter(None, reasons), None)) is not None:
+            return reason
+        work.cache["cpu"] = stacks = staged.Stacks(work, every, self)
+        if (reason := stacks.why_not(work)) is not None:
+            del work.cache["cpu"]
+        return reason
 
     def missing(self) -> str | None:
         return missing()
@@ -47,9 +64,14 @@ class Cpu(Backend):
         return self.missing() or unable() if on_cpu else None
 
     def step(self, work: Work) -> None:
-        work.cache["cpu"].run(work)
+        if work.rule.stage is not None:
+            work.cache["cpu"].run()
+        else:
+            work.cache["cpu"].run(work)
 
     def captured(self, work: Work) -> Prepared | None:
+        if work.rule.stage is not None:
+            return None
         prepared: Prepared | None = work.cache.get("cpu")
         return prepared
 

@@ -153,9 +153,9 @@ class Known:
             kernel = kernels.kernel(recipe)
             if isinstance(kernel, str):
                 return kernel
-            self._keep(
-                recipe, kernel, members[list(found)], list(zip(*found.values(), strict=True))
-            )
+            columns = list(zip(*found.values(), strict=True))
+            givers = None if work.givers is None else [work.givers[index] for index in found]
+            self._keep(recipe, kernel, members[list(found)], Described.of(columns, givers))
         return None
 
     def _keep(
@@ -163,9 +163,9 @@ class Known:
         recipe: Recipe,
         kernel: Any,
         members: Integers,
-        columns: Sequence[Sequence[torch.Tensor]],
+        tensors: Described,
     ) -> None:
-        tensors, first = Described.of(columns), 0
+        first = 0
         place = self._recipes.setdefault(recipe, len(self._kernels))
         if place == len(self._kernels):
             self._kernels.append(kernel)

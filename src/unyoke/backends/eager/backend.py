@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from unyoke.backends import sparse
+from unyoke.backends import sparse, staged
 from unyoke.backends.base import Backend, Work
 from unyoke.backends.eager import flat
 from unyoke.backends.eager.in_place import apart
@@ -45,7 +45,7 @@ class Prepared:
     def __init__(self, work: Work) -> None:
         self._names = _names(work)
         self._facts = _facts(work, self._names)
-        self._runs, self._alone = flat.divide(work)
+        self._runs, self._alone = _divide(work)
 
     def holds(self, work: Work) -> bool:
         """Whether everything is what it was, but for its place and the numbers in it."""
@@ -62,6 +62,27 @@ class Prepared:
                     rows = sparse.rows(work, index)
                     _update(rows.work, 0, rows.work.weights[0], rows.work.states[0])
                     rows.put_back()
+
+
+def _divide(work: Work) -> tuple[Sequence[flat.Run], Sequence[int]]:
+    """What is updated together, and the places of the parameters that go by themselves."""
+    if work.rule.stage is None:
+        return flat.divide(work)
+    alone = [k for k in range(len(work.weights)) if staged.objection(work, k) is not None]
+    stacked = sorted({*range(len(work.weights))} - {*alone})
+    return [Stacked(staged.Stacks(work, stacked, Eager()))], alone
+
+
+class Stacked(NamedTuple):
+    """Matrices in stacks, as something that is updated together."""
+
+    stacks: staged.Stacks
+
+    def run(self, work: Work) -> None:
+        reason = self.stacks.why_not(work)
+        if reason is not None:
+            raise RuntimeError(reason)
+        self.stacks.run()
 
 
 def _names(work: Work) -> Sequence[str]:

@@ -1,0 +1,232 @@
+"""Rules with a stage for whole matrices: a pass over elements, the stage, and another pass.
+
+The matrices of one shape are stacked, a bounded number at a time. One pass over elements renews the
+state and leaves in the stack what the stage is to get; the stage turns all of the stack at once;
+the other pass subtracts the step and the decay from the weights. Both passes are rules on elements
+like any others (:func:`unyoke.equation.passes`), and the backend that takes the work makes them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from unyoke.backends.base import Backend, Work
+from unyoke.equation import MatrixStage, Rule, passes
+from unyoke.primitives import int32
+from unyoke.storage.random_words import mixed
+from unyoke.storage.rounding import ASSIGNED
+
+MOST, MOST_ELSEWHERE = 1 << 22, 1 << 25
+"""Elements of a stack on a CPU and elsewhere, but for as many matrices as there are threads: a
+product of a stack gives each thread one. Larger stacks leave the cache, and were slower by a tenth
+with GPT-2's matrices."""
+
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+class Kind(NamedTuple):
+    """What matrices must have in common to be in one stack."""
+
+    shape: torch.Size
+    which: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+def objection(work: Work, index: int) -> str | None:
+    """Why a parameter's matrix cannot be put into a stack; None if it can."""
+    weight, grad = work.weights[index], work.grads[index]
+    if work.differentiable:
+        return "autograd records the update"
+    if any(isinstance(each, torch.Tensor) and each.dim() for each in numbers(work, index)):
+        return f"{work.rule.name} goes through stacked models one by one"
+    if type(weight) not in PLAIN or type(grad) not in PLAIN or weight.dim() != 2:
+        return f"a {type(weight).__name__} of shape {tuple(weight.shape)} is no plain matrix"
+    if grad.layout is not torch.strided or grad.shape != weight.shape:
+        return f"a gradient is {grad.layout} of shape {tuple(grad.shape)}"
+    return None
+
+
+def numbers(work: Work, index: int) -> Sequence[Any]:
+    """The coefficients of a parameter."""
+    return list(work.coefficients_of(index).values())
+
+
+def _divide(work: Work, indices: Sequence[int], backend: Backend) -> list[Stack]:
+    kinds: dict[Kind, list[int]] = {}
+    for index in indices:
+        weight = work.weights[index]
+        which = 0 if work.which is None else work.which[index]
+        kind = Kind(weight.shape, which, weight.device, weight.dtype)
+        kinds.setdefault(kind, []).append(index)
+    portions = [
+        (kind.which, portion) for kind, alike in kinds.items() for portion in _portions(alike, kind)
+    ]
+    workspace = Workspace()
+    largest = sorted(portions, key=lambda each: -len(each[1]) * work.weights[each[1][0]].numel())
+    made = {id(each[1]): Stack(work, *each, backend, workspace) for each in largest}
+    return [made[id(portion)] for _, portion in portions]
+
+
+def _portions(indices: Sequence[int], kind: Kind) -> Iterator[Sequence[int]]:
+    """As few portions as may be, of nearly one size each."""
+    elements = max(1, kind.shape.numel())
+    if kind.device.type == "cpu":
+        threads = torch.get_num_threads()
+        most = threads * max(1, MOST // elements // threads)
+    else:
+        most = max(1, MOST_ELSEWHERE // elements)
+    count = -(-len(indices) // most)
+    bounds = [len(indices) * k // count for k in range(count + 1)]
+    for first, last in itertools.pairwise(bounds):
+        yield indices[first:last]
+
+
+class Workspace:
+    """Memory that the stacks of a work take in turn: to get it anew takes as long as a pass."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
+
+    def stack(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """Memory of this shape; what is in it belongs to nobody. Ask for the largest first."""
+        size = math.prod(shape)
+        kept = self._kept.get((device, dtype))
+        if kept is None or kept.numel() < size:
+            kept = self._kept[device, dtype] = torch.empty(size, dtype=dtype, device=device)
+        return kept[:size].view(*shape)
+
+
+class Stack:
+    """Matrices of one shape that go through their update together.
+
+    Args:
+        work: the whole work.
+        which: the index of their coefficients.
+        indices: which of its parameters these are.
+        backend: makes the passes over elements.
+        workspace: shared with the other stacks of the work.
+    """
+
+    def __init__(
+        self, work: Work, which: int, indices: Sequence[int], backend: Backend, workspace: Workspace
+    ) -> None:
+        self._which, self._backend = which, backend
+        self._stage = stage = stage_of(work.rule)
+        self._weights = weights = [work.weights[k] for k in indices]
+        self._states = states = [work.states[k] for k in indices]
+        before, after = passes(work.rule.direction, work.rule.decay)
+        self._takes_weight = "weight" in before.decay.arguments
+        wide = torch.promote_types(weights[0].dtype, torch.float32)
+        self._dtype = dtype = stage.dtype_of(wide, work.coefficients[which])
+        shape, device = (len(indices), *weights[0].shape), weights[0].device
+        self._stack = workspace.stack(shape, wide if self._takes_weight else dtype, device)
+        self._slots = list(self._stack.unbind())
+        self._rest = list(workspace.stack(shape, dtype, device).unbind())
+        point = torch.zeros((), dtype=dtype, device=device)
+        self._givers = [point.expand(each.shape) for each in weights]
+        self._lend(self._rest)
+        shared: dict[str, Any] = {
+            "states": states,
+            "numbers": [work.numbers[k] for k in indices],
+            "names": [work.names[k] for k in indices] if work.names else (),
+            "which": None,
+            "members": None,
+        }
+        self._before = replace(
+            work, rule=before, weights=self._slots, givers=weights, rounding=ASSIGNED.name,
+            cache={}, kept={}, **shared,
+        )  # fmt: skip
+        self._after = replace(
+            work, rule=after, weights=weights, givers=self._givers, maximize=False,
+            cache={}, kept={}, **shared,
+        )  # fmt: skip
+        self._turned: tuple[torch.Tensor, ...] | None = None
+        self._filled = self._begun = False  # the slots; the pass after the stage
+
+    def why_not(self, work: Work) -> str | None:
+        """Begin an update with its numbers; why the backend cannot make it, None if it can."""
+        self._renew(work)
+        self._filled, self._turned, self._begun = not self._takes_weight, None, False
+        return self._backend.why_not(self._before) or self._backend.why_not(self._after)
+
+    def run(self) -> None:
+        """Make the update that has begun; after an interrupt, go on with it."""
+        if not self._filled:
+            torch._foreach_copy_(self._slots, self._weights)
+            self._filled = True
+        if self._turned is None:
+            self._backend.step(self._before)
+            self._turned = self._stage_result()
+        if not self._begun:
+            for name, value in zip(self._stage.state, self._turned[1:], strict=True):
+                torch._foreach_copy_([each[name] for each in self._states], list(value.unbind()))
+            self._lend(self._turned[0].unbind())
+            if (reason := self._backend.why_not(self._after)) is not None:
+                raise RuntimeError(f"the second pass over elements cannot be made: {reason}")
+            self._begun = True
+        self._backend.step(self._after)
+        self._lend(self._rest)
+        self._turned = ()
+
+    def _stage_result(self) -> tuple[torch.Tensor, ...]:
+        own = [torch.stack([each[name] for each in self._states]) for name in self._stage.state]
+        stack = self._stack.to(self._dtype)
+        return self._stage.turned(stack, own, self._before.coefficients[0])
+
+    def _lend(self, matrices: Sequence[torch.Tensor]) -> None:
+        """Make these the gradients of the second pass."""
+        for giver, matrix in zip(self._givers, matrices, strict=True):
+            giver.grad = matrix
+
+    def _renew(self, work: Work) -> None:
+        """Take over what changes from step to step."""
+        own = work.coefficients[self._which]
+        before, after = self._before, self._after
+        before.coefficients = [own]
+        size = self._stage.size_of(self._slots[0].shape, own)
+        after.coefficients = [{**own, "size": size}]
+        before.updates = after.updates = [work.updates[self._which]]
+        before.maximize, after.rounding = work.maximize, work.rounding
+        before.seed = work.seed
+        after.seed = int32(mixed(work.seed, 1))  # other bits than those of the first pass
+
+
+class Stacks:
+    """Some parameters of a work, in stacks, and the update that has begun of them.
+
+    Args:
+        work: what is to be done.
+        indices: of its parameters; none of them has an :func:`objection`.
+        backend: makes the passes over elements.
+    """
+
+    def __init__(self, work: Work, indices: Sequence[int], backend: Backend) -> None:
+        self._which = work.which
+        self._stacks = _divide(work, indices, backend)
+        self._next = 0
+
+    def why_not(self, work: Work) -> str | None:
+        """Begin an update with its numbers; why it cannot be made, None if it can."""
+        self._next = 0
+        if work.which is not self._which:
+            return "other parameters share their numbers of updates"
+        return next((why for each in self._stacks if (why := each.why_not(work))), None)
+
+    def run(self) -> None:
+        """Make the update that has begun; after an interrupt, go on with it."""
+        while self._next < len(self._stacks):
+            self._stacks[self._next].run()
+            self._next += 1
+
+
+def stage_of(rule: Rule) -> MatrixStage:
+    """The stage of a rule that has one."""
+    assert rule.stage is not None, f"{rule.name} has no stage"
+    return rule.stage
