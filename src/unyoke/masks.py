@@ -124,7 +124,8 @@ def _masked(
             f"{name} has no meaning: direction {direction.name!r} has no decay because "
             f"{direction.no_decay}, and a masked step would not keep it"
         )
-    result = replace(direction, name=name, formula=_joined(name, direction, mask), **changed)
+    formula = _joined(name, direction, mask)
+    result = replace(direction, name=name, formula=formula, **{**changed, "stage": None})
     own = not direction.__module__.startswith("unyoke.")
     object.__setattr__(result, "__doc__", text.strip())
     object.__setattr__(result, "__module__", direction.__module__ if own else MODULE)
@@ -132,15 +133,21 @@ def _masked(
 
 
 def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
-    """The formula that asks the direction's and masks its step."""
-    given = ", ".join(direction.arguments)
-    results = ", ".join(("step", *direction.state))
-    source = f"def {name}({given}):\n    {results} = inner({given})\n"
+    """The formula that asks the direction's, and its stage, and masks the step."""
+    own, stage = direction.arguments, direction.stage
+    more = () if stage is None else (*stage.state, *stage.coefficient_names)
+    source = f"def {name}({', '.join(dict.fromkeys((*own, *more)))}):\n"
+    source += f"    {', '.join(('step', *direction.formula_state))} = inner({', '.join(own)})\n"
+    if stage is not None:
+        source += (
+            f"    {', '.join(('step', *stage.state))}, = stage({', '.join(('step', *more))})\n"
+        )
     masked = ", ".join(("mask(step, grad)", *direction.state))
     source += f"    return {masked}\n"
     filename = f"<unyoke {name} {id(direction):x}>"  # read again by name, as those of equation.py
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"inner": direction.formula, "mask": mask}
+    namespace |= {} if stage is None else {"stage": stage.step}
     exec(compile(source, filename, "exec"), namespace)  # the text above, from checked names
     formula: Formula = namespace[name]
     return formula
