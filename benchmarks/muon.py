@@ -2,6 +2,7 @@
 
     pip install --no-deps --target peers -r benchmarks/peers.txt
     python benchmarks/muon.py [--peers peers] [--threads 1,2] [--rounds 7] [--only gpt2,resnet56]
+                              [--contenders "ours;torch;reference"]
 
 All make their step in turn on the same matrices (see unyoke.bench.timing); figures are medians over
 the rounds, and how many times ours is as fast. ``float32`` is ours with ``ns_dtype="float32"``.
@@ -118,12 +119,12 @@ MAKERS: dict[str, Callable[[Weights], Step]] = {
 }
 
 
-def contenders(weights: Weights) -> dict[str, Step]:
-    """Everybody who is there and makes a step."""
+def contenders(names: list[str], weights: Weights) -> dict[str, Step]:
+    """Those of them who are there and make a step."""
     found = {}
-    for name, make in MAKERS.items():
+    for name in names:
         try:
-            step = make(weights)
+            step = MAKERS[name](weights)
             step()
         except Exception as error:  # whatever another library raises
             reason = str(error).split("\n")[0]
@@ -139,17 +140,19 @@ def main() -> None:
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default=",".join(CASES))
+    parser.add_argument("--contenders", default=";".join(MAKERS), help="separated by semicolons")
     arguments = parser.parse_args()
     if arguments.peers:
         sys.path.append(arguments.peers)
     warnings.filterwarnings("ignore")
+    names = arguments.contenders.split(";")
     print("| matrices | threads | optimizer | time of a step | ours is faster by |")
     print("|---|---|---|---|---|")
     for case in arguments.only.split(","):
         for threads in map(int, arguments.threads.split(",")):
             torch.set_num_threads(threads)
             weights = cases.parameters(CASES[case]())
-            times = alternate(contenders(weights), rounds=arguments.rounds)
+            times = alternate(contenders(names, weights), rounds=arguments.rounds)
             for name, seconds in times.items():
                 ratio = seconds / times["ours"]
                 row = (

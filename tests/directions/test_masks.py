@@ -61,6 +61,8 @@ def test_cautious_keeps_what_goes_down_the_gradient(name: str) -> None:
 def test_the_state_is_the_direction_s(mask: str, name: str) -> None:
     plain, masked = directions.get(name), directions.get(f"{mask}_{name}")
     for attribute in ("state", "defaults", "scalars", "nonnegative", "arguments"):
+        if attribute == "arguments" and plain.stage is not None:
+            continue  # the stage's coefficients become the formula's
         assert getattr(masked, attribute) == getattr(plain, attribute)
     assert masked.coefficient_names == plain.coefficient_names
     assert masked.scope == ("tensor" if mask == "cautious" else plain.scope)
