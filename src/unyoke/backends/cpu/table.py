@@ -111,8 +111,7 @@ class Known:
     def __init__(self, models: int | None) -> None:
         self.models = models
         self._recipes: dict[Recipe, int] = {}
-        self._kernels: list[Any] = []
-        self._tensors: list[Described] = []
+        self._served: list[tuple[Any, Described]] = []  # kernel and tensors, one place for each
         self._places = np.zeros((0, 2), dtype=np.int64)  # of each member: kernel, row
 
     def tables(self, work: Work) -> list[Table] | str:
@@ -131,8 +130,9 @@ class Known:
         result = []
         for kernel in np.unique(kernels_of).tolist():
             which = np.flatnonzero(kernels_of == kernel)
-            tensors = self._tensors[kernel].some(rows[which])
-            table = Table(self._kernels[kernel], which, tensors, numbers[which], work.models)
+            code, tensors = self._served[kernel]
+            some = tensors.some(rows[which])
+            table = Table(code, which, some, numbers[which], work.models)
             result.append(table)
         return result
 
@@ -165,13 +165,14 @@ class Known:
         members: Integers,
         tensors: Described,
     ) -> None:
-        first = 0
-        place = self._recipes.setdefault(recipe, len(self._kernels))
-        if place == len(self._kernels):
-            self._kernels.append(kernel)
-            self._tensors.append(tensors)
+        first, place = 0, self._recipes.get(recipe)
+        if place is None:  # an interrupt between these two leaves a place that nobody uses
+            place = len(self._served)
+            self._served.append((kernel, tensors))
+            self._recipes[recipe] = place
         else:
-            first = len(self._tensors[place].weights)
-            self._tensors[place] = self._tensors[place].joined(tensors)
+            known = self._served[place][1]
+            first = len(known.weights)
+            self._served[place] = kernel, known.joined(tensors)
         self._places[members, 0] = place
         self._places[members, 1] = first + np.arange(len(members))
