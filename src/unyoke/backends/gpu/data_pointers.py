@@ -13,6 +13,7 @@ import torch
 
 from unyoke.backends._native.asked import Asked, described
 from unyoke.backends._native.availability import unable
+from unyoke.backends.base import Gradients
 
 if TYPE_CHECKING:
     from unyoke.backends._native.data_pointers import DataPointers
@@ -33,6 +34,6 @@ def find(columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> DataPoint
             return located
     weights, _, *states = columns
     facts = [[described(tensor) for tensor in column] for column in columns]
-    asked = Asked(weights, states, facts, addresses)
+    asked = Asked([weights, Gradients(weights), *states], facts, addresses)
     asked.holds()
     return asked
