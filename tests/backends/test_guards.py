@@ -12,7 +12,7 @@ from unyoke import backends
 from unyoke.backends._native import tensor_layout
 from unyoke.backends._native.data_pointers import Described, Located
 from unyoke.backends._native.replay_call import ReplayCall, can_ask
-from unyoke.backends.guards import Guards, Held, Named
+from unyoke.backends.guards import Entries, Guards, Held
 
 Ask = Callable[[Guards], Callable[[], bool]]
 
@@ -51,7 +51,10 @@ class Group:
         self.state: dict[Any, Any] = dict(zip(self.params, self.states, strict=False))
 
     def guards(self) -> Guards:
-        entries = [Named(s, name, tensor) for s in self.states for name, tensor in s.items()]
+        entries = [
+            Entries(name, self.states, [state[name] for state in self.states])
+            for name in ("step", "exp_avg")
+        ]
         contents = [Held.of(self.params), Held.of(self.state)]
         return Guards(contents, entries, self.params[2:])
 

@@ -69,9 +69,9 @@ class Counters:
     @classmethod
     def of(cls, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Counters:
         """The counters of these states: in shared memory, if somebody has put them there."""
-        steps: list[Any] = [state["step"] for state in states]
-        of_torch: Any = torch.Tensor  # which has no types for is_shared
-        is_shared = any(isinstance(step, of_torch) and step.is_shared() for step in steps)
+        steps = (state["step"] for state in states)
+        tensors = (step for step in steps if isinstance(step, torch.Tensor))
+        is_shared = any(step.is_cpu and step.untyped_storage().is_shared() for step in tensors)
         return (SharedCounters if is_shared else cls)(states, names)
 
     @property

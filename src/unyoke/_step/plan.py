@@ -12,7 +12,7 @@ import torch
 from unyoke._step.counters import Counters
 from unyoke._step.hyperparameters import Group
 from unyoke.backends import Assignment, Captured, Dispatch, Work, dispatch
-from unyoke.backends.guards import Guards, Held, Named
+from unyoke.backends.guards import Entries, Guards, Held
 from unyoke.backends.shards import Shards
 from unyoke.equation import Rule
 from unyoke.primitives import int32
@@ -107,15 +107,11 @@ class Plan:
         own = work.rule.state + formats.extra_names(work.rule)
         names = ("step", *work.rule.scalars, *own)
         choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
-        entries = [Named(group, name, group[name]) for name in (*SWITCHES, *choosing)]
-        if params is group["params"]:
-            entries.append(Named(group, "params", params))
-        entries += [
-            Named(state, name, state[name])
-            for name in names
-            for state in self.states
-            if name in state
-        ]
+        kept = ["params"] if params is group["params"] else []
+        entries = [Entries(name, [group], [group[name]]) for name in (*SWITCHES, *choosing, *kept)]
+        for name in names:
+            states = [state for state in self.states if name in state]
+            entries.append(Entries(name, states, [state[name] for state in states]))
         return Guards([Held.of(params)], entries, placed=self.counters.placed)
 
     def holds(self, rule: Rule, group: dict[str, Any]) -> bool:

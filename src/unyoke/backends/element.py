@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -123,24 +124,24 @@ class Recipe:
         """What the formula computes in."""
         return torch.promote_types(self.weight, torch.float32)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """What is read and written for each element."""
         states = map(Column, self.rule.state, self.states, self.kinds)
         kept = [Column(COMPENSATION, self.weight)] * self.rounding.compensated
         return (Column("weight", self.weight), Column("grad", self.grad), *states, *kept)
 
-    @property
+    @cached_property
     def narrow(self) -> list[Column]:
         """The states that are kept in codes."""
         return [column for column in self.columns if column.is_narrow]
 
-    @property
+    @cached_property
     def blocked(self) -> list[Column]:
         """The states whose elements share scales."""
         return [column for column in self.columns if column.kind.block]
 
-    @property
+    @cached_property
     def words(self) -> list[int]:
         """The random words that an element takes."""
         return sorted({word for stage in stages(self) for word in stage.words})
@@ -148,9 +149,13 @@ class Recipe:
     def tensors(self, work: Work, index: int) -> list[torch.Tensor]:
         """A parameter's tensors: one for each column, then the scales."""
         state = work.states[index]
-        names = [column.name for column in self.columns[2:]]
-        names += [scale_name(column.name) for column in self.blocked]
-        return [work.weights[index], work.grads[index], *(state[name] for name in names)]
+        kept = map(state.__getitem__, self._kept)
+        return [work.weights[index], work.grads[index], *kept]
+
+    @cached_property
+    def _kept(self) -> list[str]:
+        scales = [scale_name(column.name) for column in self.blocked]
+        return [*(column.name for column in self.columns[2:]), *scales]
 
 
 def real(dtype: torch.dtype) -> torch.dtype:

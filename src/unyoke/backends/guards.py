@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import repeat
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -35,12 +35,16 @@ class Held(NamedTuple):
         )
 
 
-class Named(NamedTuple):
-    """What a dictionary held under a name."""
+class Entries(NamedTuple):
+    """What some dictionaries held under a name."""
 
-    holder: dict[str, Any]
     name: str
-    value: Any
+    holders: Sequence[dict[str, Any]]
+    values: Sequence[Any]
+
+    def hold(self) -> bool:
+        """Whether they hold the same objects."""
+        return all(map(is_, map(dict.get, self.holders, repeat(self.name)), self.values))
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,13 @@ class Guards:
 
     Attributes:
         contents: lists and mappings that must hold the same objects.
-        entries: names under which the same objects must be found.
+        entries: what must be found under names.
         without_gradient: parameters that must have none.
         placed: tensors, each with the address at which its memory must lie.
     """
 
     contents: Sequence[Held] = ()
-    entries: Sequence[Named] = ()
+    entries: Sequence[Entries] = ()
     without_gradient: Sequence[torch.Tensor] = ()
     placed: Sequence[tuple[torch.Tensor, int]] = ()
 
@@ -64,19 +68,9 @@ class Guards:
         return (
             all(contents.holds() for contents in self.contents)
             and all(weight.grad is None for weight in self.without_gradient)
-            and self._has_entries()
+            and all(entries.hold() for entries in self.entries)
             and all(tensor.data_ptr() == address for tensor, address in self.placed)
         )
-
-    def _has_entries(self) -> bool:
-        holders, names, values = self._columns
-        return all(map(is_, map(dict.get, holders, names), values))
-
-    @cached_property
-    def _columns(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-        """Of the entries; by columns they are looked at in a third of the time."""
-        holders, names, values = zip(*self.entries, strict=True) if self.entries else ((), (), ())
-        return holders, names, values
 
     @classmethod
     def joined(cls, several: Sequence[Guards]) -> Guards:

@@ -12,7 +12,13 @@ from unyoke.storage import fit
 from unyoke.storage.encodings import BLOCK
 
 
-def objection(work: Work, index: int, recipe: Recipe, dtypes: Container[torch.dtype]) -> str | None:
+def objection(
+    work: Work,
+    index: int,
+    recipe: Recipe,
+    dtypes: Container[torch.dtype],
+    models: int | None,
+) -> str | None:
     """Why a kernel cannot run through a parameter's tensors; None if it can.
 
     Args:
@@ -20,8 +26,9 @@ def objection(work: Work, index: int, recipe: Recipe, dtypes: Container[torch.dt
         index: of the parameter.
         recipe: of the kernel.
         dtypes: that the kernels of a backend take.
+        models: of the work, which looks for them in all of its coefficients.
     """
-    weight, models = work.weights[index], work.models
+    weight = work.weights[index]
     shape = tuple(weight.shape)
     scaled = [column.name for column in recipe.blocked]
     reason = fit.companion_objection(weight, work.states[index], scaled, work.rounding)

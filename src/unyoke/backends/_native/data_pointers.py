@@ -9,6 +9,7 @@ element. The tensors may be a GPU's: only the host's record of them is read.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import weakref
 from array import array
@@ -168,7 +169,7 @@ class Described:
         givers = weights if givers is None else givers
         elements = np.array([weight.numel() for weight in weights], dtype=np.int64)
         handles = np.zeros((len(columns), len(weights)), dtype=np.int64)
-        rows: dict[tuple[Any, ...], Integers] = {}
+        rows: dict[tuple[Any, ...], array[int]] = {}
         places = tensor_layout.places()
         fact = described if places is None else functools.partial(_row, rows, places)
         facts = np.empty(handles.shape, dtype=object if places is None else np.int64)
@@ -208,17 +209,17 @@ class Described:
         )
 
 
-def _row(rows: dict[tuple[Any, ...], Integers], places: Places, tensor: torch.Tensor) -> int:
+def _row(rows: dict[tuple[Any, ...], array[int]], places: Places, tensor: torch.Tensor) -> int:
     """Where what a tensor is compared with stands; those that are alike share it."""
     tensor.data_ptr()  # torch copies memory that a lazy copy shares
-    kind = tensor_layout.kind_of(places, tensor)
-    key = (*kind, tensor.shape, tensor.stride())
-    row = rows.get(key)
+    bits = ctypes.string_at(tensor._cdata + 8 * places.kind, 16)
+    sizes, strides = tensor.shape, tensor.stride()
+    row = rows.get((bits, sizes, strides))
     if row is None:
-        size = tensor.element_size()
-        words = (*kind, tensor.dim(), size, size * tensor.numel(), *tensor.shape, *tensor.stride())
-        rows[key] = row = np.array(words, dtype=np.int64)
-    return row.ctypes.data
+        size, kind = tensor.element_size(), tensor_layout.kind_of(places, tensor)
+        words = (*kind, len(sizes), size, size * tensor.numel(), *sizes, *strides)
+        rows[bits, sizes, strides] = row = array("q", words)
+    return row.buffer_info()[0]
 
 
 def find(tensors: Described, addresses: Integers) -> DataPointers:

@@ -130,7 +130,11 @@ class ReplayCall:
         places = tensor_layout.places()
         assert places is not None
         lists, mappings, known = _contents(guards)
-        entries = table_of(tuple(map(id, entry)) for entry in guards.entries)
+        entries = table_of(
+            (id(holder), id(name), id(value))
+            for name, holders, values in guards.entries
+            for holder, value in zip(holders, values, strict=True)
+        )
         without = table_of((id(weight),) for weight in guards.without_gradient)
         placed = table_of((t._cdata, address, t.element_size()) for t, address in guards.placed)
         rows = [lists, mappings, entries, without, placed]

@@ -138,18 +138,19 @@ class Known:
 
     def _add(self, work: Work, members: Integers, new: Sequence[int]) -> str | None:
         """Find out about some of a work's parameters; why a kernel cannot serve one of them."""
-        alike: dict[Recipe, dict[int, list[torch.Tensor]]] = {}
+        alike: dict[Recipe, tuple[Recipe, dict[int, list[torch.Tensor]]]] = {}
         for index in new:
             weight = work.weights[index]
             if weight.dtype not in FLOATS or weight.device.type != "cpu":
                 where = f"{weight.dtype} on {weight.device}"
                 return f"a parameter of shape {tuple(weight.shape)} is {where}"
-            recipe = Recipe.of(work, index)
-            reason = layout.objection(work, index, recipe, DTYPES)
+            own = Recipe.of(work, index)
+            recipe, found = alike.setdefault(own, (own, {}))  # the first has looked up its columns
+            reason = layout.objection(work, index, recipe, DTYPES, self.models)
             if reason is not None:
                 return reason
-            alike.setdefault(recipe, {})[index] = recipe.tensors(work, index)
-        for recipe, found in alike.items():
+            found[index] = recipe.tensors(work, index)
+        for recipe, found in alike.values():
             kernel = kernels.kernel(recipe)
             if isinstance(kernel, str):
                 return kernel

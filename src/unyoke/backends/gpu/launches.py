@@ -25,7 +25,11 @@ def objection_to(work: Work, runtime: Runtime) -> str | None:
     if len(devices) > 1:
         return f"mixed devices in one group: {', '.join(sorted(map(str, devices)))}"
     objection = runtime.why_not_on(*devices)
-    objections = (_objection_to_one(work, index) for index in range(len(work.weights)))
+    models = work.models
+    objections = (
+        layout.objection(work, index, Recipe.of(work, index), TYPES, models)
+        for index in range(len(work.weights))
+    )
     return objection or next((found for found in objections if found is not None), None)
 
 
@@ -34,11 +38,6 @@ def _tensors(work: Work) -> Iterator[torch.Tensor]:
     yield from work.grads
     for state in work.states:
         yield from (state[name] for name in work.rule.state)
-
-
-def _objection_to_one(work: Work, index: int) -> str | None:
-    """What stands against one parameter."""
-    return layout.objection(work, index, Recipe.of(work, index), TYPES)
 
 
 def row(work: Work) -> tuple[float, ...] | None:
