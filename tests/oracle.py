@@ -543,6 +543,56 @@ def grams_adam(s: Symbols, u: Update, **others: Any) -> Array:
     return abs(adam(s, u, **others)) * np.sign(u.g)
 
 
+def schedule_free_sgd(
+    s: Symbols, u: Update, *, momentum: float = 0.9, r: float = 0.0, weight_lr_power: float = 2.0
+) -> Array:
+    """Defazio et al. 2024, Algorithm 1, the gradient's part; :func:`average` does the rest."""
+    return u.γ * u.g
+
+
+def schedule_free_adam(
+    s: Symbols,
+    u: Update,
+    *,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    r: float = 0.0,
+    weight_lr_power: float = 2.0,
+) -> Array:
+    """Defazio et al. 2024, equation 15, likewise."""
+    β2 = betas[1]
+    s.v = β2 * s.v + (1 - β2) * u.h**2
+    return u.γ * u.g / (sqrt(s.v / (1 - β2**u.t)) + eps)
+
+
+def average(
+    s: Symbols,
+    u: Update,
+    moved: Array,
+    *,
+    momentum: float = 0.9,
+    betas: Betas | None = None,
+    r: float = 0.0,
+    weight_lr_power: float = 2.0,
+    **others: Any,
+) -> Array:
+    """y_t from what an update would make of y_{t−1}: z takes it, x is the average of z."""
+    β = momentum if betas is None else betas[0]
+    if u.t == 1:
+        s.z, s.x = u.θ, u.θ
+    if u.γ == 0:
+        return u.θ
+    s.η_max = max(s.η_max, u.η)
+    w = u.t**r * s.η_max**weight_lr_power
+    s.w_sum = s.w_sum + w
+    c = w / s.w_sum
+    s.z = s.z - (u.θ - moved)
+    s.x = (1 - c) * s.x + c * s.z
+    return (1 - β) * s.z + β * s.x
+
+
+AVERAGED = {"schedule_free_sgd", "schedule_free_adam"}
+
 DIRECTIONS: dict[str, Callable[..., Array]] = {
     direction.__name__: direction
     for direction in (
@@ -579,6 +629,8 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         mars,
         cautious_adam,
         grams_adam,
+        schedule_free_sgd,
+        schedule_free_adam,
     )
 }
 
@@ -696,5 +748,7 @@ def trajectory(
         )
         step = DIRECTIONS[direction](s, u, **hyperparameters)
         θ = project(s, u, λ, θ - step - shrink(s, u, λ, step))
+        if direction in AVERAGED:
+            θ = average(s, u, θ, **hyperparameters)
         iterates.append(θ)
     return np.array(iterates)

@@ -127,7 +127,9 @@ def test_schedules_and_release_are_the_unsharded_models():
 def _a_direction_for_each_group() -> None:
     ends = []
     for model in (network(), sharded()):
-        rule = unyoke.groups.hidden_matrices(model, {"direction": "lion", "lr": LR / 3}, rest="adam")
+        rule = unyoke.groups.hidden_matrices(
+            model, {"direction": "lion", "lr": LR / 3}, rest="adam"
+        )
         groups = unyoke.groups.split(model, weight_decay=1e-3, directions=rule)
         ends.append(train(model, unyoke.AdamW(groups, lr=LR), range(6)))
     assert torch.equal(ends[0], ends[1])

@@ -23,6 +23,7 @@ import torch
 
 from unyoke import decays, directions
 from unyoke._step import counters, group_checks
+from unyoke._step.evaluation import EVALUATING
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, check_saved
 from unyoke.equation import Rule
@@ -131,7 +132,8 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
             f"{group['direction']!r}"
         )
     own = {name: group[name] for name in OWN}
-    result = {**group, **theirs, **own, "params": group["params"]}
+    here = {name: value for name, value in group.items() if name != EVALUATING}
+    result = {**here, **theirs, **own, "params": group["params"]}
     result = result if names is None else {**result, "param_names": names}
     check_saved(index, result, group)
     try:
@@ -303,7 +305,7 @@ def _checked_entry(
     try:
         for name, value in entry.items():
             if name in counts:
-                _check_count(name, value)
+                _check_count(name, value, of_models=name in rule.sums)
             elif name not in expected:
                 fit.check_tensor(name, value, None, weight.device)
         for name, like in expected.items():
@@ -314,10 +316,16 @@ def _checked_entry(
         raise ValueError(f"state of {label} in the checkpoint: {error}") from None
 
 
-def _check_count(name: str, value: Any) -> None:
-    """Refuse what no update has left as ``step`` or as another number of a parameter."""
+def _check_count(name: str, value: Any, of_models: bool) -> None:
+    """Refuse what no update has left as ``step`` or as another number of a parameter.
+
+    ``of_models``: there may be a number for each of K stacked models.
+    """
     try:
-        number = math.nan if isinstance(value, str) else float(value)
+        is_stack = of_models and isinstance(value, torch.Tensor) and value.dim() == 1
+        given = [math.nan] if isinstance(value, str) else value.tolist() if is_stack else [value]
+        numbers = [float(each) for each in given]
+        number = next((x for x in numbers if not math.isfinite(x)), numbers[0])
     except (TypeError, ValueError, RuntimeError):
         number = math.nan
     if not math.isfinite(number) or (name == "step" and (number < 0 or number % 1)):

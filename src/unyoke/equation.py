@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from unyoke.slots import (
+    Average,
     Decay,
     Direction,
     Formula,
@@ -77,6 +78,16 @@ class Rule:
     @property
     def scalars(self) -> tuple[str, ...]:
         return self.direction.scalars + self.decay.scalars
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        return self.direction.sums + self.decay.sums
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """The state that is made of the weight just before its first update."""
+        average = self.direction.average
+        return (() if average is None else average.state) + self.decay.state
 
     @property
     def nonnegative(self) -> tuple[str, ...]:
@@ -163,6 +174,8 @@ def combine(direction: Direction, decay: Decay) -> Rule:
     names_of = {"direction": direction.formula, "decay": decay.formula}
     if direction.stage is not None:
         names_of["stage"] = direction.stage.step
+    if direction.average is not None:
+        names_of["average"] = direction.average.formula
     function = _compile("update", source, names_of, direction, decay)
     forms = {
         "direction": direction.coefficients,
@@ -225,6 +238,11 @@ def _source(
         lines.append("    delta = step + projection")
     else:
         lines.append("    delta = step")
+    if direction.average is not None:
+        averaged = ", ".join(("delta", *direction.average.state))
+        lines.append(
+            f"    {averaged} = average({', '.join(arguments_of(direction.average.formula))})"
+        )
     lines.append(f"    return ({', '.join(('delta', *state))},)")
     return "\n".join(lines) + "\n"
 
@@ -257,6 +275,7 @@ def _compile(
 
 
 __all__ = [
+    "Average",
     "Decay",
     "Direction",
     "Formula",

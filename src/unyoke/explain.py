@@ -163,8 +163,11 @@ def _explain_group(
         factor = 1.0 if settled is None else settled
         part = factor * rates.taken(lr, eta, weight_decay)
         coming = None if updates is None else [factor * each for each in rates.following(updates)]
-    half_life = None if part is None else half_life_of(part)
-    window = 1.0 / part if part else None
+    averaged = rule.direction.average is not None
+    if averaged:
+        coming = None  # what is evaluated follows later, and by how much depends on the run
+    half_life = None if part is None or averaged else half_life_of(part)
+    window = 1.0 / part if part and not averaged else None
     epochs = updates_per_epoch or math.nan
     rounds = coming if takes_part else None
     share = None if rounds is None else lost_share(rounds, eps)
@@ -186,9 +189,7 @@ def _explain_group(
         dtype=dtype,
         lost=_lost(part if takes_part else None, eps),
         updates_lost=None if rounds is None else sum(0 < each <= eps / 4 for each in rounds),
-        note="; ".join(
-            [*_notes(rule.decay, settled), *_losses(part, eps, dtype, share, takes_part)]
-        ),
+        note="; ".join([*_notes(rule, settled), *_losses(part, eps, dtype, share, takes_part)]),
         steady_state=None if settled is None else part,
         total=None if coming is None else math.fsum(coming),
         lost_share=share,
@@ -322,8 +323,16 @@ def lost_share(parts: list[float], eps: float) -> float:
     return math.fsum(lost) / total
 
 
-def _notes(decay: Decay, settled: float | None) -> list[str]:
+def _notes(rule: Rule, settled: float | None) -> list[str]:
     """What is particular about a rule."""
+    averaged = rule.direction.average is not None and takes_a_part(rule.decay)
+    after = [
+        "taken from z, of the trained weights y; the evaluated x, an average of z, follows later"
+    ]
+    return _decay_notes(rule.decay, settled) + after * averaged
+
+
+def _decay_notes(decay: Decay, settled: float | None) -> list[str]:
     if decay.kind == "none":
         return ["no decay"]
     if settled is not None:

@@ -142,7 +142,7 @@ def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
         source += (
             f"    {', '.join(('step', *stage.state))}, = stage({', '.join(('step', *more))})\n"
         )
-    masked = ", ".join(("mask(step, grad)", *direction.state))
+    masked = ", ".join(("mask(step, grad)", *direction.moments))
     source += f"    return {masked}\n"
     filename = f"<unyoke {name} {id(direction):x}>"  # read again by name, as those of equation.py
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)

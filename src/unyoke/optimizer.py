@@ -14,7 +14,7 @@ from torch.optim.optimizer import (
 )
 
 from unyoke import backends, decays, directions
-from unyoke._step import group_checks, state
+from unyoke._step import evaluation, group_checks, state
 from unyoke._step.device import amp_on_device
 from unyoke._step.groups import Forms, Groups
 from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
@@ -282,6 +282,31 @@ class Optimizer(torch.optim.Optimizer):
             torch._C._set_grad_enabled(enabled)
 
     _watched_update = torch.optim.Optimizer.profile_hook_step(_update)
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the weights to evaluate in place, where those are not the ones that are trained.
+
+        With schedule-free directions; with all others nothing happens. Call it beside
+        ``model.eval()``, and before the model is saved. Until :meth:`train` a step is refused.
+        """
+        self._stepper.replay = None
+        evaluation.begin(self)
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Put the trained weights back, bit for bit.
+
+        If the weights were replaced since :meth:`eval`, the trained ones are formed of the new.
+        """
+        evaluation.end(self)
+
+    def evaluated(
+        self, weight: torch.Tensor, state: Mapping[str, Any], group: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """A parameter's weights to evaluate, with this state in this group; see :meth:`eval`."""
+        average = self.groups.rule(dict(group)).direction.average
+        return weight if average is None else evaluation.evaluated(average, weight, state, group)
 
     def advance(self) -> None:
         """Count the update that was made, and show the coming one's lr and weight_decay."""

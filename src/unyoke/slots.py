@@ -79,7 +79,10 @@ class Part:
             :func:`unyoke.ranges.check_defaults` asks of every number.
         scope: ``"element"`` runs on every backend. ``"tensor"`` needs norms or matrices: eager
             and compile only.
-        scalars: names of per-parameter numbers that ``coefficients`` reads and renews.
+        scalars: names of per-parameter numbers that ``coefficients`` reads and renews; 1 before
+            the first update.
+        sums: those of them that are 0 before the first update and depend on the learning rate, so
+            that each of K stacked models has its own.
         initial: makes the initial state, ``(name, weight, hyperparameters) → tensor``.
         objection: why a weight cannot take part, ``weight → str | None``; asked at construction.
         nonnegative: names of state that is never negative, such as second moments. In 8 bits they
@@ -94,6 +97,7 @@ class Part:
     check: Callable[[Hyperparameters], None] = nothing_to_check
     scope: Scope = "element"
     scalars: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
     initial: Callable[[str, torch.Tensor, Hyperparameters], torch.Tensor] = zeros
     objection: Callable[[torch.Tensor], str | None] = no_objection
     nonnegative: tuple[str, ...] = ()
@@ -188,6 +192,26 @@ class MatrixStage:
         return step, *(each[0] for each in new)
 
 
+@dataclass(frozen=True, eq=False)
+class Average:
+    """Weights that are trained and weights that are evaluated, where these are not the same.
+
+    Attributes:
+        formula: ``(weight, delta, *state, *coefficients) → (delta, *state)``, of one element: what
+            becomes of the whole update, decay included, before it is subtracted from the weight.
+        evaluated: ``(weight, *state, hyperparameters) → tensor``: the weights to evaluate, of those
+            that are trained.
+        trained: the inverse.
+        state: names of state that the formula takes, weights before the first update. It is kept
+            as weights are, whatever the format of the rest.
+    """
+
+    formula: Formula
+    evaluated: Callable[..., torch.Tensor]
+    trained: Callable[..., torch.Tensor]
+    state: tuple[str, ...]
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Direction(Part):
     """Turns gradients into the step that is subtracted from the weights.
@@ -203,25 +227,37 @@ class Direction(Part):
         no_decay: why no decay goes with it; empty if every decay does.
         stage: what is done with whole matrices. The formula is then one of an element, gives what
             the stage gets, and takes the state that is not the stage's; ``scope`` is "tensor".
+        average: if the weights that are trained are not those to evaluate. Its state is the last of
+            ``state``, and ``coefficients`` forms its coefficients too.
     """
 
     skips_zeros: bool = False
     no_decay: str = ""
     stage: MatrixStage | None = None
+    average: Average | None = None
 
     def __post_init__(self) -> None:
         _check_part(self, inputs={"weight", "grad", "grad_v"})
 
     @property
+    def moments(self) -> tuple[str, ...]:
+        """The state that makes the step: all but that of the average."""
+        own = () if self.average is None else self.average.state
+        return tuple(name for name in self.state if name not in own)
+
+    @property
     def formula_state(self) -> tuple[str, ...]:
         """The state that the formula takes and gives back."""
         own = () if self.stage is None else self.stage.state
-        return tuple(name for name in self.state if name not in own)
+        return tuple(name for name in self.moments if name not in own)
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
         own = super().coefficient_names
         more = () if self.stage is None else self.stage.coefficient_names
+        if self.average is not None:
+            known = _INPUTS | set(self.state)
+            more += tuple(n for n in arguments_of(self.average.formula) if n not in known)
         return tuple(dict.fromkeys((*own, *more)))
 
 
@@ -307,7 +343,7 @@ def arguments_of(function: Formula) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)
 
 
-_INPUTS = frozenset({"weight", "grad", "grad_v", "step", "strength"})
+_INPUTS = frozenset({"weight", "grad", "grad_v", "step", "strength", "delta"})
 _DECAY_INPUTS: Mapping[Kind, set[str]] = {
     "pull": {"weight", "step"},
     "penalty": {"weight", "grad", "strength"},

@@ -112,7 +112,15 @@ class TestMomentPenalties:
     @pytest.mark.parametrize("direction", directions.names())
     def test_go_with_every_direction_that_divides_by_a_second_moment(self, direction: str) -> None:
         descent = {"gradient", "heavy_ball", "momentum", "nesterov"}
-        single = descent | {"lion", "signum", "mars", "muon", "muon_momentum", "lars"}
+        single = descent | {
+            "lion",
+            "signum",
+            "mars",
+            "schedule_free_sgd",
+            "muon",
+            "muon_momentum",
+            "lars",
+        }
         for decay in ("l2_first_moment", "l2_second_moment"):
             parts = directions.get(direction), decays.get(decay)
             if direction in single:

@@ -68,6 +68,8 @@ OTHERWISE = {
     "cautious_adam": "the authors' c_adamw.py, in test_masks.py",
     "grams_adam": "the authors' grams.py, in test_masks.py",
     "mars": "the authors' mars.py, in test_authors.py",
+    "schedule_free_adam": "the authors' schedulefree 1.4.1, in test_schedule_free.py",
+    "schedule_free_sgd": "the authors' schedulefree 1.4.1, in test_schedule_free.py",
     "stable_adam": "the authors' StableAdamWUnfused, in test_authors.py",
     "adopt": "the authors' adopt.py, in test_authors.py",
     "signum": "MXNet's signum_update, in test_authors.py",

@@ -13,7 +13,7 @@ from unyoke.study.errors import StudyError
 from unyoke.study.planning.defaults import full
 from unyoke.study.planning.units import size_of_steps, unit_of_decay
 
-DESCENT = {"gradient", "heavy_ball", "momentum", "nesterov"}
+DESCENT = {"gradient", "heavy_ball", "momentum", "nesterov", "schedule_free_sgd"}
 OF_THEIR_OWN = {"lars", "adadelta", "adabayes"}
 """Steps in lengths of the weights, in sizes of earlier steps, and between SGD's and Adam's."""
 

@@ -16,12 +16,24 @@ import torch
 
 WIDE = torch.float64
 DTYPES = {"step": torch.float32}
-INITIAL = {"step": 0.0}
 
 
-def initial(name: str) -> torch.Tensor:
-    """The 0-d tensor of a parameter that was never updated."""
-    return torch.tensor(INITIAL.get(name, 1.0), dtype=DTYPES.get(name, WIDE))
+def initial(name: str, sums: Sequence[str] = (), models: int | None = None) -> torch.Tensor:
+    """The number of a parameter that was never updated, 0-d; or one for each of K models, [K].
+
+    Args:
+        name: ``"step"`` or that of a scalar.
+        sums: the scalars that begin at 0, as ``step`` does; the others at 1.
+        models: K.
+    """
+    shape = () if models is None else (models,)
+    first = 0.0 if name in ("step", *sums) else 1.0
+    return torch.full(shape, first, dtype=DTYPES.get(name, WIDE))
+
+
+def _plain(value: Any) -> float:
+    """A number that lr, a 0-d tensor, has made one of; autograd does not follow it."""
+    return value if isinstance(value, float) else float(torch.as_tensor(value).detach())
 
 
 Numbers: TypeAlias = np.ndarray[Any, Any]
@@ -42,12 +54,12 @@ class Counters:
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.views: dict[str, list[torch.Tensor]] = {}
-        self.sets: list[tuple[float, ...]] = []
+        self.sets: list[tuple[Any, ...]] = []
         self.which: list[int] | None = None
         self._memory: list[Numbers] = []
         self._known: list[Numbers] = []
         self._following: list[Numbers] = []
-        self._following_sets: list[tuple[float, ...]] = []
+        self._following_sets: list[tuple[Any, ...]] = []
         self.placed: list[tuple[torch.Tensor, int]] = []
         count = len(states)
         for name in self.names:
@@ -72,6 +84,9 @@ class Counters:
         steps = (state["step"] for state in states)
         tensors = (step for step in steps if isinstance(step, torch.Tensor))
         is_shared = any(step.is_cpu and step.untyped_storage().is_shared() for step in tensors)
+        numbers = (state[name] for name in names[1:] for state in states)
+        if any(isinstance(number, torch.Tensor) and number.dim() for number in numbers):
+            return StackedCounters(states, names)
         return (SharedCounters if is_shared else cls)(states, names)
 
     @property
@@ -127,7 +142,7 @@ class Counters:
             self._following[0][self._chosen] = step
             return
         self._following_sets = sets = [
-            (values[0] + 1, *map(new.__getitem__, scalars))
+            (values[0] + 1, *(_plain(new[name]) for name in scalars))
             for values, new in zip(self.sets, coefficients, strict=True)
         ]
         for number, following in enumerate(self._following):
@@ -178,3 +193,49 @@ class SharedCounters(Counters):
         for memory, tensors in zip(self._memory, self._shared, strict=True):
             for value, tensor in zip(memory[: self._count].tolist(), tensors, strict=True):
                 tensor.fill_(value)
+
+
+class StackedCounters(Counters):
+    """Counters of K stacked models, of which some numbers are [K]: the states keep their tensors.
+
+    They are read at each update: stacks are for populations, whose updates take longer.
+    """
+
+    def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.views = {name: [state[name] for state in states] for name in self.names}
+        self.placed = []
+        self.sets = []
+        self.which = None
+        self._new: list[tuple[Any, ...]] = []
+
+    @property
+    def can_be_replayed(self) -> bool:
+        return False
+
+    def read(self) -> None:
+        columns = [self.views[name] for name in self.names]
+        rows = list(zip(*columns, strict=True))
+        keys = [tuple(tuple(x.reshape(-1).tolist()) for x in row) for row in rows]
+        index = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        self.sets = [
+            (float(rows[keys.index(key)][0]), *(x.clone() for x in rows[keys.index(key)][1:]))
+            for key in index
+        ]
+        self.which = [index[key] for key in keys] if len(index) > 1 else None
+
+    def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
+        self._new = [
+            (values[0] + 1, *(new[name] for name in self.names[1:]))
+            for values, new in zip(self.sets, coefficients, strict=True)
+        ]
+
+    def write(self) -> None:
+        for position, name in enumerate(self.names):
+            for place, tensor in enumerate(self.views[name]):
+                new = self._new[0 if self.which is None else self.which[place]][position]
+                tensor.copy_(torch.as_tensor(new, dtype=tensor.dtype))
+        self.counted()
+
+    def counted(self) -> None:
+        self.sets = self._new

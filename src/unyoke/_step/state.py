@@ -10,7 +10,7 @@ import torch
 from unyoke._step import counters
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group
-from unyoke.equation import Decay, Rule
+from unyoke.equation import Rule, stack_size
 from unyoke.storage import fit, formats
 
 
@@ -36,9 +36,9 @@ def drop_early_anchor(optimizer: Owner, weight: torch.Tensor) -> None:
                 del state[name]
 
 
-def note_early_anchor(optimizer: Owner, decay: Decay, weight: torch.Tensor) -> None:
+def note_early_anchor(optimizer: Owner, names: Iterable[str], weight: torch.Tensor) -> None:
     """The anchor that was just made is to be made again before the first update."""
-    anchors = [(name, optimizer.state[weight][name]) for name in decay.state]
+    anchors = [(name, optimizer.state[weight][name]) for name in names]
     optimizer.groups.early_anchors[weight] = [(n, each, each._version) for n, each in anchors]
 
 
@@ -68,10 +68,10 @@ def _made(optimizer: Owner, rule: Rule, weight: torch.Tensor, group: Group) -> d
     Until then the program may load the weights. What somebody has written into one stays.
     """
     state: dict[str, Any] = optimizer.state[weight]
-    is_new = bool(rule.decay.state) and not any(name in state for name in rule.decay.state)
+    is_new = bool(rule.anchors) and not any(name in state for name in rule.anchors)
     ensure(optimizer.state, rule, weight, group)
     if is_new:
-        note_early_anchor(optimizer, rule.decay, weight)
+        note_early_anchor(optimizer, rule.anchors, weight)
     return state
 
 
@@ -97,7 +97,10 @@ def ensure(
         raise ValueError(f"parameter {fit.parameter_name(weight, group)}: {reason}")
     for name in ("step", *rule.scalars):
         if name not in state:
-            count = counters.initial(name)
+            models = stack_size(group) if name in rule.sums else None
+            count = counters.initial(name, rule.sums, models)
+            if models is not None and isinstance(group["lr"], torch.Tensor):
+                count = count.to(group["lr"].device)
             state[name] = count.to(weight.device) if group["capturable"] else count
     recorded = group["differentiable"] and torch.is_grad_enabled()  # an anchor is a weight
     with torch.set_grad_enabled(recorded):

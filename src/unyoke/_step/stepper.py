@@ -9,6 +9,7 @@ import torch
 from unyoke._step import state
 from unyoke._step.commit import whole
 from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
+from unyoke._step.evaluation import check_step
 from unyoke._step.groups import show
 from unyoke._step.hyperparameters import Group, is_rehearsal
 from unyoke._step.plan import Plan, random_numbers
@@ -54,6 +55,7 @@ class Stepper:
             optimizer.released()
             return
         self.replay = None  # the backends may be others now
+        check_step(optimizer.param_groups)
         optimizer.groups.check(optimizer.param_groups)
         if self._known_states.holder is not optimizer.state or not self._known_states.holds():
             self.plans.clear()  # somebody has put other dictionaries into the state

@@ -229,7 +229,7 @@ class Decoupled(torch.optim.Optimizer):
                         drop_early_anchor(self, weight)
                         self._apply(group, lr, eta, weight, old)
                         if rehearsal and self.groups.decay(group).state:
-                            note_early_anchor(self, self.groups.decay(group), weight)
+                            note_early_anchor(self, self.groups.decay(group).state, weight)
         if not rehearsal:
             show(self.param_groups, self.groups.shown(self.param_groups, 1))
         return loss

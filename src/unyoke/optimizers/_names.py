@@ -38,6 +38,8 @@ from unyoke.optimizers.radam import RAdamW as RAdamW
 from unyoke.optimizers.radam import RAdam as RAdam
 from unyoke.optimizers.rmsprop import RMSpropW as RMSpropW
 from unyoke.optimizers.rmsprop import RMSprop as RMSprop
+from unyoke.optimizers.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
+from unyoke.optimizers.schedule_free import ScheduleFreeSGDW as ScheduleFreeSGDW
 from unyoke.optimizers.sgd import SGDW as SGDW
 from unyoke.optimizers.sgd import SGD as SGD
 from unyoke.optimizers.signum import SignumW as SignumW

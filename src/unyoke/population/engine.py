@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +143,10 @@ class Engine(ABC):
         """All K models as they are now; may share memory with the engine."""
 
     @abstractmethod
+    def to_evaluate(self) -> Models:
+        """The same with the weights to evaluate, where those are not the ones that are trained."""
+
+    @abstractmethod
     def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
         """What these models in evaluation mode give for the same inputs, [len(rows), …]."""
 
@@ -158,6 +163,19 @@ class Engine(ABC):
         if isinstance(optimizer, Optimizer):  # trained one by one, it may be somebody else's
             optimizer.init_state()  # populations copy it about from their first update on
         return optimizer
+
+
+@contextmanager
+def to_evaluate(optimizer: object) -> Iterator[None]:
+    """With the weights to evaluate in place, where those are not the ones that are trained."""
+    if not isinstance(optimizer, Optimizer):  # somebody else's
+        yield
+        return
+    optimizer.eval()
+    try:
+        yield
+    finally:
+        optimizer.train()
 
 
 def put_state(optimizer: Optimizer, named: Named, saved: Mapping[str, Named], row: Any) -> None:

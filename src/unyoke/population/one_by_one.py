@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from unyoke.population.engine import (
     as_arguments,
     put_state,
     rng_devices,
+    to_evaluate,
 )
 from unyoke.population.generators import left_alone, seed_all
 from unyoke.population.models import Models, Named, load_row, trained, untrained
@@ -109,6 +111,12 @@ class OneByOne(Engine):
                 {name: self._stacked_state(name) for name in self._weights[0]},
             )
 
+    def to_evaluate(self) -> Models:
+        with ExitStack() as stack:
+            for optimizer in self._optimizers:
+                stack.enter_context(to_evaluate(optimizer))
+            return self.models()
+
     def _stacked_state(self, name: str) -> Named:
         states = [
             optimizer.state[weights[name]]
@@ -119,9 +127,10 @@ class OneByOne(Engine):
     def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
         results = []
         with torch.no_grad():
-            for module in (self._modules[row] for row in rows):
+            for module, optimizer in ((self._modules[row], self._optimizers[row]) for row in rows):
                 module.eval()
-                results.append(module(*as_arguments(inputs)))
+                with to_evaluate(optimizer):
+                    results.append(module(*as_arguments(inputs)))
         return torch.stack(results)
 
 

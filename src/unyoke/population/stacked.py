@@ -43,6 +43,8 @@ class Stacked(Engine):
         super().__init__(blueprint, models, rows)
         self._all = models
         self._before: Named = {}
+        self._stepper: Optimizer | None = None
+        self._names: dict[int, str] = {}
         self._programs = {
             each: Program(self._loss, each, blueprint.pattern, blueprint.loss)
             for each in (False, True)
@@ -68,6 +70,7 @@ class Stacked(Engine):
             self._stepper = self._optimizer(
                 self._weights, self.rates.lr.clone(), self.rates.weight_decay.clone()
             )
+        self._names = {id(weight): name for name, weight in self._weights.items()}
         _check_rows(self._stepper, self._weights)
         if active.state:
             put_state(self._stepper, self._weights, active.state, slice(None))
@@ -118,6 +121,7 @@ class Stacked(Engine):
             grads = [w.grad for w in self._weights.values() if w.grad is not None]
             clip_rows(grads, self.blueprint.clip_norm)
         lr, weight_decay = self.rates.at(update)
+        assert self._stepper is not None, "there are active models"
         for group in self._stepper.param_groups:
             group["lr"].copy_(lr)
             if group.get("decays") is not False:
@@ -133,7 +137,12 @@ class Stacked(Engine):
             self._all.write(self.rows, self._active())
         return self._all
 
+    def to_evaluate(self) -> Models:
+        models = self.models()
+        return Models(self._evaluated(models), models.fixed, models.state)
+
     def _active(self) -> Models:
+        assert self._stepper is not None, "there are active models"
         count = len(self.rows)
         state = {
             name: {
@@ -165,13 +174,13 @@ class Stacked(Engine):
             )
 
     def _some(self, rows: Sequence[int]) -> tuple[Named, Named]:
-        """The stacks of these models; where they lie side by side, without a copy."""
+        """The stacks of these models to evaluate; where they lie side by side, without a copy."""
         place = {row: position for position, row in enumerate(self.rows)}
         if all(row in place for row in rows):
-            weights, fixed, positions = self._stacks, self._fixed, [place[row] for row in rows]
+            models, positions = self._active(), [place[row] for row in rows]
         else:
-            models = self.models()
-            weights, fixed, positions = models.weights, models.fixed, list(rows)
+            models, positions = self.models(), list(rows)
+        weights, fixed = self._evaluated(models), models.fixed
         chosen: Any = torch.tensor(positions)
         if positions == list(range(positions[0], positions[0] + len(positions))):
             chosen = slice(positions[0], positions[0] + len(positions))
@@ -179,6 +188,19 @@ class Stacked(Engine):
             {name: stack[chosen] for name, stack in weights.items()},
             {name: stack[chosen] for name, stack in fixed.items()},
         )
+
+    def _evaluated(self, models: Models) -> Named:
+        """The weights to evaluate; of most optimizers those that are trained."""
+        if self._stepper is None:  # all had stopped when the models came
+            rows = self.rows
+            self._build(range(len(self._all)))
+            self._build(rows)
+        assert self._stepper is not None
+        result = dict(models.weights)
+        for group in self._stepper.param_groups:
+            for name in (self._names[id(weight)] for weight in group["params"]):
+                result[name] = self._stepper.evaluated(result[name], models.state[name], group)
+        return result
 
 
 def clip_rows(grads: Sequence[Tensor], limit: float) -> None:

@@ -314,11 +314,12 @@ class Population:
             self._engine.keep(self._at.rows)
 
     def model(self, number: int) -> nn.Module:
-        """An ordinary module of its own with the weights and buffers of one model."""
+        """An ordinary module of its own with one model's buffers and weights, those to evaluate."""
         if not -len(self) <= number < len(self):
             raise IndexError(f"there is no model {number} in a population of {len(self)}")
         module = copy.deepcopy(self._blueprint.pattern)
-        return load_row(module, self._current(), number).train()
+        models = self._models if self._engine is None else self._engine.to_evaluate()
+        return load_row(module, models, number).train()
 
     @property
     def _training(self) -> checkpoints.Training:

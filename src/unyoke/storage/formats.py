@@ -87,9 +87,9 @@ def format_of(rule: Rule, state: Mapping[str, Any], name: str) -> Format:
 def chosen(rule: Rule, name: str, like: torch.Tensor, state_dtype: str) -> Format:
     """How a state of this shape shall be kept.
 
-    Only the direction's own state is narrowed: what a decay keeps are weights, not averages.
+    Only a direction's averages of gradients are narrowed: what else is kept are weights.
     """
-    if state_dtype == "float32" or name not in rule.direction.state:
+    if state_dtype == "float32" or name not in rule.direction.moments:
         return PLAIN
     if like.numel() < encodings.SMALL:
         return PLAIN

@@ -1,0 +1,97 @@
+"""Weights to evaluate: put in the place of those that are trained, and taken out again.
+
+While they are in place, the weights that are trained lie in the state, bit for bit, so that a
+checkpoint made meanwhile holds them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from unyoke._step.groups import Owner
+from unyoke._step.hyperparameters import Group
+from unyoke.equation import Average, Hyperparameters
+
+EVALUATING = "evaluating"
+"""The entry of a group whose weights are those to evaluate; there is none otherwise."""
+
+TRAINED = "trained_weight"
+"""The state in which the trained weights lie meanwhile."""
+
+
+def begin(optimizer: Owner) -> None:
+    """Put the weights to evaluate in place; where they are, nothing changes."""
+    for group in optimizer.param_groups:
+        average = optimizer.groups.rule(group).direction.average
+        if average is None or EVALUATING in group:
+            continue
+        group[EVALUATING] = True  # before anything moves: an interrupted one is refused a step
+        for weight, state in _averaged(optimizer, average, group):
+            if TRAINED not in state:
+                trained = weight.detach().clone()
+                to_evaluate = evaluated(average, trained, state, group)
+                state[TRAINED] = trained
+                weight.detach().copy_(to_evaluate)
+
+
+def end(optimizer: Owner) -> None:
+    """Put the trained weights back.
+
+    Where the weights have been replaced meanwhile, those that are there count as the weights to
+    evaluate, and what is trained is formed of them.
+    """
+    for group in optimizer.param_groups:
+        average = optimizer.groups.rule(group).direction.average
+        if average is None or EVALUATING not in group:
+            continue
+        for weight, state in _averaged(optimizer, average, group):
+            trained = state.get(TRAINED)
+            if trained is not None:
+                trained = trained.to(weight.device, weight.dtype)
+                there = evaluated(average, trained, state, group).to(weight.dtype)
+                if not torch.equal(there, weight.detach()):
+                    trained = None
+            if trained is None:
+                trained = average.trained(*_wide(average, weight.detach(), state), group)
+            weight.detach().copy_(trained)
+            state.pop(TRAINED, None)
+        del group[EVALUATING]
+
+
+def evaluated(
+    average: Average, weight: torch.Tensor, state: Mapping[str, Any], group: Hyperparameters
+) -> torch.Tensor:
+    """The weights to evaluate, of those that are trained; in float32 or wider."""
+    return average.evaluated(*_wide(average, weight, state), group)
+
+
+def check_step(groups: Sequence[Group]) -> None:
+    """Refuse a step from the weights to evaluate.
+
+    Raises:
+        RuntimeError: they are in place.
+    """
+    for index, group in enumerate(groups):
+        if EVALUATING in group:
+            raise RuntimeError(
+                f"the weights of parameter group {index} are those to evaluate, at which no step "
+                "is made: call optimizer.train() after an evaluation and before the forward pass "
+                "of the next update, as you call model.train()"
+            )
+
+
+def _averaged(
+    optimizer: Owner, average: Average, group: Group
+) -> list[tuple[torch.Tensor, dict[str, Any]]]:
+    """The parameters of a group that have been updated, with their states."""
+    pairs = [(weight, optimizer.state.get(weight, {})) for weight in group["params"]]
+    return [(w, state) for w, state in pairs if all(name in state for name in average.state)]
+
+
+def _wide(average: Average, weight: torch.Tensor, state: Mapping[str, Any]) -> list[torch.Tensor]:
+    """Weight and average's state, in float32 or wider."""
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    return [weight.to(dtype), *(state[n].to(weight.device, dtype) for n in average.state)]
