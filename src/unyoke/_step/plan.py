@@ -71,6 +71,7 @@ class Plan:
             differentiable=group["differentiable"],
             rounding=group["rounding"],
             seed=group["seed"],
+            wholes=self._shards.wholes,
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients

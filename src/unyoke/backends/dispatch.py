@@ -30,6 +30,7 @@ class Subset:
                 states=[whole.states[k] for k in indices],
                 numbers=[whole.numbers[k] for k in indices],
                 names=[whole.names[k] for k in indices] if whole.names else (),
+                wholes=[whole.wholes[k] for k in indices] if whole.wholes else (),
                 cache={},
                 kept={},
                 members=None,

@@ -56,6 +56,7 @@ class Shards:
         weights: the local one of each DTensor; the others as they are.
         states: likewise.
         numbers: with the shards' places in the whole parameters.
+        wholes: the DTensor that each local weight is a part of, or None; empty if there is none.
 
     Raises:
         RuntimeError: a parameter whose format needs local tensors and cannot have them.
@@ -73,7 +74,8 @@ class Shards:
         self.numbers = [number & LOWER for number in numbers]
         self._shards: list[Shard] = []
         self._others: list[tuple[Any, dict[str, Any]]] = []
-        self._divisible = rule.scope == "element" and not group["differentiable"]
+        self.wholes: list[Any] = []
+        self._divisible = in_parts(rule) and not group["differentiable"]
         for index, (weight, state) in enumerate(zip(weights, states, strict=True)):
             if (reason := objection(rule, group, weight)) is not None:
                 raise RuntimeError(f"a parameter of shape {tuple(weight.shape)}: {reason}")
@@ -95,6 +97,8 @@ class Shards:
         own = {name: local(v) if is_sharded(v) else v for name, v in state.items()}
         kept = [(v, own[name]) for name, v in state.items() if is_sharded(v)]
         self.weights[index], self.states[index] = local(weight), own
+        self.wholes = self.wholes or [None] * len(self.weights)
+        self.wholes[index] = weight
         place = int32(first_place(weight)) << PLACE  # places count modulo 2^32
         self.numbers[index] = place | self.numbers[index]
         self._shards.append(Shard(weight, local(weight), weight._spec, kept))
@@ -161,6 +165,14 @@ def _alike(one: Any, weight: Any) -> bool:
     )
 
 
+def in_parts(rule: Rule) -> bool:
+    """Whether each process can make the passes over its own shards by itself.
+
+    Between two passes the matrices of a stage are put together, one by one.
+    """
+    return rule.scope == "element" or (rule.stage is not None and rule.decay.scope == "element")
+
+
 def objection(rule: Rule, group: Mapping[str, Any], weight: torch.Tensor) -> str | None:
     """Why a parameter that is cut into shards cannot be updated by a rule; None if it can."""
     if rule.scope == "element":
@@ -171,7 +183,11 @@ def objection(rule: Rule, group: Mapping[str, Any], weight: torch.Tensor) -> str
             "process a flat piece of them, whose norm is another one: use fully_shard, whose "
             "DTensors know the whole, or DistributedDataParallel"
         )
-    if is_sharded(weight) and (group["state_dtype"], group["rounding"]) != ("float32", "nearest"):
+    if (
+        not in_parts(rule)
+        and is_sharded(weight)
+        and (group["state_dtype"], group["rounding"]) != ("float32", "nearest")
+    ):
         return (
             f"{rule.name} works on whole tensors, and narrow state and other roundings of a "
             "DTensor are made in each shard by itself: use state_dtype=torch.float32 and "

@@ -4,6 +4,10 @@ The matrices of one shape are stacked, a bounded number at a time. One pass over
 state and leaves in the stack what the stage is to get; the stage turns all of the stack at once;
 the other pass subtracts the step and the decay from the weights. Both passes are rules on elements
 like any others (:func:`unyoke.equation.passes`), and the backend that takes the work makes them.
+
+Of a matrix that is sharded each process makes the passes over its own shard. For the stage the
+matrices of a stack are gathered one by one, so that no process ever holds more than a stack of
+whole ones, and each process turns them all: the numbers are those of one process, to the bit.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import torch
 from unyoke.backends.base import Backend, Work
 from unyoke.equation import MatrixStage, Rule, passes
 from unyoke.primitives import int32
+from unyoke.storage import shards
 from unyoke.storage.random_words import mixed
 from unyoke.storage.rounding import ASSIGNED
 
@@ -37,6 +42,7 @@ class Kind(NamedTuple):
     which: int
     device: torch.device
     dtype: torch.dtype
+    placements: Any  # None: not sharded
 
 
 def objection(work: Work, index: int) -> str | None:
@@ -61,17 +67,24 @@ def numbers(work: Work, index: int) -> Sequence[Any]:
 def _divide(work: Work, indices: Sequence[int], backend: Backend) -> list[Stack]:
     kinds: dict[Kind, list[int]] = {}
     for index in indices:
-        weight = work.weights[index]
+        weight, whole = work.weights[index], work.wholes[index] if work.wholes else None
         which = 0 if work.which is None else work.which[index]
-        kind = Kind(weight.shape, which, weight.device, weight.dtype)
+        placements = None if whole is None else (whole.device_mesh, whole.placements)
+        shape = weight.shape if whole is None else whole.shape
+        kind = Kind(shape, which, weight.device, weight.dtype, placements)
         kinds.setdefault(kind, []).append(index)
     portions = [
         (kind.which, portion) for kind, alike in kinds.items() for portion in _portions(alike, kind)
     ]
     workspace = Workspace()
-    largest = sorted(portions, key=lambda each: -len(each[1]) * work.weights[each[1][0]].numel())
+    largest = sorted(portions, key=lambda each: -len(each[1]) * _elements(work, each[1][0]))
     made = {id(each[1]): Stack(work, *each, backend, workspace) for each in largest}
     return [made[id(portion)] for _, portion in portions]
+
+
+def _elements(work: Work, index: int) -> int:
+    whole = work.wholes[index] if work.wholes else None
+    return (work.weights[index] if whole is None else whole).numel()
 
 
 def _portions(indices: Sequence[int], kind: Kind) -> Iterator[Sequence[int]]:
@@ -125,9 +138,13 @@ class Stack:
         self._takes_weight = "weight" in before.decay.arguments
         wide = torch.promote_types(weights[0].dtype, torch.float32)
         self._dtype = dtype = stage.dtype_of(wide, work.coefficients[which])
+        self._wholes: list[Any] = [work.wholes[k] for k in indices] if work.wholes else [None]
+        self._is_sharded = self._wholes[0] is not None
+        self._shape = self._wholes[0].shape if self._is_sharded else weights[0].shape
+        filled = wide if self._takes_weight else dtype
         shape, device = (len(indices), *weights[0].shape), weights[0].device
-        self._stack = workspace.stack(shape, wide if self._takes_weight else dtype, device)
-        self._slots = list(self._stack.unbind())
+        self._filled_stack = workspace.stack(shape, filled, device)
+        self._slots = list(self._filled_stack.unbind())
         self._rest = list(workspace.stack(shape, dtype, device).unbind())
         point = torch.zeros((), dtype=dtype, device=device)
         self._givers = [point.expand(each.shape) for each in weights]
@@ -138,6 +155,7 @@ class Stack:
             "names": [work.names[k] for k in indices] if work.names else (),
             "which": None,
             "members": None,
+            "wholes": (),
         }
         self._before = replace(
             work, rule=before, weights=self._slots, givers=weights, rounding=ASSIGNED.name,
@@ -167,7 +185,7 @@ class Stack:
         if not self._begun:
             for name, value in zip(self._stage.state, self._turned[1:], strict=True):
                 torch._foreach_copy_([each[name] for each in self._states], list(value.unbind()))
-            self._lend(self._turned[0].unbind())
+            self._lend(self._parts(self._turned[0].unbind()))
             if (reason := self._backend.why_not(self._after)) is not None:
                 raise RuntimeError(f"the second pass over elements cannot be made: {reason}")
             self._begun = True
@@ -177,8 +195,19 @@ class Stack:
 
     def _stage_result(self) -> tuple[torch.Tensor, ...]:
         own = [torch.stack([each[name] for each in self._states]) for name in self._stage.state]
-        stack = self._stack.to(self._dtype)
+        stack = self._filled_stack.to(self._dtype)
+        if self._is_sharded:
+            parts, stack = stack, stack.new_empty(len(stack), *self._shape)
+            for part, whole, place in zip(parts, self._wholes, stack, strict=True):
+                place.copy_(shards.gathered(part, whole))
         return self._stage.turned(stack, own, self._before.coefficients[0])
+
+    def _parts(self, matrices: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """What this process holds of whole matrices."""
+        if not self._is_sharded:
+            return matrices
+        pairs = zip(matrices, self._wholes, strict=True)
+        return [shards.cut(matrix, whole).contiguous() for matrix, whole in pairs]
 
     def _lend(self, matrices: Sequence[torch.Tensor]) -> None:
         """Make these the gradients of the second pass."""
@@ -190,7 +219,7 @@ class Stack:
         own = work.coefficients[self._which]
         before, after = self._before, self._after
         before.coefficients = [own]
-        size = self._stage.size_of(self._slots[0].shape, own)
+        size = self._stage.size_of(self._shape, own)
         after.coefficients = [{**own, "size": size}]
         before.updates = after.updates = [work.updates[self._which]]
         before.maximize, after.rounding = work.maximize, work.rounding

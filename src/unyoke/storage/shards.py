@@ -44,6 +44,21 @@ def sharded_like(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     return made
 
 
+def gathered(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """The whole tensor of which every process has a part, cut as another of the same shape is."""
+    full: torch.Tensor = sharded_like(part, whole).full_tensor()  # type: ignore[attr-defined]
+    return full
+
+
+def cut(full: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """What this process has of a whole tensor that is cut as another is: a view."""
+    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+    mesh, placements = whole.device_mesh, whole.placements  # type: ignore[attr-defined]
+    shape, start = compute_local_shape_and_global_offset(whole.shape, mesh, placements)
+    return full[tuple(slice(b, b + n) for b, n in zip(start, shape, strict=True))]
+
+
 def is_flat(tensor: torch.Tensor) -> bool:
     """Whether FSDP1 has put this parameter (or a view of a part of it) into a flat one."""
     return getattr(tensor, "_fsdp_flattened", False) is True
