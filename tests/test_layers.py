@@ -26,6 +26,7 @@ FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"compat", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
     frozenset({"scheduler"}),
+    frozenset({"stages"}),
     frozenset({"slots"}),
     frozenset({"equation", "masks"}),
     frozenset({"directions", "schedules"}),

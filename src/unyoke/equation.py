@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,14 +23,11 @@ from unyoke.slots import (
     Average,
     Decay,
     Direction,
-    Formula,
     Hyperparameters,
     Kind,
-    MatrixStage,
     Part,
     Scope,
     Strength,
-    arguments_of,
     decay,
     direction,
     in_gradient,
@@ -39,6 +36,7 @@ from unyoke.slots import (
     per_squared_rate,
     per_update,
 )
+from unyoke.stages import Formula, MatrixStage, Norms, arguments_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +72,11 @@ class Rule:
     def stage(self) -> MatrixStage | None:
         """What is done with whole matrices; then :func:`passes` are the rest."""
         return self.direction.stage
+
+    @property
+    def norms(self) -> Norms | None:
+        """The norms that the step depends on; then :func:`with_norms` are its passes."""
+        return self.direction.norms
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -174,6 +177,8 @@ def combine(direction: Direction, decay: Decay) -> Rule:
     names_of = {"direction": direction.formula, "decay": decay.formula}
     if direction.stage is not None:
         names_of["stage"] = direction.stage.step
+    if direction.norms is not None:
+        names_of["norms"] = direction.norms.of_tensor
     if direction.average is not None:
         names_of["average"] = direction.average.formula
     function = _compile("update", source, names_of, direction, decay)
@@ -216,14 +221,10 @@ def _source(
 ) -> str:
     """The text of the combined update; what a reader would write by hand."""
     lines = [f"def update({', '.join(('weight', 'grad', *state, *coefficients))}):"]
+    lines += _gradients(direction, decay)
     call = f"decay({', '.join(decay.arguments)})"
-    if decay.kind == "moment_penalty":
-        lines.append(f"    grad, grad_v = {call}")
-    else:
-        if decay.kind == "penalty":
-            lines.append(f"    grad = {call}")
-        if "grad_v" in direction.arguments:
-            lines.append("    grad_v = grad")
+    if (norms := direction.norms) is not None:
+        lines.append(f"    {norms.name} = norms({', '.join(norms.arguments)})")
     step = ", ".join(("step", *direction.formula_state))
     lines.append(f"    {step} = direction({', '.join(direction.arguments)})")
     if (stage := direction.stage) is not None:
@@ -245,6 +246,35 @@ def _source(
         )
     lines.append(f"    return ({', '.join(('delta', *state))},)")
     return "\n".join(lines) + "\n"
+
+
+def _gradients(direction: Direction, decay: Decay) -> Iterator[str]:
+    """The lines that make of the gradient what the direction is to see."""
+    call = f"decay({', '.join(decay.arguments)})"
+    if decay.kind == "moment_penalty":
+        yield f"    grad, grad_v = {call}"
+        return
+    if decay.kind == "penalty":
+        yield f"    grad = {call}"
+    if "grad_v" in direction.arguments:
+        yield "    grad_v = grad"
+
+
+@functools.lru_cache(maxsize=256)
+def with_norms(direction: Direction, decay: Decay) -> tuple[Rule, Formula]:
+    """A direction with norms as two functions of an element, where its decay is one.
+
+    The rule takes the number that is made of the norms among its coefficients. The formula takes
+    the same arguments and gives the terms.
+    """
+    norms = direction.norms
+    assert norms is not None, f"{direction.name} has no norms"
+    rule = combine(replace(direction, scope="element", norms=None), decay)
+    given = ("weight", "grad", *rule.state, *rule.coefficient_names)
+    lines = [f"def terms({', '.join(given)}):", *_gradients(direction, decay)]
+    lines.append(f"    return norms({', '.join(arguments_of(norms.terms))})")
+    names_of = {"norms": norms.terms, "decay": decay.formula}
+    return rule, _compile("terms", "\n".join(lines) + "\n", names_of, direction, decay)
 
 
 def _forming(direction: Direction, decay: Decay) -> str:
@@ -282,6 +312,7 @@ __all__ = [
     "Hyperparameters",
     "Kind",
     "MatrixStage",
+    "Norms",
     "Part",
     "Rule",
     "Scope",
@@ -296,4 +327,5 @@ __all__ = [
     "per_squared_rate",
     "per_update",
     "stack_size",
+    "with_norms",
 ]

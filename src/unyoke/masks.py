@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from unyoke.primitives import absolute, sign
-from unyoke.slots import Direction, Formula
+from unyoke.slots import Direction
+from unyoke.stages import Formula
 
 LEAST = 1e-3
 """The share of agreeing elements that a cautious step is divided by at least; the authors'."""
@@ -125,7 +126,9 @@ def _masked(
             f"{direction.no_decay}, and a masked step would not keep it"
         )
     formula = _joined(name, direction, mask)
-    result = replace(direction, name=name, formula=formula, **{**changed, "stage": None})
+    result = replace(
+        direction, name=name, formula=formula, **{**changed, "stage": None, "norms": None}
+    )
     own = not direction.__module__.startswith("unyoke.")
     object.__setattr__(result, "__doc__", text.strip())
     object.__setattr__(result, "__module__", direction.__module__ if own else MODULE)
@@ -133,10 +136,15 @@ def _masked(
 
 
 def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
-    """The formula that asks the direction's, and its stage, and masks the step."""
-    own, stage = direction.arguments, direction.stage
+    """The formula that asks the direction's, its norms and its stage, and masks the step."""
+    own, stage, norms = direction.arguments, direction.stage, direction.norms
     more = () if stage is None else (*stage.state, *stage.coefficient_names)
-    source = f"def {name}({', '.join(dict.fromkeys((*own, *more)))}):\n"
+    given = dict.fromkeys((*own, *more, *(() if norms is None else norms.arguments)))
+    if norms is not None:
+        del given[norms.name]
+    source = f"def {name}({', '.join(given)}):\n"
+    if norms is not None:
+        source += f"    {norms.name} = norms({', '.join(norms.arguments)})\n"
     source += f"    {', '.join(('step', *direction.formula_state))} = inner({', '.join(own)})\n"
     if stage is not None:
         source += (
@@ -148,6 +156,7 @@ def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"inner": direction.formula, "mask": mask}
     namespace |= {} if stage is None else {"stage": stage.step}
+    namespace |= {} if norms is None else {"norms": norms.of_tensor}
     exec(compile(source, filename, "exec"), namespace)  # the text above, from checked names
     formula: Formula = namespace[name]
     return formula

@@ -6,18 +6,17 @@ beside them, once per step, on the host and in float64.
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import torch
 
 from unyoke.ranges import check_defaults
+from unyoke.stages import Formula, MatrixStage, Norms, arguments_of
 
 Hyperparameters: TypeAlias = Mapping[str, Any]
-Formula: TypeAlias = Callable[..., Any]
 Strength: TypeAlias = Callable[[Any, Any, Any], Any]
 Scope: TypeAlias = Literal["element", "tensor"]
 Kind: TypeAlias = Literal["pull", "penalty", "moment_penalty", "projection", "none"]
@@ -130,69 +129,6 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class MatrixStage:
-    """What a direction does with whole matrices, between two passes over elements.
-
-    The direction's formula gives an element of a matrix M_t; ``function`` makes another matrix of
-    it, and the step is ``size`` times an element of that. Matrices of one shape are stacked, so
-    that a few products of stacks take the place of many of small matrices.
-
-    Attributes:
-        function: ``(stack, *state, *coefficients) → (stack, *state)`` of [K, rows, columns], each
-            of the K matrices by itself; arguments after the first are taken by name. It may not
-            write to what it is given.
-        size: ``(rows, columns, *coefficients)`` → the number in front of the result.
-        dtype: ``(wide, *coefficients)`` → what the stack is in; ``wide`` is the dtype of the
-            formula, at least float32.
-        state: names of the state that ``function`` reads and renews, [K, …] of it.
-    """
-
-    function: Formula
-    size: Callable[..., Any]
-    dtype: Callable[..., torch.dtype]
-    state: tuple[str, ...] = ()
-
-    @property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """What the three functions take beside tensors and sizes."""
-        names = [
-            *arguments_of(self.function)[1 + len(self.state) :],
-            *arguments_of(self.size)[2:],
-            *arguments_of(self.dtype)[1:],
-        ]
-        return tuple(dict.fromkeys(names))
-
-    def turned(self, stack: Any, state: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
-        """What becomes of a stack, and the new state.
-
-        Args:
-            stack: [K, rows, columns].
-            state: in the order of :attr:`state`.
-            given: coefficients by name.
-        """
-        names = arguments_of(self.function)[1 + len(self.state) :]
-        found = self.function(stack, *state, *(given[name] for name in names))
-        return found if self.state else (found,)
-
-    def size_of(self, shape: Sequence[int], given: Mapping[str, Any]) -> Any:
-        """The number in front of the result, for a matrix of this shape."""
-        return self.size(*shape, *(given[name] for name in arguments_of(self.size)[2:]))
-
-    def dtype_of(self, wide: torch.dtype, given: Mapping[str, Any]) -> torch.dtype:
-        """What a stack is in."""
-        return self.dtype(wide, *(given[name] for name in arguments_of(self.dtype)[1:]))
-
-    def step(self, matrix: Any, *rest: Any) -> tuple[Any, ...]:
-        """The step of one matrix, and its new state: state and coefficients follow by place."""
-        state, numbers = rest[: len(self.state)], rest[len(self.state) :]
-        given = dict(zip(self.coefficient_names, numbers, strict=True))
-        stack = matrix.to(self.dtype_of(matrix.dtype, given)).unsqueeze(0)
-        turned, *new = self.turned(stack, [each.unsqueeze(0) for each in state], given)
-        step = self.size_of(matrix.shape, given) * turned[0].to(matrix.dtype)
-        return step, *(each[0] for each in new)
-
-
-@dataclass(frozen=True, eq=False)
 class Average:
     """Weights that are trained and weights that are evaluated, where these are not the same.
 
@@ -227,6 +163,8 @@ class Direction(Part):
         no_decay: why no decay goes with it; empty if every decay does.
         stage: what is done with whole matrices. The formula is then one of an element, gives what
             the stage gets, and takes the state that is not the stage's; ``scope`` is "tensor".
+        norms: norms of the whole tensor that the step depends on. The formula is then one of an
+            element and takes ``norms.name``; ``scope`` is "tensor".
         average: if the weights that are trained are not those to evaluate. Its state is the last of
             ``state``, and ``coefficients`` forms its coefficients too.
     """
@@ -234,10 +172,19 @@ class Direction(Part):
     skips_zeros: bool = False
     no_decay: str = ""
     stage: MatrixStage | None = None
+    norms: Norms | None = None
     average: Average | None = None
 
     def __post_init__(self) -> None:
         _check_part(self, inputs={"weight", "grad", "grad_v"})
+        if self.norms is not None:
+            taken = set(arguments_of(self.norms.terms)) - {"weight", *self.arguments}
+            if taken or self.norms.name not in self.arguments:
+                raise ValueError(
+                    f"the formula of {self.name!r} takes {', '.join(self.arguments)}: it must take "
+                    f"{self.norms.name!r}, which its norms are made into, and what their terms "
+                    f"take but for the weight: {', '.join(sorted(taken)) or 'nothing more'}"
+                )
 
     @property
     def moments(self) -> tuple[str, ...]:
@@ -255,6 +202,9 @@ class Direction(Part):
     def coefficient_names(self) -> tuple[str, ...]:
         own = super().coefficient_names
         more = () if self.stage is None else self.stage.coefficient_names
+        if self.norms is not None:
+            own = tuple(name for name in own if name != self.norms.name)
+            more += tuple(n for n in self.norms.arguments if n not in _INPUTS | set(self.state))
         if self.average is not None:
             known = _INPUTS | set(self.state)
             more += tuple(n for n in arguments_of(self.average.formula) if n not in known)
@@ -335,12 +285,6 @@ def _documented(part: P, formula: Formula) -> P:
     object.__setattr__(part, "__doc__", inspect.getdoc(formula))
     object.__setattr__(part, "__module__", formula.__module__)
     return part
-
-
-@functools.lru_cache(maxsize=256)
-def arguments_of(function: Formula) -> tuple[str, ...]:
-    """The names of a function's arguments, in its own order."""
-    return tuple(inspect.signature(function).parameters)
 
 
 _INPUTS = frozenset({"weight", "grad", "grad_v", "step", "strength", "delta"})

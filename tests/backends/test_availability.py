@@ -247,7 +247,7 @@ class TestWarning:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             self.stepped(backend="eager")
-            self.stepped(direction="lamb")
+            self.stepped(decay="constrained")
 
 
 def test_the_optimizer_says_who_made_the_last_update() -> None:

@@ -17,7 +17,9 @@ MASKABLE = [name for name, part in directions.ALL.items() if not part.no_decay]
 FREE = [
     name
     for name in MASKABLE
-    if "weight" not in directions.get(name).arguments and directions.get(name).average is None
+    if "weight" not in directions.get(name).arguments
+    and directions.get(name).average is None
+    and directions.get(name).norms is None
 ]
 """Their steps do not depend on where the weights are."""
 
@@ -63,10 +65,10 @@ def test_cautious_keeps_what_goes_down_the_gradient(name: str) -> None:
 def test_the_state_is_the_direction_s(mask: str, name: str) -> None:
     plain, masked = directions.get(name), directions.get(f"{mask}_{name}")
     for attribute in ("state", "defaults", "scalars", "nonnegative", "arguments"):
-        if attribute == "arguments" and plain.stage is not None:
-            continue  # the stage's coefficients become the formula's
+        if attribute == "arguments" and (plain.stage or plain.norms):
+            continue  # what the stage and the norms take becomes the formula's
         assert getattr(masked, attribute) == getattr(plain, attribute)
-    assert masked.coefficient_names == plain.coefficient_names
+    assert set(masked.coefficient_names) == set(plain.coefficient_names)
     assert masked.scope == ("tensor" if mask == "cautious" else plain.scope)
 
 

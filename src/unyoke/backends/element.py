@@ -166,14 +166,15 @@ def real(dtype: torch.dtype) -> torch.dtype:
 def stages(recipe: Recipe) -> Iterator[Stage]:
     """What happens to an element between memory and memory."""
     for column in recipe.narrow:
-        yield _decode(column)
+        yield decode(column)
     yield update(recipe)
     yield subtract(recipe)
     for column in recipe.narrow:
         yield _encode(recipe, column)
 
 
-def _decode(column: Column) -> Stage:
+def decode(column: Column) -> Stage:
+    """A narrow column's code, as a number."""
     assert column.kind.decode is not None, "what is encoded is decoded"
     old, code = f"old_{column.name}", f"code_{column.name}"
     given = code + f", scale_{column.name}" * bool(column.kind.block)

@@ -8,7 +8,7 @@ import torch
 
 from unyoke.directions.descent import check_momentum
 from unyoke.directions.moments import DEFAULTS, adam, adam_coefficients
-from unyoke.equation import Hyperparameters, direction
+from unyoke.equation import Hyperparameters, Norms, direction
 from unyoke.primitives import where
 from unyoke.ranges import both, positive
 
@@ -78,12 +78,22 @@ def nd_adam(
     return moving * (weight - moved / _length(moved)), exp_avg, exp_avg_sq
 
 
-def _trust(weight: torch.Tensor, step: torch.Tensor, coefficient: Any) -> torch.Tensor:
+def _trust_ratio(weight_norm: Any, step_norm: Any, coefficient: Any) -> Any:
     """coefficient·‖θ‖/‖step‖, and 1 where one of the two norms is 0."""
-    weight_norm, step_norm = weight.norm(), step.norm()
     defined = (weight_norm > 0) & (step_norm > 0)
-    ratio = coefficient * weight_norm / torch.where(defined, step_norm, 1.0)
-    return torch.where(defined, ratio, 1.0)
+    return where(defined, coefficient * weight_norm / where(defined, step_norm, 1.0), 1.0)
+
+
+_adam = adam.formula
+
+
+def _lamb_terms(
+    weight, grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps
+):
+    step, _, _ = _adam(
+        grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps
+    )
+    return weight, step
 
 
 @direction(
@@ -92,9 +102,14 @@ def _trust(weight: torch.Tensor, step: torch.Tensor, coefficient: Any) -> torch.
     coefficients=lambda t, lr, betas, eps: {**adam_coefficients(t, 1.0, betas, eps), "lr": lr},
     defaults={"betas": (0.9, 0.999), "eps": 1e-6},
     scope="tensor",
+    norms=Norms(
+        _lamb_terms,
+        lambda weight_norm, step_norm: _trust_ratio(weight_norm, step_norm, 1.0),
+        "trust",
+    ),
 )
 def lamb(
-    weight, grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps, lr
+    grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps, lr, trust
 ):
     """LAMB: Adam's step, given the length of the tensor that it moves.
 
@@ -106,10 +121,14 @@ def lamb(
 
     Source: You et al., ICLR 2020 (arXiv 1904.00962), Algorithm 2; timm.optim.Lamb.
     """
-    ratio, exp_avg, exp_avg_sq = adam.formula(
+    step, exp_avg, exp_avg_sq = _adam(
         grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps
     )
-    return lr * _trust(weight, ratio, 1.0) * ratio, exp_avg, exp_avg_sq
+    return lr * trust * step, exp_avg, exp_avg_sq
+
+
+def _lars_terms(weight, grad):
+    return weight, grad
 
 
 @direction(
@@ -122,8 +141,15 @@ def lamb(
     defaults={"momentum": 0.9, "trust_coeff": 0.001},
     check=both(check_momentum, positive("trust_coeff")),
     scope="tensor",
+    norms=Norms(
+        _lars_terms,
+        lambda weight_norm, grad_norm, trust_coeff: _trust_ratio(
+            weight_norm, grad_norm, trust_coeff
+        ),
+        "trust",
+    ),
 )
-def lars(weight, grad, momentum_buffer, lr, momentum, trust_coeff):
+def lars(grad, momentum_buffer, lr, momentum, trust):
     """LARS: SGD with momentum on gradients that are given the length of the tensor they move.
 
     b_t = μ·b_{t−1} + c·(‖θ_{t−1}‖/‖g_t‖)·g_t, c = trust_coeff, norms per tensor ;  step = α·η_t·b_t
@@ -133,6 +159,5 @@ def lars(weight, grad, momentum_buffer, lr, momentum, trust_coeff):
 
     Source: You, Gitman & Ginsburg, arXiv 1708.03888, Algorithm 1; timm.optim.Lars.
     """
-    ratio = _trust(weight, grad, trust_coeff)
-    momentum_buffer = momentum * momentum_buffer + ratio * grad  # b_t
+    momentum_buffer = momentum * momentum_buffer + trust * grad  # b_t
     return lr * momentum_buffer, momentum_buffer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from unyoke.backends import layout, staged
 from unyoke.backends._native import code_folder
 from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
+from unyoke.equation import with_norms
 
 if TYPE_CHECKING:
+    from unyoke.backends.cpu.normed import Normed
     from unyoke.backends.cpu.table import Known, Table
 
 
@@ -28,7 +31,7 @@ class Cpu(Backend):
     def why_not(self, work: Work) -> str | None:
         if work.rule.stage is not None:
             return self._why_not_in_stacks(work)
-        prepared: Prepared | None = work.cache.get("cpu")
+        prepared: Prepared | Normed | None = work.cache.get("cpu")
         if prepared is not None and prepared.holds(work):
             return None
         return self.missing() or _objection(work) or unable() or _prepare(work)
@@ -69,16 +72,19 @@ class Cpu(Backend):
         else:
             work.cache["cpu"].run(work)
 
-    def captured(self, work: Work) -> Prepared | None:
+    def captured(self, work: Work) -> Prepared | Normed | None:
         if work.rule.stage is not None:
             return None
-        prepared: Prepared | None = work.cache.get("cpu")
+        prepared: Prepared | Normed | None = work.cache.get("cpu")
         return prepared
 
 
 def _objection(work: Work) -> str | None:
-    if work.rule.scope != "element":
+    by_norms = work.rule.norms is not None and work.rule.decay.scope == "element"
+    if work.rule.scope != "element" and not by_norms:
         return f"{work.rule.name} works on whole tensors, not on elements"
+    if by_norms and work.models is not None:
+        return f"{work.rule.name} goes through stacked models one by one"
     if work.differentiable:
         return "autograd cannot record compiled code"
     if work.found_inf is not None:
@@ -99,17 +105,35 @@ def _prepare(work: Work) -> str | None:
 
 def _prepare_by(known: Known, work: Work) -> str | None:
     """The same, with what is known of some tensors; it is forgotten if it is not so any more."""
-    found = known.tables(work)
-    if isinstance(found, str):
-        reason: str | None = found
+    found = known.tables(_on_elements(work))
+    try:
+        prepared = found if isinstance(found, str) else _prepared(work, found)
+    except NotImplementedError as error:
+        prepared = str(error)
+    if isinstance(prepared, str):
+        reason: str | None = prepared
     else:
-        prepared = Prepared(work, found)
         reason = None if prepared.holds(work) else _without_memory(work)
         work.cache["cpu"] = prepared
     if reason is not None:
         work.kept.pop("cpu", None)
         work.cache.pop("cpu", None)
     return reason
+
+
+def _on_elements(work: Work) -> Work:
+    """The work of the rule on elements: the same, unless the rule has norms."""
+    if work.rule.norms is None:
+        return work
+    return replace(work, rule=with_norms(work.rule.direction, work.rule.decay)[0])
+
+
+def _prepared(work: Work, tables: Sequence[Table]) -> Prepared | Normed:
+    if work.rule.norms is None:
+        return Prepared(work, tables)
+    from unyoke.backends.cpu.normed import Normed
+
+    return Normed(work, tables)
 
 
 def _without_memory(work: Work) -> str:

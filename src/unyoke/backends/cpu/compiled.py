@@ -21,13 +21,18 @@ from unyoke.backends import element
 from unyoke.backends._native import intrinsics
 from unyoke.backends._native.functions import names_in
 from unyoke.backends._native.intrinsics import compiled
-from unyoke.backends.cpu import source
+from unyoke.backends.cpu import reduction, source
 from unyoke.backends.cpu.literals import compiler as literal_types
 from unyoke.backends.element import Recipe
 
 
-def names(recipe: Recipe) -> dict[str, Any]:
-    """What the names in a kernel's text stand for."""
+def names(recipe: Recipe, more: Mapping[str, torch.dtype] | None = None) -> dict[str, Any]:
+    """What the names in a kernel's text stand for.
+
+    Args:
+        recipe: of the kernel.
+        more: columns beside those of an update, and their dtypes.
+    """
     number = np.float64 if recipe.computation is torch.float64 else np.float32
     result = {
         "update": bind(recipe.rule.function, number, whole=number),
@@ -50,10 +55,18 @@ def names(recipe: Recipe) -> dict[str, Any]:
         result[f"kept_{column.name}"] = MEMORY[column.dtype][1]
     dtypes = {column.name: column.dtype for column in recipe.columns}
     dtypes |= {f"scale_{column.name}": torch.float32 for column in recipe.blocked}
-    for number_of_column, (name, dtype) in enumerate((dtypes | source.room(recipe)).items()):
+    dtypes |= source.room(recipe) | dict(more or {})
+    for number_of_column, (name, dtype) in enumerate(dtypes.items()):
         pair = intrinsics.column(MEMORY[dtype][0], number_of_column)
         result[f"get_{name}"], result[f"put_{name}"] = pair
     return result
+
+
+def names_of_norms(recipe: Recipe, terms: Any, count: int) -> dict[str, Any]:
+    """What the names stand for in the text of a kernel that forms norms."""
+    number = np.float64 if recipe.computation is torch.float64 else np.float32
+    found = names(recipe, reduction.lanes(recipe, count))
+    return found | {"terms": bind(terms, number, whole=number), "float64": np.float64}
 
 
 @compiled

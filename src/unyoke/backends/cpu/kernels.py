@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from unyoke.backends import element
 from unyoke.backends._native import jit_cache
 from unyoke.backends._native.functions import fingerprint
-from unyoke.backends.cpu import source
+from unyoke.backends.cpu import reduction, source
 from unyoke.backends.element import Recipe
 
 
@@ -27,8 +27,28 @@ def kernel(recipe: Recipe) -> Any:
         return compiled.names(recipe)
 
     known = fingerprint(recipe.rule.function, *element.functions(recipe).values())
+    return _built(recipe, source.text(recipe), names, known)
+
+
+@functools.lru_cache(maxsize=256)
+def norms(recipe: Recipe, terms: Callable[..., Any], count: int) -> Any:
+    """The compiled loop that leaves, of each chunk, the sums of squares of a formula's terms.
+
+    It is called as :func:`kernel`'s; the job's next word is the address of the sums.
+    """
+
+    def names() -> Mapping[str, Any]:
+        from unyoke.backends.cpu import compiled
+
+        return compiled.names_of_norms(recipe, terms, count)
+
+    known = fingerprint(*reduction.functions(recipe, terms))
+    return _built(recipe, reduction.text(recipe, count), names, known)
+
+
+def _built(recipe: Recipe, text: str, names: Callable[[], Mapping[str, Any]], known: str) -> Any:
     try:
-        return jit_cache.build(source.text(recipe), names, known, arguments=3)
+        return jit_cache.build(text, names, known, arguments=3)
     except Exception as error:  # whatever Numba raises at a formula that it does not understand
         reason = str(error).strip().splitlines() or [type(error).__name__]
         return f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}"

@@ -43,13 +43,26 @@ def _is_fused(recipe: Recipe) -> bool:
 
 
 def _run(recipe: Recipe) -> Iterator[str]:
-    """The loop over chunks, and out of the tables what each is about."""
+    """The loop over chunks."""
+    yield "def run(job, first, last):"
+    yield from _indented(_rooms(recipe))
+    yield from begin(recipe)
+    width = len(recipe.rule.coefficient_names) + 2
+    if recipe.words:
+        yield f"        seed, t = number_at(numbers, {width - 2}), number_at(numbers, {width - 1})"
+        yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, tensor)))"
+        yield "        first = int32(word_at(own, tensor) >> 32)"
+        yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
+    yield from _indented(_strips(recipe) if room(recipe) else _plain(recipe), 2)
+    yield "    return 0"
+
+
+def begin(recipe: Recipe) -> Iterator[str]:
+    """The head of the loop over chunks: out of the tables what a chunk is about."""
     coefficients = recipe.rule.coefficient_names
     width = len(coefficients) + 2
-    yield "def run(job, first, last):"
     yield "    addresses, tensors = word_at(job, 0), word_at(job, 1)"
     yield "    chunks, coefficients, own = word_at(job, 2), word_at(job, 3), word_at(job, 4)"
-    yield from _indented(_rooms(recipe))
     yield "    for chunk in range(first, last):"
     yield "        tensor, start = word_at(chunks, 4 * chunk), word_at(chunks, 4 * chunk + 1)"
     yield "        size, row = word_at(chunks, 4 * chunk + 2), word_at(chunks, 4 * chunk + 3)"
@@ -60,13 +73,6 @@ def _run(recipe: Recipe) -> Iterator[str]:
     names += [f"scale_{column.name}" for column in recipe.blocked]
     for k, name in enumerate(names):
         yield f"        begin_{name} = word_at(addresses, {k} * tensors + tensor)"
-    if recipe.words:
-        yield f"        seed, t = number_at(numbers, {width - 2}), number_at(numbers, {width - 1})"
-        yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, tensor)))"
-        yield "        first = int32(word_at(own, tensor) >> 32)"
-        yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
-    yield from _indented(_strips(recipe) if room(recipe) else _plain(recipe), 2)
-    yield "    return 0"
 
 
 def _indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
@@ -164,13 +170,13 @@ def _loop(recipe: Recipe, stages: Sequence[Stage], count: str) -> Iterator[str]:
     made = [name for stage in stages for name in stage.makes]
     read = dict.fromkeys(name for stage in stages for name in stage.reads if name not in made)
     yield f"for i in range({count}):"
-    yield from (f"    {name} = {_load(recipe, name)}" for name in read)
+    yield from (f"    {name} = {loaded(recipe, name)}" for name in read)
     yield from (f"    {stage.line}" for stage in stages)
     for name in made:
         yield from _indented(_store(recipe, name))
 
 
-def _load(recipe: Recipe, name: str) -> str:
+def loaded(recipe: Recipe, name: str) -> str:
     """The expression that reads a name's number from memory."""
     column = _column(recipe, name)
     if column is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,14 @@ CHUNK = 1 << 15
 
 
 # What a kernel is told, by address: 64-bit words in this order.
-JOB = ("addresses", "tensors", "chunks", "coefficients", "numbers")
+JOB = ("addresses", "tensors", "chunks", "coefficients", "numbers", "sums")
 
 
 class Table:
     """Parameters that one kernel serves: their tensors have the same dtypes and formats.
 
     Args:
+        recipe: of the kernel.
         kernel: compiled for them.
         which: their numbers in the work.
         tensors: in the order of the kernel's recipe.
@@ -43,13 +44,14 @@ class Table:
 
     def __init__(
         self,
+        recipe: Recipe,
         kernel: Any,
         which: Integers,
         tensors: Described,
         numbers: Integers,
         models: int | None,
     ) -> None:
-        self._which = which
+        self.recipe, self._which = recipe, which
         self._models = models or 1
         self._chunks = _chunks(tensors.elements, self._models)
         self._model = self._chunks[:, 3].copy()
@@ -57,12 +59,34 @@ class Table:
         self.pointers = find(tensors, addresses)
         self._alive = addresses, numbers
         words = (addresses.ctypes.data, len(which), self._chunks.ctypes.data, 0)
-        self._job = array("q", (*words, numbers.ctypes.data))
+        self._job = array("q", (*words, numbers.ctypes.data, 0))
         self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job.buffer_info()[0])
 
     def begin(self) -> None:
         """Make ready for an update."""
         self._shares.begin()
+
+    @property
+    def which(self) -> Integers:
+        """The parameters' numbers in the work."""
+        return self._which
+
+    def norms_by(self, kernel: Any, count: int) -> Callable[[], Any]:
+        """What forms the norms of each parameter, a row each, by a kernel of :mod:`.reduction`."""
+        chunks = self._chunks
+        sums = np.zeros((len(chunks), count))
+        self._job[JOB.index("sums")] = sums.ctypes.data
+        shares = workers.Shares(chunks[:, 2], kernel, self._job.buffer_info()[0])
+        totals = np.zeros((len(self._which), count))
+
+        def norms() -> Any:
+            shares.begin()
+            shares.run()
+            totals[:] = 0.0
+            np.add.at(totals, chunks[:, 0], sums)
+            return np.sqrt(totals)
+
+        return norms
 
     @property
     def alone(self) -> tuple[int, int, int, int] | None:
@@ -111,7 +135,8 @@ class Known:
     def __init__(self, models: int | None) -> None:
         self.models = models
         self._recipes: dict[Recipe, int] = {}
-        self._served: list[tuple[Any, Described]] = []  # kernel and tensors, one place for each
+        # Recipe, kernel and tensors, one place for each
+        self._served: list[tuple[Recipe, Any, Described]] = []
         self._places = np.zeros((0, 2), dtype=np.int64)  # of each member: kernel, row
 
     def tables(self, work: Work) -> list[Table] | str:
@@ -130,9 +155,9 @@ class Known:
         result = []
         for kernel in np.unique(kernels_of).tolist():
             which = np.flatnonzero(kernels_of == kernel)
-            code, tensors = self._served[kernel]
+            recipe, code, tensors = self._served[kernel]
             some = tensors.some(rows[which])
-            table = Table(code, which, some, numbers[which], work.models)
+            table = Table(recipe, code, which, some, numbers[which], work.models)
             result.append(table)
         return result
 
@@ -169,11 +194,11 @@ class Known:
         first, place = 0, self._recipes.get(recipe)
         if place is None:  # an interrupt between these two leaves a place that nobody uses
             place = len(self._served)
-            self._served.append((kernel, tensors))
+            self._served.append((recipe, kernel, tensors))
             self._recipes[recipe] = place
         else:
-            known = self._served[place][1]
+            known = self._served[place][2]
             first = len(known.weights)
-            self._served[place] = kernel, known.joined(tensors)
+            self._served[place] = recipe, kernel, known.joined(tensors)
         self._places[members, 0] = place
         self._places[members, 1] = first + np.arange(len(members))

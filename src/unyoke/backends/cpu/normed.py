@@ -1,0 +1,115 @@
+"""Rules whose step depends on norms of the whole tensor: a pass that forms them, then the update.
+
+The number that is made of a tensor's norms is a coefficient of the update, and each tensor has its
+own. So the second pass is that of any rule on elements, in every format of storage.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from unyoke.backends.base import Work
+from unyoke.backends.cpu import kernels
+from unyoke.backends.element import Recipe
+from unyoke.equation import Formula, with_norms
+
+if TYPE_CHECKING:
+    from unyoke.backends.cpu.table import Table
+
+
+class Normed:
+    """The tables of a group, and the numbers of the coming update.
+
+    Args:
+        work: what is to be done, of a rule with norms.
+        tables: of the rule on elements.
+    """
+
+    kernels: Sequence[tuple[int, int, int, int]] = ()
+
+    def __init__(self, work: Work, tables: Sequence[Table]) -> None:
+        assert work.rule.norms is not None
+        self._norms = norms = work.rule.norms
+        rule, terms = with_norms(work.rule.direction, work.rule.decay)
+        names = [name for name in rule.coefficient_names if name != norms.name]
+        self._tables, self._pick = tables, itemgetter(*names)
+        count, width = len(work.weights), len(rule.coefficient_names) + 2
+        self._rows = array("d", bytes(8 * count * width))
+        self._grid = np.frombuffer(self._rows).reshape(count, width)
+        own = rule.coefficient_names.index(norms.name)
+        self._own, self._others = own, [k for k in range(width) if k != own]
+        for table in tables:
+            table.tell(self._rows.buffer_info()[0], range(count))
+        self._form = [
+            table.norms_by(_compiled(table.recipe, terms, norms.count), norms.count)
+            for table in tables
+        ]
+        self._are_formed = False
+
+    @property
+    def checks(self) -> list[tuple[int, int]] | None:
+        """For compiled code to ask whether the tables hold; None where Python has to."""
+        checks = [table.pointers.check for table in self._tables]
+        return None if None in checks else [each for each in checks if each is not None]
+
+    def holds(self, work: Work) -> bool:
+        """Take over this update's numbers; False if anything else has changed as well."""
+        return (
+            work.found_inf is None
+            and self.take(work)
+            and all(table.pointers.holds() for table in self._tables)
+        )
+
+    def take(self, work: Work) -> bool:
+        """Take over this update's numbers; False if they are of another kind."""
+        try:
+            sets = [
+                (*map(float, self._pick(each)), float(work.seed), float(t))
+                for each, t in zip(work.coefficients, work.updates, strict=True)
+            ]
+        except (TypeError, ValueError, RuntimeError):
+            return False  # a number has become a row of numbers
+        which = slice(None) if work.which is None else np.array(work.which)
+        rows = np.array(sets)[0 if work.which is None else which]
+        self._grid[:, self._others] = rows
+        self._are_formed = False
+        for table in self._tables:
+            table.begin()
+        return True
+
+    def run(self, work: Work) -> None:
+        """Update what is not updated since the numbers were taken over."""
+        self.finish(work)
+        torch.autograd.graph.increment_version(work.weights)
+
+    def finish(self, work: Work) -> None:
+        """The same; to be called again after an interrupt."""
+        if not self._are_formed:
+            for table, form in zip(self._tables, self._form, strict=True):
+                self._grid[table.which, self._own] = self._ratios(work, table.which, form())
+            self._are_formed = True
+        for table in self._tables:
+            table.run()
+
+    def _ratios(self, work: Work, which: Any, norms: Any) -> Any:
+        """The number that is made of each parameter's norms."""
+        columns = torch.from_numpy(norms).unbind(1)
+        names = self._norms.ratio_coefficients
+        sets = [[float(each[name]) for name in names] for each in work.coefficients]
+        own: Any = sets[0]
+        if work.which is not None:
+            own = torch.tensor(sets, dtype=torch.float64)[np.array(work.which)[which]].unbind(1)
+        return torch.as_tensor(self._norms.ratio(*columns, *own)).numpy()
+
+
+def _compiled(recipe: Recipe, terms: Formula, count: int) -> Any:
+    kernel = kernels.norms(recipe, terms, count)
+    if isinstance(kernel, str):
+        raise NotImplementedError(kernel)
+    return kernel
