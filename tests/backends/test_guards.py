@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -142,6 +143,26 @@ def test_the_rest_is_looked_at_elsewhere(ask: Ask, change: Callable[[Group], Non
     holds = ask(group.guards())
     change(group)
     assert holds()
+
+
+@BOTH
+def test_other_entries_come_and_go(ask: Ask) -> None:
+    """A dictionary that has changed is looked at again, and then again when it changes."""
+    group = Group()
+    holds = ask(group.guards())
+    for number in range(3):
+        assert holds()
+        group.states[0]["mine"] = torch.full((1,), float(number))
+        assert holds()
+        group.states[0].pop("mine")
+    another_state_tensor(group)
+    assert not holds()
+
+
+def test_python_s_dictionaries_have_versions_here() -> None:
+    """3.11 and 3.12 have; elsewhere every entry is looked up."""
+    known = tensor_layout.mapping_version()
+    assert known == (3 if sys.version_info < (3, 13) else None)
 
 
 @BOTH

@@ -73,7 +73,7 @@ class Counters:
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
                 self.placed.append((view, view.data_ptr()))
-        self._count, self._others = count, False
+        self._count, self._others, self._scalars = count, False, self.names[1:]
         self._chosen: Any = slice(count)
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
         self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
@@ -131,7 +131,7 @@ class Counters:
 
     def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
         """Form what follows an update with these coefficients, of which scalars are a part."""
-        scalars = self.names[1:]
+        scalars = self._scalars
         if self.which is None and not scalars:  # as nearly always
             step = self.sets[0][0] + 1
             self._following_sets = [(step,)]

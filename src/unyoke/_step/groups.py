@@ -66,7 +66,6 @@ class Groups:
         self._forms = forms or {}
         self._directions: dict[str, Direction] = {}
         self._decays: dict[str, Decay] = {}
-        self._default: str | None = None
         self.direction = direction
         self._functions: list[WeightDecay | None] = []
         self._warned: set[str] = set()
@@ -91,11 +90,13 @@ class Groups:
     @property
     def direction(self) -> Direction | None:
         """That of groups that name none of their own."""
-        return None if self._default is None else self._named_direction(self._default)
+        return self._direction
 
     @direction.setter
     def direction(self, direction: Direction | None) -> None:
-        self._default = None if direction is None else self.named_direction(direction)
+        if direction is not None:
+            direction = self._named_direction(self.named_direction(direction))
+        self._direction = direction
 
     def named_direction(self, direction: str | Direction) -> str:
         """The name by which a group holds a direction; an own one is kept here for it."""
@@ -150,7 +151,7 @@ class Groups:
 
     def rule(self, group: Group) -> Rule:
         """This group's direction with this group's decay."""
-        assert self._default is not None, "the step is another library's"
+        assert self._direction is not None, "the step is another library's"
         return combine(self.group_direction(group), self.decay(group))
 
     # Groups that come

@@ -17,16 +17,16 @@ import numpy as np
 
 from unyoke.backends._native import c_calls, data_pointers, tensor_layout
 from unyoke.backends._native.reader import reader
-from unyoke.backends._native.tensor_layout import COUNT, Places
+from unyoke.backends._native.tensor_layout import COUNT, Places, mapping_version
 from unyoke.backends.guards import Guards
 
 C_FUNCTIONS = ("PyList_Size", "PyList_GetItem", "PyDict_Size", "PyDict_Next", "PyDict_GetItem")
 
 # What the compiled function is told, by address: how many rows of what and where, and whom to ask.
 JOB = (
-    *("done", "lists", "list_rows", "mappings", "mapping_rows", "entries", "entry_rows"),
+    *("done", "lists", "list_rows", "mappings", "mapping_rows", "holders", "holder_rows"),
     *("without", "without_rows", "placed", "placed_rows", "checks", "check_rows"),
-    *("counters", "counter_rows", "kernels", "kernel_rows", "known"),
+    *("counters", "counter_rows", "kernels", "kernel_rows", "entries", "entry_rows", "known"),
     *("list_size", "list_item", "mapping_size", "next_value", "get_entry"),
     *("undefined", "shared", "position", "key", "value"),
 )
@@ -59,10 +59,15 @@ def run(job):
             invoke(next_value, (holder, place, place + 8, place + 16))
             if word_at(place, 2) != word_at(known, begin + k):
                 return 1
-    for row in range(entries):
-        holder, name = word_at(entry_rows, 3 * row), word_at(entry_rows, 3 * row + 1)
-        if invoke(get_entry, (holder, name)) != word_at(entry_rows, 3 * row + 2):
-            return 1
+    for row in range(holders):
+        holder, begin = word_at(holder_rows, 3 * row), word_at(holder_rows, 3 * row + 1)
+        version = word_at(holder, {mapping_version() or 0})
+        if {mapping_version() is None} or version != word_at(holder_rows, 3 * row + 2):
+            for k in range(begin, word_at(holder_rows, 3 * row + 4)):
+                found = invoke(get_entry, (holder, word_at(entry_rows, 2 * k)))
+                if found != word_at(entry_rows, 2 * k + 1):
+                    return 1
+            put_word(holder_rows + 24 * row + 16, version)
     for row in range(without):
         weight = word_at(word_at(without_rows, row), {p.tensor})
         held = word_at(weight, {p.storage + 1})
@@ -130,15 +135,11 @@ class ReplayCall:
         places = tensor_layout.places()
         assert places is not None
         lists, mappings, known = _contents(guards)
-        entries = table_of(
-            (id(holder), id(name), id(value))
-            for name, holders, values in guards.entries
-            for holder, value in zip(holders, values, strict=True)
-        )
+        holders, entries = _entries(guards)
         without = table_of((id(weight),) for weight in guards.without_gradient)
         placed = table_of((t._cdata, address, t.element_size()) for t, address in guards.placed)
-        rows = [lists, mappings, entries, without, placed]
-        rows += map(table_of, (checks, counters, kernels))
+        rows = [lists, mappings, holders[:-1], without, placed]
+        rows += [*map(table_of, (checks, counters, kernels)), entries]
         self._alive = guards, known, rows
         self._job = array("q", (0,))
         for words in rows:
@@ -167,6 +168,17 @@ def _contents(guards: Guards) -> tuple[Any, Any, Any]:
         rows[isinstance(holder, list)].append((id(holder), len(held), len(known)))
         known += [(id(thing),) for thing in held]
     return table_of(rows[True]), table_of(rows[False]), table_of(known)
+
+
+def _entries(guards: Guards) -> tuple[Any, Any]:
+    """Rows of holder, where its entries begin and its version, and one for the end; the entries."""
+    by_holder: dict[int, list[tuple[int, int]]] = {}
+    for name, holders, values in guards.entries:
+        for holder, value in zip(holders, values, strict=True):
+            by_holder.setdefault(id(holder), []).append((id(name), id(value)))
+    ends = np.cumsum([0, *map(len, by_holder.values())]).tolist()
+    rows = table_of(zip([*by_holder, 0], ends, [-1] * len(ends), strict=True))
+    return rows, table_of(entry for entries in by_holder.values() for entry in entries)
 
 
 def table_of(rows: Iterable[tuple[int, ...]]) -> Any:

@@ -84,6 +84,25 @@ def places() -> Places | None:
     return found if all(_is_as_read(found, sample) for sample in _samples()) else None
 
 
+@functools.cache
+def mapping_version() -> int | None:
+    """In a dictionary, the word that every change of it makes another one; None if there is none.
+
+    As Python 3.11 and 3.12 have it, so that what stands under a name need not be looked up.
+    """
+    mapping: dict[str, int] = dict.fromkeys("abc", 0)
+    changes = (
+        *(lambda: mapping.update(a=1), lambda: mapping.update(d=1), lambda: mapping.pop("b")),
+        *(mapping.popitem, lambda: mapping.setdefault("e", 1), mapping.clear),
+    )
+    seen = [_words(id(mapping), 6)]
+    for change in changes:
+        change()
+        seen.append(_words(id(mapping), 6))
+    words = enumerate(zip(*seen, strict=True))
+    return next((k for k, word in words if k > 1 and len(set(word)) == len(seen)), None)
+
+
 def _search() -> Places:
     """Where everything is in one tensor; more are compared afterwards.
 
