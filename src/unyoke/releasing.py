@@ -14,6 +14,7 @@ import torch
 
 from unyoke._step import state
 from unyoke._step.commit import whole
+from unyoke._step.evaluation import check_step
 from unyoke._step.plan import Plan, random_numbers
 from unyoke.optimizer import Optimizer
 from unyoke.wrappers import inner_optimizer, reducing_module
@@ -285,6 +286,7 @@ class Release:
         """The update of one parameter, as the optimizer would make it."""
         optimizer = self._optimizer
         index, number = self._places[weight]
+        check_step(optimizer.param_groups)
         group = optimizer.param_groups[index]
         lr, eta = optimizer.groups.rate(index, group)
         rule = optimizer.groups.rule(group)

@@ -426,6 +426,21 @@ def test_populations_evaluate_x(cls: Any, engine: str) -> None:
         torch.testing.assert_close(population.model(k)(inputs), x, rtol=1e-9, atol=1e-9)
 
 
+def test_released_gradients_are_not_applied_to_the_weights_to_evaluate() -> None:
+    model = torch.nn.Linear(4, 1)
+    optimizer = unyoke.ScheduleFreeSGDW(model.parameters(), 0.1)
+    with unyoke.release(optimizer):
+        model(torch.ones(2, 4)).sum().backward()
+        before = model.weight.detach().clone()
+        optimizer.eval()
+        with pytest.raises(RuntimeError, match=r"optimizer.train\(\)"):
+            model(torch.ones(2, 4)).sum().backward()
+        optimizer.train()
+        assert torch.equal(model.weight.detach(), before)
+        model(torch.ones(2, 4)).sum().backward()
+    assert not torch.equal(model.weight.detach(), before)
+
+
 def test_explain_says_that_what_is_evaluated_follows_later() -> None:
     optimizer = unyoke.ScheduleFreeAdamW([torch.nn.Parameter(start())], weight_decay=1e-4)
     text = str(optimizer.explain(updates=100))
