@@ -112,7 +112,7 @@ def test_report_draws_any_ledger_anew(finished: Path, tmp_path: Path) -> None:
         (["--weight-decay", "much"], "not a number"),
         (["--weight-decay", ","], "empty"),
         (["--optimizers", ""], "empty"),
-        (["--optimizers", "Adan"], "unknown optimizer 'Adan'"),
+        (["--optimizers", "Adamm"], "unknown optimizer 'Adamm'"),
         (["--schedule", "linear"], "unknown schedule 'linear'"),
         (["--seeds", "0"], "seeds '0'"),
         (["--updates", "-5"], "updates '-5'"),
@@ -202,6 +202,18 @@ def test_optimizers_lists_every_one_with_its_parts() -> None:
     lines = unyoke("optimizers").output.splitlines()
     assert [line.split()[:3] for line in lines] == [list(row[:3]) for row in rows()]
     assert all(line.endswith(row.summary) for line, row in zip(lines, rows(), strict=True))
+
+
+def test_optimizers_says_more_of_those_that_are_named() -> None:
+    lines = unyoke("optimizers", "ScheduleFreeAdamW", "MARSW").output.splitlines()
+    assert lines[0].startswith("MARSW: MARS")
+    assert "  state      3 per weight" in lines
+    assert "  backends   eager, compile" in lines
+    assert "  goes with  every decay but L2 in one moment" in lines
+    assert any("source     Defazio" in line and "2405.15682" in line for line in lines)
+    wrong = unyoke("optimizers", "ScheduelFree")
+    assert wrong.exit_code != 0
+    assert "no optimizer is called ScheduelFree" in wrong.output
 
 
 def test_backends_says_of_each_what_it_lacks_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,7 @@ class TestOwnOptimizer:
         assert positional(module.Signed) == ["params", "lr", "scale", "weight_decay"]
         assert arguments(module.Signed) == {"lr": 0.5, "scale": 1.0, "weight_decay": 1e-5}
         row = optimizers.row("Signed", module.Signed)
-        assert row[1:] == ("signed", "lasso", "Steps of one size, decay of one size.")
+        assert row[1:4] == ("signed", "lasso", "Steps of one size, decay of one size.")
         assert "Signed" not in optimizers.ALL
 
     def test_steps_by_place_and_by_name(self, module: ModuleType) -> None:
@@ -281,6 +281,19 @@ class TestTables:
         reached = {row.direction for row in optimizers.rows()}
         by_word = {form for cls in optimizers.ALL.values() for form in cls.forms}
         assert reached | by_word == set(directions.names())
+
+    def test_rows_say_what_is_read_off_the_directions(self) -> None:
+        rows = {row.name: row for row in optimizers.rows()}
+        states = {"SGD": 0, "LionW": 1, "AdamW": 2, "AdEMAMixW": 3, "AdanW": 4}
+        assert {name: rows[name].state for name in states} == states
+        assert rows["LambW"].backends == "eager, compile"
+        assert rows["AdamW"].backends == "every"
+        assert rows["AdamW"].goes_with == "every decay"
+        assert rows["LionW"].goes_with == "every decay but L2 in one moment"
+        assert rows["NDAdam"].goes_with == "no decay; two dimensions or more"
+        assert rows["SGD"].goes_with.endswith("; sparse gradients")
+        assert "matrices only" in rows["MuonW"].goes_with
+        assert all(re.search(r"\d|torch|timm", row.source) for row in rows.values())
 
     def test_names_have_one_line_each(self) -> None:
         names = optimizers.names()

@@ -30,7 +30,7 @@ def names() -> str:
 
 def with_table(page: str) -> str:
     """A page with today's table in the place of its own."""
-    table = re.compile(r"^\| optimizer \| direction \| decay \| \|\n(?:\|.*\n)+", re.MULTILINE)
+    table = re.compile(r"^\| optimizer \| direction \| decay \|.*\n(?:\|.*\n)+", re.MULTILINE)
     return table.sub(lambda _: optimizers.table(), page)
 
 

@@ -395,15 +395,33 @@ def explain_command(file: Path, updates: int | None, updates_per_epoch: float | 
 
 
 @main.command()
-def optimizers() -> None:
-    """List the optimizers, each with its direction and decay."""
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def optimizers(names: tuple[str, ...]) -> None:
+    """List the optimizers; of those that are named say also what goes with them, and the source.
+
+    The number is that of the state's numbers for each weight.
+    """
     from unyoke.optimizers import rows
 
-    listed = rows()
-    columns = [max(map(len, column)) for column in zip(*(row[:3] for row in listed), strict=True)]
-    for row in listed:
-        cells = [cell.ljust(width) for cell, width in zip(row[:3], columns, strict=True)]
-        click.echo("  ".join((*cells, row.summary)))
+    listed = [row for row in rows() if not names or row.name in names]
+    unknown = set(names) - {row.name for row in listed}
+    if unknown:
+        raise Refusal(
+            f"no optimizer is called {', '.join(sorted(unknown))}; see: unyoke optimizers"
+        )
+    if names:
+        for row in listed:
+            click.echo(f"{row.name}: {row.summary}")
+            for word in ("direction", "decay", "state", "backends", "goes_with", "source"):
+                value = getattr(row, word)
+                shown = f"{value:.2g} per weight" if word == "state" else value
+                click.echo(f"  {word.replace('_', ' '):10} {shown}")
+        return
+    cells = [(*row[:3], f"{row.state:.2g}", row.backends) for row in listed]
+    columns = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row, own in zip(listed, cells, strict=True):
+        parts = [cell.ljust(width) for cell, width in zip(own, columns, strict=True)]
+        click.echo("  ".join((*parts, row.summary)))
 
 
 @main.command()

@@ -252,6 +252,12 @@ class TestLimits:
         path = constant(self.made("signum", momentum=0.0), self.GRAD, 3)
         torch.testing.assert_close(path[-1], -0.03 * self.GRAD.sign())
 
+    def test_signum_keeps_an_average_and_not_a_sum(self) -> None:
+        optimizer = self.made("signum", momentum=0.9)
+        constant(optimizer, self.GRAD, 2)
+        (p,) = optimizer.param_groups[0]["params"]
+        torch.testing.assert_close(optimizer.state[p]["momentum_buffer"], 0.19 * self.GRAD)
+
     def test_signum_looks_at_the_average(self) -> None:
         """One gradient of the other sign does not turn it."""
         optimizer = self.made("signum", momentum=0.9)

@@ -89,7 +89,9 @@ OURS = {
 
 
 @pytest.mark.parametrize("average", [{}, {"r": 1.5}, {"power": 0.0}])
-@pytest.mark.parametrize("schedule", [None, WARM], ids=["constant", "warmup"])
+@pytest.mark.parametrize(
+    "schedule", [None, WARM, schedules.cosine(2 * UPDATES)], ids=["constant", "warmup", "cosine"]
+)
 @pytest.mark.parametrize("authors", OURS)
 def test_is_the_authors(authors: Any, schedule: Any, average: dict[str, float]) -> None:
     """y at every update, and x in evaluation mode; their decay is multiplied by the rate."""

@@ -131,6 +131,7 @@ def test_hover_and_touch_tell_a_cells_figures(page: Path) -> None:
         "validation error 11.0 %",
         "training error 11.0 %, loss 0.110",
         "2 seeds",
+        "λ = 0.25, λ_norm = 0.791, Σηλ = 1.38, torch's 0.5",
     ]
     assert "α = 2⁻², λ = 2⁻²" in seen["touched"]
     assert (seen["left"], seen["moved"], seen["elsewhere"]) == (True, True, True)
@@ -469,7 +470,7 @@ def test_failed_cells_have_a_mark_and_a_notice(tmp_path: Path, landscape: Landsc
           subject: document.getElementById("subject").innerText });
         """,
     )
-    assert seen["tip"][-1] == "2 seeds, 2 failed"
+    assert seen["tip"][-2] == "2 seeds, 2 failed"
     assert seen["notice"] is False
     assert seen["text"] == "6 × <b>no</b>"
     assert seen["marks"] == 3

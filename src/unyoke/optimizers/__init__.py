@@ -16,10 +16,16 @@ tables of the README and docs/optimizers.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
+from unyoke import decays
 from unyoke.discovery import Registry
+from unyoke.equation import Decay, Direction, combine
 from unyoke.optimizers.named import Composition as Composition
 from unyoke.optimizers.named import Named as Named
 from unyoke.optimizers.named import Options as Options
@@ -37,36 +43,107 @@ ALL: Mapping[str, type[Named]] = Registry(
 
 
 class Row(NamedTuple):
-    """One line of the table of optimizers."""
+    """One line of the table of optimizers.
+
+    Attributes:
+        name: of the class.
+        direction: by name.
+        decay: by name, the one that it has if no other is given.
+        summary: one line about it.
+        state: numbers that it keeps for each weight of a square matrix, in float32 4 bytes each.
+        backends: which of them run it.
+        goes_with: decay rules, and what its parameters or gradients may be.
+        source: of the method.
+    """
 
     name: str
     direction: str
     decay: str
     summary: str
+    state: float
+    backends: str
+    goes_with: str
+    source: str
+
+
+SIDE = 64
+"""Of the matrix that ``Row.state`` counts the state of."""
 
 
 def row(name: str, cls: type[Named]) -> Row:
     """What the table says of an optimizer, somebody's own included."""
-    parts = cls.composition
-    summary = (cls.__doc__ or "").strip().split("\n")[0]
-    return Row(name, parts.direction.name, parts.decay.name, summary)
+    direction, decay = cls.composition
+    text = inspect.getdoc(cls) or ""
+    weight = torch.zeros(SIDE, SIDE, device="meta")
+    kept = [direction.initial(each, weight, direction.defaults) for each in direction.state]
+    return Row(
+        name,
+        direction.name,
+        decay.name,
+        text.split("\n")[0],
+        sum(each.numel() for each in kept) / weight.numel(),
+        "every" if direction.scope == "element" or direction.stage else "eager, compile",
+        "; ".join(_goes_with(direction)),
+        _source(text),
+    )
+
+
+def _goes_with(direction: Direction) -> Iterator[str]:
+    """What a direction takes, read off itself."""
+    refused = [part for part in decays.ALL.values() if not _combine(direction, part)]
+    if len(refused) == len(decays.ALL) - 1:
+        yield "no decay"
+    elif refused:
+        one_moment = all(part.kind == "moment_penalty" for part in refused)
+        names = "L2 in one moment" if one_moment else ", ".join(part.name for part in refused)
+        yield f"every decay but {names}"
+    else:
+        yield "every decay"
+    if direction.objection(torch.zeros(2, 2, 2)) is not None:
+        yield "matrices only"
+    elif direction.objection(torch.zeros(2)) is not None:
+        yield "two dimensions or more"
+    if direction.skips_zeros:
+        yield "sparse gradients"
+
+
+def _combine(direction: Direction, decay: Decay) -> bool:
+    try:
+        combine(direction, decay)
+    except ValueError:
+        return False
+    return True
+
+
+def _source(text: str) -> str:
+    """Whose method it is, of a class's documentation: authors and where they published it."""
+    found = re.search(r"^Source: (.*?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    words = " ".join(found[1].split()) if found else ""
+    return re.split(
+        r";|\.(?: |$)|, (?:Algorithm|Figure|section|appendix|equation|table|with|and the)",
+        words,
+    )[0]
 
 
 def rows() -> tuple[Row, ...]:
-    """What there is, for tables: name, direction, decay and one line about it."""
+    """What there is, for tables: a line for each optimizer."""
     return tuple(row(name, cls) for name, cls in ALL.items())
 
 
 def names() -> dict[str, str]:
     """Every optimizer's name, with one line about it."""
-    return {each.name: each.summary for each in rows()}
+    return {name: (cls.__doc__ or "").strip().split("\n")[0] for name, cls in ALL.items()}
 
 
 def table() -> str:
     """The Markdown table of docs/optimizers.md."""
-    lines = ["| optimizer | direction | decay | |", "| --- | --- | --- | --- |"]
-    lines += [f"| `{r.name}` | `{r.direction}` | `{r.decay}` | {r.summary} |" for r in rows()]
-    return "\n".join(lines) + "\n"
+    heading = ("optimizer", "direction", "decay", "", "state", "backends", "goes with", "source")
+    lines = [heading, ("---",) * len(heading)]
+    lines += [
+        (f"`{r.name}`", f"`{r.direction}`", f"`{r.decay}`", r.summary, f"{r.state:.2g}", *r[5:])
+        for r in rows()
+    ]
+    return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
 
 
 def __getattr__(name: str) -> Any:

@@ -22,10 +22,20 @@ from unyoke.study.landscape.task_reference import TaskReference as TaskReference
 
 @dataclass(frozen=True)
 class Axes:
-    """The learning rates and weight decays of one optimizer, both ascending."""
+    """The learning rates and weight decays of one optimizer, both ascending.
+
+    Attributes:
+        decay_unit: what a weight decay is: λ (None), or "norm" or "total", as
+            `unyoke.study.landscape.decay_units` has them.
+    """
 
     lr: tuple[float, ...]
     weight_decay: tuple[float, ...]
+    decay_unit: str | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON knows it; axes in λ are written as they were before there were other units."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class Budget(NamedTuple):
@@ -53,6 +63,7 @@ class Cell:
         clip: the largest norm of the whole gradient, or None.
         groups: "split" where biases, norms and embeddings do not decay, as `unyoke.groups.split`
             has it; None where everything decays.
+        decay_unit: of `weight_decay`, as `Axes` has it.
     """
 
     task: str
@@ -66,6 +77,7 @@ class Cell:
     batch_size: int | None = None
     clip: float | None = None
     groups: str | None = None
+    decay_unit: str | None = None
 
     @property
     def budget(self) -> Budget:
@@ -153,6 +165,7 @@ class Landscape:
             batch_size=budget.batch_size,
             clip=self.clip,
             groups=self.groups,
+            decay_unit=self.axes[optimizer].decay_unit,
         )
 
     def summary(self) -> str:
@@ -185,7 +198,8 @@ class Landscape:
 
     def to_json(self) -> str:
         """The landscape as JSON, the same text for the same landscape."""
-        return json.dumps(asdict(self))
+        axes = {name: axes.to_plain() for name, axes in self.axes.items()}
+        return json.dumps(asdict(self) | {"axes": axes})
 
     @classmethod
     def from_json(cls, text: str) -> Landscape:
@@ -194,7 +208,7 @@ class Landscape:
         return cls(
             task=TaskReference.of(plain["task"]),
             axes={
-                name: Axes(tuple(axes["lr"]), tuple(axes["weight_decay"]))
+                name: Axes(tuple(axes["lr"]), tuple(axes["weight_decay"]), axes.get("decay_unit"))
                 for name, axes in plain["axes"].items()
             },
             schedules=tuple(plain["schedules"]),
@@ -231,6 +245,9 @@ class Landscape:
             return f"optimizers {_listed(self.axes)}, not {_listed(other.axes)}"
         for optimizer, axes in self.axes.items():
             theirs = other.axes[optimizer]
+            if axes.decay_unit != theirs.decay_unit:
+                units = (each.decay_unit or "λ" for each in (axes, theirs))
+                return "{}'s weight decay in {}, not in {}".format(optimizer, *units)
             for flag, here, there in (
                 ("lr", axes.lr, theirs.lr),
                 ("weight decay", axes.weight_decay, theirs.weight_decay),
@@ -250,6 +267,7 @@ class Landscape:
             and set(self.seeds) <= set(larger.seeds)
             and all(
                 name in larger.axes
+                and axes.decay_unit == larger.axes[name].decay_unit
                 and set(axes.lr) <= set(larger.axes[name].lr)
                 and set(axes.weight_decay) <= set(larger.axes[name].weight_decay)
                 for name, axes in self.axes.items()

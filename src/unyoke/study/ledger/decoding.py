@@ -100,7 +100,7 @@ def check_tables(connection: sqlite3.Connection) -> None:
 def landscape_of(text: object) -> Landscape:
     """The landscape of the table `study`."""
     landscape = Landscape.from_json(_text(text))
-    axes = [values for axes in landscape.axes.values() for values in vars(axes).values()]
+    axes = [each for axes in landscape.axes.values() for each in (axes.lr, axes.weight_decay)]
     counts = (*landscape.updates, *landscape.seeds, *landscape.epochs)
     if not (landscape.axes and all(axes) and landscape.seeds and landscape.schedules):
         raise Damage("it has no cells")
@@ -126,7 +126,8 @@ class Grid:
 
     def __init__(self, landscape: Landscape) -> None:
         self._axes = {
-            name: (set(axes.lr), set(axes.weight_decay)) for name, axes in landscape.axes.items()
+            name: (set(axes.lr), set(axes.weight_decay), axes.decay_unit)
+            for name, axes in landscape.axes.items()
         }
         self._others = (
             set(landscape.schedules),
@@ -137,9 +138,10 @@ class Grid:
     def has(self, cell: Cell) -> bool:
         """Whether it is one of the landscape's cells, whatever its task."""
         schedules, seeds, budgets = self._others
-        lr, weight_decay = self._axes.get(cell.optimizer, (set(), set()))
+        lr, weight_decay, unit = self._axes.get(cell.optimizer, (set(), set(), None))
         return (
             cell.lr in lr
+            and cell.decay_unit == unit
             and cell.weight_decay in weight_decay
             and cell.schedule in schedules
             and cell.seed in seeds

@@ -66,10 +66,14 @@ def _check_same_landscape(landscapes: Sequence[Landscape], folders: Sequence[Pat
     first = landscapes[0]
     for other, folder in zip(landscapes[1:], folders[1:], strict=True):
         difference = first.task.difference(other.task)
-        for name in ("epochs", "samples", "evaluations"):
+        for name in ("epochs", "samples", "evaluations", "clip", "groups"):
             mine, theirs = getattr(first, name), getattr(other, name)
             if difference is None and mine != theirs:
-                difference = f"another number of {name}: {mine}, {theirs}"
+                difference = f"other {name}: {mine}, {theirs}"
+        units = {name: axes.decay_unit for name, axes in first.axes.items()}
+        for name, axes in other.axes.items():
+            if difference is None and axes.decay_unit != units.get(name, axes.decay_unit):
+                difference = f"{name}'s weight decay is in other units"
         if difference is not None:
             raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
 
@@ -98,7 +102,7 @@ def _axes(parts: Sequence[Axes]) -> Axes:
     def joined(name: str) -> tuple[float, ...]:
         return tuple(sorted({value for part in parts for value in getattr(part, name)}))
 
-    return Axes(joined("lr"), joined("weight_decay"))
+    return Axes(joined("lr"), joined("weight_decay"), parts[0].decay_unit)
 
 
 def _first_of_each(finished: Sequence[Finished]) -> tuple[list[Finished], int, int]:

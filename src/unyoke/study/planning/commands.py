@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,9 +51,14 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
         words += ["--device", landscape.task.device]
     if landscape.evaluations is not None:
         words += ["--evaluations", str(landscape.evaluations)]
-    for flag, name in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
-        words += _axis_words(flag, name, landscape, preset)
+    words += _axis_words("--lr", landscape, preset, lambda axes: describe_axis(axes.lr))
+    words += _axis_words("--weight-decay", landscape, preset, _described_decays)
     return shlex.join(words)
+
+
+def _described_decays(axes: Axes) -> str:
+    text = describe_axis(axes.weight_decay)
+    return text if axes.decay_unit is None else f"{axes.decay_unit}:{text}"
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:
@@ -74,17 +79,19 @@ def _with_folder(landscape: Landscape, name: str) -> str:
     return name
 
 
-def _axis_words(flag: str, name: str, landscape: Landscape, preset: Preset) -> list[str]:
+def _axis_words(
+    flag: str, landscape: Landscape, preset: Preset, text: Callable[[Axes], str]
+) -> list[str]:
     """The axis of every optimizer that has not its usual one; once, if all have the same."""
-    axes = {optimizer: getattr(both, name) for optimizer, both in landscape.axes.items()}
+    axes = {optimizer: text(both) for optimizer, both in landscape.axes.items()}
     unusual = {
         optimizer: axis
         for optimizer, axis in axes.items()
-        if (usual := preset.usual(optimizer)) is None or axis != getattr(usual, name)
+        if (usual := preset.usual(optimizer)) is None or axis != text(usual)
     }
     if len(unusual) > 1 and len(set(axes.values())) == 1:
-        return [flag, describe_axis(next(iter(axes.values())))]
-    pairs = (f"{optimizer}={describe_axis(axis)}" for optimizer, axis in unusual.items())
+        return [flag, next(iter(axes.values()))]
+    pairs = (f"{optimizer}={axis}" for optimizer, axis in unusual.items())
     return [word for pair in pairs for word in (flag, pair)]
 
 
@@ -97,6 +104,7 @@ def beyond(landscape: Landscape, edges: Mapping[str, Sequence[Edge]]) -> Landsca
                 old.weight_decay,
                 {edge.end for edge in edges.get(optimizer, ()) if edge.axis == "weight_decay"},
             ),
+            old.decay_unit,
         )
         for optimizer, old in landscape.axes.items()
     }

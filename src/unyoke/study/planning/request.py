@@ -62,10 +62,12 @@ def landscape(
     axes = {}
     for name in names:
         if name in rates and name in decays:
-            axes[name] = Axes(rates[name], decays[name])
+            axes[name] = Axes(rates[name].values, decays[name].values, decays[name].unit)
         else:
             usual = preset.axes(name)
-            axes[name] = Axes(rates.get(name, usual.lr), decays.get(name, usual.weight_decay))
+            lrs = rates[name].values if name in rates else usual.lr
+            chosen = decays.get(name, AxisWord(None, usual.weight_decay))
+            axes[name] = Axes(lrs, chosen.values, chosen.unit)
         if decay(name) == "none" and any(axes[name].weight_decay):
             raise StudyError(f"{name} has no weight decay; give it --weight-decay {name}=0")
     if updates and epochs:
@@ -146,11 +148,11 @@ def _try_schedules(planned: Landscape) -> None:
 
 def _by_optimizer(
     given: Sequence[AxisWord], optimizers: Sequence[str], flag: str
-) -> dict[str, tuple[float, ...]]:
-    axes: dict[str, tuple[float, ...]] = {}
+) -> dict[str, AxisWord]:
+    axes: dict[str, AxisWord] = {}
     for word in given:
         if word.optimizer is None:
-            axes |= dict.fromkeys(optimizers, word.values)
+            axes |= dict.fromkeys(optimizers, word)
             continue
         name = canonical(word.optimizer)
         if name not in optimizers:
@@ -158,5 +160,5 @@ def _by_optimizer(
                 f"{flag} {word.optimizer}=… is for the optimizer {name!r}, which this map does not "
                 f"have; it has {', '.join(optimizers)}"
             )
-        axes[name] = word.values
+        axes[name] = word
     return axes

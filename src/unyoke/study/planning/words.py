@@ -11,13 +11,20 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
 from unyoke.study.landscape.calls import parts
 
+UNITS = ("norm", "total")
+"""Of weight decays, beside λ."""
+
 
 @dataclass(frozen=True)
 class AxisWord:
-    """Values of an axis, for one optimizer or, where none is named, for all of them."""
+    """Values of an axis, for one optimizer or, where none is named, for all of them.
+
+    `unit` is what they are: λ (None), or a unit of `unyoke.study.landscape.decay_units`.
+    """
 
     optimizer: str | None
     values: tuple[float, ...]
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class RefineWord:
 
 
 def axis(text: str, name: str) -> AxisWord:
-    """An axis as `parse_axis` reads it, or OPTIMIZER=AXIS.
+    """An axis as `parse_axis` reads it, or OPTIMIZER=AXIS; of weight decays, or UNIT:AXIS.
 
     Args:
         name: the axis' name in errors.
@@ -45,10 +52,21 @@ def axis(text: str, name: str) -> AxisWord:
         StudyError: the axis cannot be read.
 
     >>> axis("AdamW=2^-2:2^0", "learning rate")
-    AxisWord(optimizer='AdamW', values=(0.25, 0.5, 1.0))
+    AxisWord(optimizer='AdamW', values=(0.25, 0.5, 1.0), unit=None)
+    >>> axis("norm:0.5,1", "weight decay")
+    AxisWord(optimizer=None, values=(0.5, 1.0), unit='norm')
     """
     optimizer, separator, values = text.rpartition("=")
-    return AxisWord(optimizer.strip() if separator else None, parse_axis(values, name))
+    unit, colon, rest = values.partition(":")
+    unit = unit.strip()
+    named = colon and unit.isalpha()
+    if named and (name != "weight decay" or unit not in UNITS):
+        raise StudyError(
+            f"{name} {text.strip()!r}: {unit!r} is no unit; a weight decay may have norm: (λ_norm) "
+            "or total: (the decay of the whole run) in front of its axis"
+        )
+    found = parse_axis(rest if named else values, name)
+    return AxisWord(optimizer.strip() if separator else None, found, unit if named else None)
 
 
 def names(text: str, kind: str) -> tuple[str, ...]:

@@ -84,7 +84,10 @@ def shear(panel: Panel) -> Shear | None:
     if columns < 1 or not math.isclose(columns * step, rate_step, rel_tol=1e-6):
         return None
     most = len(rates) - 1
-    first = decays[0] / rates[-1]
+    smallest = panel.decay_in_units(panel.axes.weight_decay.index(decays[0]))
+    if smallest is None and panel.axes.decay_unit is not None:
+        return None
+    first = (smallest.per_update if smallest is not None else decays[0]) / rates[-1]
     return Shear(
         shift=tuple(columns * (most - index) for index in range(len(rates))),
         decays=tuple(

@@ -196,6 +196,11 @@ def edge_text(edge: Edge, panel: Panel) -> str:
             f"best at {symbol} = 0: decay does not help here, or even {label(_smallest(values))} "
             "is too much of it"
         )
+    if edge.end == "flat":
+        return (
+            f"best at {symbol} = 0, and {label(_smallest(values))} is as good: decay does not help "
+            "here"
+        )
     end, value = ("largest", values[-1]) if edge.end == "high" else ("smallest", values[0])
     return f"best at the {end} {symbol} tried, {label(value)}: a better cell may lie beyond"
 
@@ -209,7 +214,7 @@ def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | No
     edges: dict[str, list[Edge]] = {}
     for finding in findings:
         edges.setdefault(finding.panel.optimizer, []).extend(finding.edges)
-    if not any(edges.values()):
+    if not any(edge.end != "flat" for ends in edges.values() for edge in ends):
         return None
     return map_command(beyond(survey.landscape, edges), folder, extend=True)
 

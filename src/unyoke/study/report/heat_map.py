@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unyoke.study.landscape.axes import tick
+from unyoke.study.landscape.decay_units import NAMES
 from unyoke.study.report.arrangement import Shear
 from unyoke.study.report.survey import Panel
 from unyoke.study.statistics import Position
@@ -64,7 +65,7 @@ def draw_heat_map(
         plot.plot(places, cells[:, 1], mark, color="0.55", markersize=4)
     _draw_circled(plot, [(positions[row], column) for row, column in circled])
     _label(plot, panel, list(along.values()), [tick(value) for value in axis])
-    plot.set_xlabel(f"weight decay {panel.decay_symbol}")
+    plot.set_xlabel(f"{NAMES[panel.axes.decay_unit]} {panel.decay_symbol}")
     return image
 
 

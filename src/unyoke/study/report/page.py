@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from unyoke.study.landscape.axes import label
+from unyoke.study.landscape.decay_units import NAMES, SYMBOLS
 from unyoke.study.planning.commands import map_command
 from unyoke.study.report.arrangement import common_decays, rows_of, shear
 from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.curves import Curves
-from unyoke.study.report.exponents import torch_ridge, upright
+from unyoke.study.report.exponents import is_penalty, is_torchs, torch_ridge, upright
 from unyoke.study.report.findings import (
     Finding,
     colour_range,
@@ -154,7 +155,10 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
         "title": panel.title,
         "setting": settings.index(panel.setting),
         "decay": panel.decay_symbol,
+        "decayName": NAMES[panel.axes.decay_unit],
+        "otherUnits": [_other_units(finding, row) for row in range(len(panel.axes.weight_decay))],
         "lr": [label(value) for value in panel.axes.lr],
+        "rates": panel.axes.lr,
         "weightDecay": [label(value) for value in panel.axes.weight_decay],
         **_cells(finding),
         "best": finding.best,
@@ -181,6 +185,23 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
                 for name, interval in (("kept", off.decay_kept), ("retuned", off.decay_retuned))
             },
         },
+    }
+
+
+def _other_units(finding: Finding, row: int) -> dict[str, Any] | None:
+    """The decay of a row in every unit, and λ where λ/α is torch's number; None where not known."""
+    panel = finding.panel
+    found = panel.decay_in_units(row)
+    if found is None or found.per_update == 0 or is_torchs(finding):
+        return None
+    symbol = "λ′" if is_penalty(finding) else "λ"
+    texts = (
+        f"{SYMBOLS[unit].format(symbol)} = {value:.3g}"
+        for unit, value in zip((None, "norm", "total"), found, strict=True)
+    )
+    return {
+        "text": ", ".join(texts),
+        "perUpdate": None if torch_ridge(finding) is None else found.per_update,
     }
 
 

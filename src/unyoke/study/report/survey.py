@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unyoke.study.landscape.decay_units import SYMBOLS, Numbers, numbers
 from unyoke.study.landscape.landscape import Axes, Budget, Cell, Landscape
 from unyoke.study.landscape.optimizers import decay, title
 from unyoke.study.ledger.accepted import OTHER_CODE
@@ -72,8 +73,14 @@ class Panel:
 
     @property
     def decay_symbol(self) -> str:
-        """λ′ for an L2 penalty, λ for decoupled decay, as the paper writes them."""
-        return "λ′" if decay(self.optimizer).startswith("l2") else "λ"
+        """λ′ for an L2 penalty, λ for decoupled decay, as the paper writes them; with its unit."""
+        symbol = "λ′" if decay(self.optimizer).startswith("l2") else "λ"
+        return SYMBOLS[self.axes.decay_unit].format(symbol)
+
+    def decay_in_units(self, row: int) -> Numbers | None:
+        """The weight decay of a row in every unit; None where the schedule is the user's own."""
+        value = self.axes.weight_decay[row]
+        return numbers(value, self.axes.decay_unit, self.schedule, self.updates)
 
     @property
     def is_sweep(self) -> bool:

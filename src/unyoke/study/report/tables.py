@@ -11,11 +11,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from unyoke.study.landscape.decay_units import numbers
+from unyoke.study.landscape.landscape import Cell
+from unyoke.study.landscape.optimizers import OWN, decay
 from unyoke.study.ledger.ledger import Record
 from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.findings import Finding, OffBest, edge_text
-from unyoke.study.report.survey import Survey
+from unyoke.study.report.survey import Panel, Survey
 from unyoke.study.statistics import Comparison, Interval
 
 COLUMNS = (
@@ -24,8 +27,13 @@ COLUMNS = (
     "schedule",
     "updates",
     "batch_size",
+    "clip",
+    "groups",
     "lr",
     "weight_decay",
+    "torch_weight_decay",
+    "lambda_norm",
+    "total_decay",
     "seed",
     "status",
     "diverged",
@@ -47,11 +55,40 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     for record in records:
         # Both have `updates`: how many were planned, and how many were made before it diverged.
         figures = vars(record.outcome) | vars(record.cell)
+        figures |= _decay_columns(record.cell)
         figures["updates_made"] = record.outcome.updates
         figures["diverged"] = int(record.outcome.status == "diverged")
         figures["failed"] = int(record.outcome.status == "failed")
         table.append({column: figures[column] for column in COLUMNS})
     return table
+
+
+def _decay_columns(cell: Cell) -> dict[str, Any]:
+    """The weight decay in every unit; None where a schedule of the user's own would decide.
+
+    torch's number is λ/α of a decoupled decay, and what was given of all others of torch's kind.
+    """
+    rule = decay(cell.optimizer)
+    found = numbers(cell.weight_decay, cell.decay_unit, cell.schedule, cell.updates)
+    per_update = cell.weight_decay if cell.decay_unit is None else None
+    if found is not None:
+        per_update = found.per_update
+    torchs = per_update
+    if rule == OWN:
+        torchs = None
+    elif per_update is not None and rule != "lr_coupled" and not rule.startswith("l2"):
+        torchs = per_update / cell.lr if cell.lr else None
+    if found is None or rule == "lr_coupled":
+        norm, total = None, None
+    else:
+        norm, total = found.norm, found.total
+    return {
+        "weight_decay": per_update,
+        "torch_weight_decay": torchs,
+        "lambda_norm": norm,
+        "total_decay": total,
+        "groups": cell.groups or "all",
+    }
 
 
 def write_csv(table: list[dict[str, Any]], path: Path) -> None:
@@ -95,6 +132,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         best = {
             "lr": panel.axes.lr[column],
             "weight_decay": panel.axes.weight_decay[row],
+            **_units(panel, row),
             "seeds": finding.seeds,
             "test_error": _plain(finding.error),
             "test_error_any_samples": _plain(finding.any_samples),
@@ -112,6 +150,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "one_at_a_time_regret": _plain(finding.regret),
         "lr_off": [_plain(off) for off in finding.off],
     }
+
+
+def _units(panel: Panel, row: int) -> dict[str, Any]:
+    found = panel.decay_in_units(row)
+    return {} if found is None else {"in_units": found._asdict()}
 
 
 def _hyperparameters(finding: Finding) -> dict[str, Any]:

@@ -28,7 +28,12 @@ class Edge:
     """An end of an axis at which the best cell lies, so that a better one may lie beyond."""
 
     axis: Literal["lr", "weight_decay"]
-    end: Literal["low", "high", "zero"]
+    end: Literal["low", "high", "zero", "flat"]
+    """"flat" is λ = 0 where the smallest λ is as good, so that nothing between them can be seen."""
+
+
+FLAT = 0.1
+"""A share of the lower quartile's distance from the best: errors so near are the same."""
 
 
 def best_cells(choice: Array, count: int = BEST) -> list[Position]:
@@ -41,6 +46,13 @@ def best_cells(choice: Array, count: int = BEST) -> list[Position]:
 def best_cell(choice: Array) -> Position | None:
     """The cell of lowest error of one map, or None if no cell has one."""
     return next(iter(best_cells(choice, 1)), None)
+
+
+def _end_at_zero(choice: Array) -> Literal["zero", "flat"]:
+    """Whether the smallest λ above 0 is worse than none, so that a smaller one may be better."""
+    quartile, smallest = np.nanquantile(choice, 0.25), np.nanmin(choice[1])
+    best = np.nanmin(choice)
+    return "flat" if smallest - best <= FLAT * (quartile - best) else "zero"
 
 
 def edges(choice: Array, weight_decay: tuple[float, ...]) -> list[Edge]:
@@ -62,7 +74,7 @@ def edges(choice: Array, weight_decay: tuple[float, ...]) -> list[Edge]:
     if choice.shape[0] == 1:
         return found
     if row == 0:
-        found.append(Edge("weight_decay", "zero" if weight_decay[0] == 0 else "low"))
+        found.append(Edge("weight_decay", _end_at_zero(choice) if weight_decay[0] == 0 else "low"))
     if row == choice.shape[0] - 1 and weight_decay[row] > 0:
         found.append(Edge("weight_decay", "high"))
     return found

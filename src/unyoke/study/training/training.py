@@ -13,7 +13,7 @@ from torch import nn
 from unyoke import groups
 from unyoke.population import Population, UnstackableError
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import optimizers, schedules
+from unyoke.study.landscape import decay_units, optimizers, schedules
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.landscape.schedules import SCHEDULES, Own
@@ -279,6 +279,7 @@ _NOTHING = Figures(math.nan, math.nan, math.nan)
 def _population(stack: Stack, engine: str, own: Own) -> Population:
     cells = stack.cells
     models = iter([stack.tasks[seed].model for seed in dict.fromkeys(c.seed for c in cells)])
+    etas = [schedules.make(cell.schedule, cell.updates, own) for cell in cells]
 
     def model() -> nn.Module:
         return next(models)  # a population asks once for each seed, in the order of its models
@@ -286,9 +287,9 @@ def _population(stack: Stack, engine: str, own: Own) -> Population:
     return Population(
         model,
         lr=[cell.lr for cell in cells],
-        weight_decay=[cell.weight_decay for cell in cells],
+        weight_decay=[decay_units.given_to(*pair) for pair in zip(cells, etas, strict=True)],
         seeds=[cell.seed for cell in cells],
-        schedule=[schedules.make(cell.schedule, cell.updates, own) for cell in cells],
+        schedule=etas,
         updates=[cell.updates for cell in cells],
         optimizer=optimizers.factory(cells[0].optimizer, own, _decaying(stack)),
         loss=stack.task.loss,

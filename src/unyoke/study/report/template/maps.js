@@ -103,7 +103,7 @@ function drawAxes(svg, panel, at) {
   svg.append(
     shape("text", { x: (at.left + at.atPlace(at.axis.length)) / 2, y: at.height - 6,
       class: "quiet", "text-anchor": "middle" },
-    isSheared(panel) ? "torch's weight_decay λ/α" : `weight decay ${panel.decay}`),
+    isSheared(panel) ? "torch's weight_decay λ/α" : `${panel.decayName} ${panel.decay}`),
     shape("text", { x: 10, y: middle, "text-anchor": "middle", class: "quiet",
       transform: `rotate(-90 10 ${middle})` }, "learning rate α"));
 }
@@ -126,6 +126,15 @@ function place(panel, column, row) {
     + `${panel.decay} = ${plainPower(panel.weightDecay[column])}`;
 }
 
+// The same decay per update, normalized, over the whole run, and as torch's weight_decay.
+function otherUnits(panel, column, row) {
+  const units = panel.otherUnits[column];
+  if (!units) return [];
+  const torchs = units.perUpdate === null ? ""
+    : `, torch's ${Number((units.perUpdate / panel.rates[row]).toPrecision(3))}`;
+  return [units.text + torchs];
+}
+
 function tipLines(panel, column, row) {
   const cell = cellAt(panel, column, row);
   const lines = [panel.title, place(panel, column, row)];
@@ -138,7 +147,7 @@ function tipLines(panel, column, row) {
   const runs = `${cell.ran} ${cell.ran === 1 ? "seed" : "seeds"}`;
   lines.push([runs, cell.lost && `${cell.lost} diverged`, cell.failed && `${cell.failed} failed`]
     .filter(Boolean).join(", "));
-  return lines;
+  return [...lines, ...otherUnits(panel, column, row)];
 }
 
 function square(svg, column, row) {
