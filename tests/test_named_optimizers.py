@@ -286,7 +286,8 @@ class TestTables:
         rows = {row.name: row for row in optimizers.rows()}
         states = {"SGD": 0, "LionW": 1, "AdamW": 2, "AdEMAMixW": 3, "AdanW": 4}
         assert {name: rows[name].state for name in states} == states
-        assert rows["LambW"].backends == "eager, compile"
+        assert rows["NDAdam"].backends == "eager, compile"
+        assert rows["LambW"].backends == rows["MuonW"].backends == "cpu, eager, compile"
         assert rows["AdamW"].backends == "every"
         assert rows["AdamW"].goes_with == "every decay"
         assert rows["LionW"].goes_with == "every decay but L2 in one moment"

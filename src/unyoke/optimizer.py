@@ -384,7 +384,12 @@ class Optimizer(torch.optim.Optimizer):
         plans = self._stepper.plans.values()
         used = dict.fromkeys(backend.name for plan in plans for backend, _ in plan.assignments)
         last = f", at the last update {' and '.join(used)}" if used else ""
-        return f"{super().__repr__()[:-1]}Backend: {self.backend}{last}\n)"
+        shown = [self.groups.used(group, self.words) for group in self.param_groups]
+        groups = [
+            "\n".join((f"\nParameter Group {k}", *(f"    {n}: {own[n]}" for n in sorted(own)), ""))
+            for k, own in enumerate(shown)
+        ]
+        return f"{type(self).__name__} ({''.join(groups)}Backend: {self.backend}{last}\n)"
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: self.__dict__[name] for name in ("groups", "backend")}

@@ -168,6 +168,68 @@ class TestSplit:
         model(torch.tensor([1, 2])).sum().backward()
         optimizer.step()
 
+    def test_print_shows_what_a_group_s_direction_uses(self) -> None:
+        """The entries are there all the same: torch puts them there, and schedulers write them."""
+        model = self.model()
+        rule = groups.hidden_matrices(model, {"direction": "muon", "lr": 0.02})
+        optimizer = unyoke.AdamW(groups.split(model, directions=rule), lr=3e-4)
+        shown = {
+            part.split("direction: ")[1].split("\n")[0]: part
+            for part in repr(optimizer).split("Parameter Group ")[1:]
+        }
+        for name in ("betas", "amsgrad"):
+            assert f"    {name}: " in shown["adam"]
+            assert f"    {name}: " not in shown["muon"]
+        for name in ("ns_steps: 5", "momentum: 0.95", "eps: 1e-07", "lr: 0.02", "weight_decay: "):
+            assert f"    {name}" in shown["muon"]
+        assert all("betas" in group for group in optimizer.param_groups)
+
+    def test_a_family_s_entries_are_shown_whichever_of_them_it_is(self) -> None:
+        optimizer = unyoke.SGD([{"params": [matrix()], "momentum": 0.0}], lr=0.1)
+        assert "    nesterov: False" in repr(optimizer)
+        assert "    momentum: 0.0" in repr(optimizer)
+
+    def test_a_gpt_trains_with_both_and_goes_on_from_a_checkpoint(self) -> None:
+        """Two blocks, as nn.TransformerEncoderLayer has them: Muon in stacks, Adam for the rest."""
+
+        def made() -> tuple[torch.nn.Module, unyoke.AdamW]:
+            torch.manual_seed(0)
+            block = torch.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+            model = torch.nn.Sequential(
+                torch.nn.Embedding(20, 16),
+                torch.nn.TransformerEncoder(block, 2, enable_nested_tensor=False),
+                torch.nn.Linear(16, 20),
+            )
+            rule = groups.hidden_matrices(model, {"direction": "muon", "lr": 0.02}, rest="adam")
+            split = groups.split(model, weight_decay=1e-5, directions=rule)
+            return model, unyoke.AdamW(split, lr=1e-2, schedule=unyoke.schedules.cosine(40))
+
+        def train(model: torch.nn.Module, optimizer: unyoke.AdamW, updates: int) -> list[float]:
+            losses = []
+            tokens = torch.arange(12).view(1, 12)
+            for _ in range(updates):
+                optimizer.zero_grad()
+                logits = model(tokens)
+                loss = torch.nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:])
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+            return losses
+
+        model, optimizer = made()
+        losses = train(model, optimizer, 20)
+        assert losses[-1] < 0.3 * losses[0]
+        muon = [g for g in optimizer.param_groups if g["direction"] == "muon"]
+        assert sum(len(group["params"]) for group in muon) == 8
+        assert all("momentum_buffer" in optimizer.state[p] for g in muon for p in g["params"])
+        again, resumed = made()
+        again.load_state_dict(model.state_dict())
+        file = io.BytesIO()
+        torch.save(optimizer.state_dict(), file)
+        file.seek(0)
+        resumed.load_state_dict(torch.load(file, weights_only=True))
+        assert train(again, resumed, 10) == train(model, optimizer, 10)
+
     def test_the_head_can_be_named(self) -> None:
         model = self.model()
         rule = groups.hidden_matrices(model, head=model[1])

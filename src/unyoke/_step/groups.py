@@ -154,6 +154,17 @@ class Groups:
         assert self._direction is not None, "the step is another library's"
         return combine(self.group_direction(group), self.decay(group))
 
+    def used(self, group: Group, words: Collection[str]) -> Group:
+        """A group's entries for people: without what only other groups' directions use.
+
+        torch puts every default into every group, and schedulers write there.
+        """
+        rule, default = self.rule(group), self.direction
+        hidden = {"params"}
+        if default is not None and rule.direction.name not in self.family(default.name):
+            hidden |= {*default.defaults, *words} - {*rule.defaults}
+        return {name: value for name, value in group.items() if name not in hidden}
+
     # Groups that come
 
     def opened(self, lr: Any, weight_decay: WeightDecay, groups: Sequence[Group]) -> Group:

@@ -82,10 +82,18 @@ def row(name: str, cls: type[Named]) -> Row:
         decay.name,
         text.split("\n")[0],
         sum(each.numel() for each in kept) / weight.numel(),
-        "every" if direction.scope == "element" or direction.stage else "eager, compile",
+        _backends(direction),
         "; ".join(_goes_with(direction)),
         _source(text),
     )
+
+
+def _backends(direction: Direction) -> str:
+    """Where a direction runs with a decay of elements."""
+    if direction.scope == "element":
+        return "every"
+    has_passes = direction.stage is not None or direction.norms is not None
+    return "cpu, eager, compile" if has_passes else "eager, compile"
 
 
 def _goes_with(direction: Direction) -> Iterator[str]:
