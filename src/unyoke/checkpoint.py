@@ -132,7 +132,7 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
             f"{group['direction']!r}"
         )
     own = {name: group[name] for name in OWN}
-    here = {name: value for name, value in group.items() if name != EVALUATING}
+    here = {**group, EVALUATING: False} if EVALUATING in group else group
     result = {**here, **theirs, **own, "params": group["params"]}
     result = result if names is None else {**result, "param_names": names}
     check_saved(index, result, group)

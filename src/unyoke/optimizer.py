@@ -172,7 +172,7 @@ class Optimizer(torch.optim.Optimizer):
         formats.check_rounding(full["rounding"])
         check_seed(full["seed"])
         group |= {name: full[name] for name in ("lr", *rule.defaults)}
-        group |= {**opened, "direction": rule.direction.name}
+        group |= {**opened, "direction": rule.direction.name, **evaluation.entry(rule)}
         super().add_param_group(group)
         group = self.param_groups[-1]
         group_checks.drop_repeats(group)

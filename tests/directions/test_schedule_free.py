@@ -165,7 +165,7 @@ class TestEvaluation:
         assert set(optimizer.state[p]) <= {
             *("step", "weight_sum", "eta_max", "z", "exp_avg_sq", "compensation")
         }
-        assert "evaluating" not in optimizer.param_groups[0]
+        assert optimizer.param_groups[0]["evaluating"] is False
 
     @pytest.mark.parametrize("backend", ["eager", "cpu"])
     @pytest.mark.parametrize("cls", BOTH)

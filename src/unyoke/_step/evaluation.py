@@ -13,20 +13,28 @@ import torch
 
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group
-from unyoke.equation import Average, Hyperparameters
+from unyoke.equation import Average, Hyperparameters, Rule
 
 EVALUATING = "evaluating"
-"""The entry of a group whose weights are those to evaluate; there is none otherwise."""
+"""The entry of a group with an average: whether its weights are those to evaluate now."""
 
 TRAINED = "trained_weight"
 """The state in which the trained weights lie meanwhile."""
+
+
+def entry(rule: Rule) -> Group:
+    """What a new group holds beside its hyperparameters.
+
+    It is there from the beginning, because distributed checkpoints restore what there is.
+    """
+    return {} if rule.direction.average is None else {EVALUATING: False}
 
 
 def begin(optimizer: Owner) -> None:
     """Put the weights to evaluate in place; where they are, nothing changes."""
     for group in optimizer.param_groups:
         average = optimizer.groups.rule(group).direction.average
-        if average is None or EVALUATING in group:
+        if average is None or group.get(EVALUATING):
             continue
         group[EVALUATING] = True  # before anything moves: an interrupted one is refused a step
         for weight, state in _averaged(optimizer, average, group):
@@ -45,7 +53,7 @@ def end(optimizer: Owner) -> None:
     """
     for group in optimizer.param_groups:
         average = optimizer.groups.rule(group).direction.average
-        if average is None or EVALUATING not in group:
+        if average is None or not group.get(EVALUATING):
             continue
         for weight, state in _averaged(optimizer, average, group):
             trained = state.get(TRAINED)
@@ -58,7 +66,7 @@ def end(optimizer: Owner) -> None:
                 trained = average.trained(*_wide(average, weight.detach(), state), group)
             weight.detach().copy_(trained)
             state.pop(TRAINED, None)
-        del group[EVALUATING]
+        group[EVALUATING] = False
 
 
 def evaluated(
@@ -75,7 +83,7 @@ def check_step(groups: Sequence[Group]) -> None:
         RuntimeError: they are in place.
     """
     for index, group in enumerate(groups):
-        if EVALUATING in group:
+        if group.get(EVALUATING):
             raise RuntimeError(
                 f"the weights of parameter group {index} are those to evaluate, at which no step "
                 "is made: call optimizer.train() after an evaluation and before the forward pass "
