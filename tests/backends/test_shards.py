@@ -231,3 +231,20 @@ def test_places_of_a_grid_of_parts_are_taken_once(size):
             first = place_of(size, part, (row, column, 0)[: len(size)])
             taken += range(first, first + torch.Size(part).numel())
     assert sorted(taken) == list(range(torch.Size(size).numel()))
+
+
+@ALL_OF_THREE
+@pytest.mark.parametrize("direction", ["schedule_free_adam", "schedule_free_sgd"])
+def test_weights_to_evaluate_come_and_go_on_each_shard(mesh, direction):
+    """The rows of the whole parameter's, to the bit, both ways."""
+    twins = Twins(mesh, [Shard(0)], direction=direction)
+    twins.step(3)
+    trained = twins.whole.detach().clone()
+    for optimizer in twins.optimizers:
+        optimizer.eval()
+    assert not torch.equal(twins.whole.detach(), trained)
+    twins.check()
+    for optimizer in twins.optimizers:
+        optimizer.train()
+    assert torch.equal(twins.whole.detach(), trained)
+    twins.check()
