@@ -488,6 +488,24 @@ def muon_momentum(s: Symbols, u: Update, *, momentum: float = 0.95, ns_steps: in
     return u.γ * math.sqrt(max(1, rows / columns)) * newton_schulz(s.B, steps=ns_steps)
 
 
+def normuon(
+    s: Symbols,
+    u: Update,
+    *,
+    momentum: float = 0.95,
+    beta2: float = 0.95,
+    eps: float = 1e-10,
+    ns_steps: int = 5,
+) -> Array:
+    """Li et al. 2025, Algorithm 1, with ε for the least norm that is divided by."""
+    s.M = momentum * s.M + (1 - momentum) * u.g
+    NS5 = newton_schulz(s.M, steps=ns_steps, eps=eps)
+    s.v = beta2 * s.v + (1 - beta2) * (NS5**2).mean(axis=1, keepdims=True)
+    Ô = NS5 / (sqrt(s.v) + eps)
+    η̂ = 0.2 * u.γ * math.sqrt(Ô.size) / max(norm(Ô), eps)
+    return η̂ * Ô
+
+
 def norm(x: Array) -> float:
     return math.sqrt(float((x**2).sum()))
 
@@ -623,6 +641,7 @@ DIRECTIONS: dict[str, Callable[..., Array]] = {
         nd_adam,
         muon,
         muon_momentum,
+        normuon,
         lamb,
         lars,
         stable_adam,

@@ -35,6 +35,20 @@ def _compare() -> None:
         assert repr(optimizer).splitlines()[-2].endswith(f" {used}"), options
 
 
+def _compare_rows() -> None:
+    for options in [{}, {"state_dtype": "int8"}, {"backend": "eager"}]:
+        whole, model = network(bias=False), sharded(bias=False)
+        expected = train(whole, unyoke.NorMuonW(whole.parameters(), lr=1e-2, **options), range(6))
+        optimizer = unyoke.NorMuonW(model.parameters(), lr=1e-2, **options)
+        assert torch.equal(train(model, optimizer, range(6)), expected), options
+        used = options.get("backend", "cpu")
+        assert repr(optimizer).splitlines()[-2].endswith(f" {used}"), options
+
+
+def test_state_of_rows_is_sharded_as_they_are():
+    on(2, _compare_rows)
+
+
 def test_fsdp2_is_the_unsharded_model_to_the_bit():
     """128 rows, and 3, on two processes: even and uneven shards, wide matrices and tall ones.
 

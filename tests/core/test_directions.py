@@ -23,7 +23,11 @@ UPDATES = 200
 # Where a share of the default is no sensible value.
 OTHER: dict[str, Any] = {"eps": 1e-2, "bound_factor": 0.2, "ns_steps": 3}
 MUON = {"ns_coefficients", "eps", "adjust_lr_fn", "ns_dtype"}
-KEPT = {"muon": MUON, "muon_momentum": MUON}  # compared with torch's own, elsewhere
+KEPT = {
+    "muon": MUON,
+    "muon_momentum": MUON,
+    "normuon": MUON - {"eps"},
+}  # compared with torch's own, elsewhere
 SCHEDULES: dict[str, tuple[Any, oracle.Schedule]] = {
     "constant": (schedules.constant(), oracle.constant()),
     "drops": (schedules.step_drops(UPDATES), oracle.step_drops(UPDATES)),

@@ -119,6 +119,7 @@ class TestMomentPenalties:
             "schedule_free_sgd",
             "muon",
             "muon_momentum",
+            "normuon",
             "lars",
         }
         for decay in ("l2_first_moment", "l2_second_moment"):

@@ -78,6 +78,48 @@ def test_a_refused_group_is_not_kept() -> None:
     assert other not in optimizer.state
 
 
+class TestNorMuon:
+    def stepped(self, grads: list[torch.Tensor], **settings: Any) -> torch.Tensor:
+        """The last step."""
+        p = torch.nn.Parameter(torch.zeros_like(grads[0]))
+        optimizer = unyoke.NorMuonW([p], lr=0.5, weight_decay=0.0, **settings)
+        for grad in grads:
+            before = p.detach().clone()
+            p.grad = grad
+            optimizer.step()
+        return before - p.detach()
+
+    def test_rows_of_the_first_step_have_one_length(self) -> None:
+        """√v is then each row's own root mean square times √(1 − β2): Adam's step, by rows."""
+        step = self.stepped([normal(6, 9)])
+        assert float(step.square().mean()) == pytest.approx((0.2 * 0.5) ** 2)
+        lengths = step.norm(dim=1)
+        torch.testing.assert_close(lengths, lengths.mean().expand(6), rtol=1e-9, atol=0)
+
+    def test_without_memory_of_rows_and_without_newton_schulz_it_is_the_gradient(self) -> None:
+        """ns_steps = 0 and β2 = 0: each row of the gradient over its own length."""
+        g = normal(6, 9)
+        step = self.stepped([normal(6, 9, seed=1), g], momentum=0.0, beta2=0.0, ns_steps=0)
+        torch.testing.assert_close(step, 0.1 * g / g.square().mean(dim=1, keepdim=True).sqrt())
+
+    def test_a_row_without_gradient_stands_still(self) -> None:
+        g = normal(6, 9)
+        g[2] = 0.0
+        step = self.stepped([g])
+        assert not step[2].any()
+        assert step.isfinite().all()
+        assert not self.stepped([torch.zeros(6, 9).double()]).any()
+
+    def test_state_is_a_number_for_each_row(self) -> None:
+        p = torch.nn.Parameter(normal(80, 90, dtype=torch.float32))
+        optimizer = unyoke.NorMuonW([p], state_dtype="int8")
+        p.grad = torch.ones(80, 90)
+        optimizer.step()
+        assert optimizer.state[p]["second_momentum_buffer"].shape == (80, 1)
+        assert optimizer.state[p]["second_momentum_buffer"].dtype == torch.float32
+        assert optimizer.state[p]["momentum_buffer"].dtype == torch.int8
+
+
 class TestNDAdam:
     def run(self, shape: tuple[int, ...], updates: int = 10, lr: float = 0.05) -> torch.Tensor:
         p = torch.nn.Parameter(normal(*shape))

@@ -80,6 +80,7 @@ OTHERWISE = {
     "nd_adam": "the oracle, from the paper",
     "muon": "torch.optim.Muon, in test_norms.py",
     "muon_momentum": "torch.optim.Muon(nesterov=False), in test_norms.py",
+    "normuon": "the oracle, from the paper; the closed form in test_norms.py",
     "lamb": "timm's Lamb(decoupled_decay=True, always_adapt=True, max_grad_norm=None)",
     "lars": "timm's Lars(always_adapt=True)",
 }

@@ -75,6 +75,7 @@ class Shards:
         self._shards: list[Shard] = []
         self._others: list[tuple[Any, dict[str, Any]]] = []
         self.wholes: list[Any] = []
+        self._by_rows = () if rule.stage is None else rule.stage.state
         self._divisible = in_parts(rule) and not group["differentiable"]
         for index, (weight, state) in enumerate(zip(weights, states, strict=True)):
             if (reason := objection(rule, group, weight)) is not None:
@@ -111,7 +112,8 @@ class Shards:
             return f"the weight is a sum that has not been formed: {weight.placements}"
         kept = {name: value for name, value in state.items() if is_sharded(value)}
         for name, value in {"gradient": weight.grad, **kept}.items():
-            if not _alike(value, weight):
+            is_by_rows = name in self._by_rows and _has_rows_of(value, weight)
+            if not is_by_rows and not _alike(value, weight):
                 where = getattr(value, "placements", "one whole tensor")
                 return f"the {name} is cut as {where}, the weight as {weight.placements}"
         if weight.grad.dtype != weight.dtype:
@@ -163,6 +165,12 @@ def _alike(one: Any, weight: Any) -> bool:
         and one.placements == weight.placements
         and one._local_tensor.shape == weight._local_tensor.shape
     )
+
+
+def _has_rows_of(one: Any, weight: Any) -> bool:
+    """Whether a tensor is cut along its rows as the weight is, whatever its columns are."""
+    by_rows = all(each.is_replicate() or each.is_shard(0) for each in weight.placements)
+    return by_rows and (one.device_mesh, one.placements) == (weight.device_mesh, weight.placements)
 
 
 def in_parts(rule: Rule) -> bool:

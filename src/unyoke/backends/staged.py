@@ -184,7 +184,8 @@ class Stack:
             self._turned = self._stage_result()
         if not self._begun:
             for name, value in zip(self._stage.state, self._turned[1:], strict=True):
-                torch._foreach_copy_([each[name] for each in self._states], list(value.unbind()))
+                new = list(self._parts(value.unbind()))
+                torch._foreach_copy_([each[name] for each in self._states], new)
             self._lend(self._parts(self._turned[0].unbind()))
             if (reason := self._backend.why_not(self._after)) is not None:
                 raise RuntimeError(f"the second pass over elements cannot be made: {reason}")
@@ -194,13 +195,20 @@ class Stack:
         self._turned = ()
 
     def _stage_result(self) -> tuple[torch.Tensor, ...]:
-        own = [torch.stack([each[name] for each in self._states]) for name in self._stage.state]
+        own = [self._whole([each[name] for each in self._states]) for name in self._stage.state]
         stack = self._filled_stack.to(self._dtype)
         if self._is_sharded:
             parts, stack = stack, stack.new_empty(len(stack), *self._shape)
             for part, whole, place in zip(parts, self._wholes, stack, strict=True):
                 place.copy_(shards.gathered(part, whole))
         return self._stage.turned(stack, own, self._before.coefficients[0])
+
+    def _whole(self, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A stack of whole state, of which this process has parts."""
+        if self._is_sharded:
+            pairs = zip(parts, self._wholes, strict=True)
+            parts = [shards.gathered(part, whole) for part, whole in pairs]
+        return torch.stack(list(parts))
 
     def _parts(self, matrices: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """What this process holds of whole matrices."""

@@ -57,7 +57,9 @@ def _check_muon(hyperparameters: Hyperparameters) -> None:
     check_newton_schulz(hyperparameters)
 
 
-def orthogonalized(stack, ns_coefficients, eps, ns_steps):
+def orthogonalized(
+    stack: torch.Tensor, ns_coefficients: tuple[float, float, float], eps: Any, ns_steps: int
+) -> torch.Tensor:
     """Near UVᵀ for each matrix M = USVᵀ of a stack: X ← aX + (bA + cA²)X, A = XXᵀ, ns_steps times.
 
     From X = M/max(‖M‖, ε). Of a tall matrix A = XᵀX stands on the right, which is the same in real
@@ -65,14 +67,19 @@ def orthogonalized(stack, ns_coefficients, eps, ns_steps):
     """
     a, b, c = ns_coefficients
     tall = stack.shape[-2] > stack.shape[-1]
-    x = stack / torch.linalg.vector_norm(stack, dim=(-2, -1), keepdim=True).clamp(min=eps)
-    gram = factor = spare = None
+    x: torch.Tensor = stack / torch.linalg.vector_norm(stack, dim=(-2, -1), keepdim=True).clamp(
+        min=eps
+    )
+    gram: torch.Tensor | None = None
+    factor: torch.Tensor | None = None
+    spare: torch.Tensor | None = None
     for _ in range(ns_steps):
         gram = torch.bmm(*((x.mT, x) if tall else (x, x.mT)), out=gram)
         factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c, out=factor)
         left, right = (x, factor) if tall else (factor, x)
         x, spare = torch.baddbmm(x, left, right, beta=a, out=spare), x
-        if stack.requires_grad:  # autograd keeps what it recorded
+        if stack.requires_grad or type(stack) is not torch.Tensor:
+            # autograd keeps what it recorded, and a DTensor is not written so
             gram = factor = spare = None
     return x
 

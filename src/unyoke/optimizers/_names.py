@@ -34,6 +34,8 @@ from unyoke.optimizers.muon import Muon as Muon
 from unyoke.optimizers.nadam import NAdamW as NAdamW
 from unyoke.optimizers.nadam import NAdam as NAdam
 from unyoke.optimizers.nd_adam import NDAdam as NDAdam
+from unyoke.optimizers.normuon import NorMuonW as NorMuonW
+from unyoke.optimizers.normuon import NorMuon as NorMuon
 from unyoke.optimizers.radam import RAdamW as RAdamW
 from unyoke.optimizers.radam import RAdam as RAdam
 from unyoke.optimizers.rmsprop import RMSpropW as RMSpropW

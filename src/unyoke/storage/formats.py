@@ -89,7 +89,7 @@ def chosen(rule: Rule, name: str, like: torch.Tensor, state_dtype: str) -> Forma
 
     Only a direction's averages of gradients are narrowed: what else is kept are weights.
     """
-    if state_dtype == "float32" or name not in rule.direction.moments:
+    if state_dtype == "float32" or name not in rule.direction.formula_state:
         return PLAIN
     if like.numel() < encodings.SMALL:
         return PLAIN

@@ -45,8 +45,21 @@ def sharded_like(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
 
 
 def gathered(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    """The whole tensor of which every process has a part, cut as another of the same shape is."""
-    full: torch.Tensor = sharded_like(part, whole).full_tensor()  # type: ignore[attr-defined]
+    """The whole tensor of which every process has a part, cut as another is along its rows.
+
+    It has the other's columns, or, where the part has another number of them, that many.
+    """
+    columns = whole.shape[1:] if part.shape == local(whole).shape else part.shape[1:]
+    shape = (whole.shape[0], *columns)
+    made = sys.modules[MODULE].DTensor.from_local(
+        part,
+        whole.device_mesh,  # type: ignore[attr-defined]
+        whole.placements,  # type: ignore[attr-defined]
+        run_check=False,
+        shape=torch.Size(shape),
+        stride=torch.empty(shape, device="meta").stride(),
+    )
+    full: torch.Tensor = made.full_tensor()
     return full
 
 
@@ -56,7 +69,8 @@ def cut(full: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
 
     mesh, placements = whole.device_mesh, whole.placements  # type: ignore[attr-defined]
     shape, start = compute_local_shape_and_global_offset(whole.shape, mesh, placements)
-    return full[tuple(slice(b, b + n) for b, n in zip(start, shape, strict=True))]
+    places = [slice(b, b + n) for b, n in zip(start, shape, strict=True)]
+    return full[tuple(places if full.shape == whole.shape else places[:1])]
 
 
 def is_flat(tensor: torch.Tensor) -> bool:
