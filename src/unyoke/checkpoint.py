@@ -26,7 +26,7 @@ from unyoke._step import counters, group_checks
 from unyoke._step.evaluation import EVALUATING
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, check_saved
-from unyoke.equation import Rule
+from unyoke.equation import Rule, stack_size
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
 from unyoke.ranges import plain
 from unyoke.storage import fit, formats
@@ -305,7 +305,7 @@ def _checked_entry(
     try:
         for name, value in entry.items():
             if name in counts:
-                _check_count(name, value, of_models=name in rule.sums)
+                _check_count(name, value, stack_size(group) if name in rule.sums else None)
             elif name not in expected:
                 fit.check_tensor(name, value, None, weight.device)
         for name, like in expected.items():
@@ -316,13 +316,16 @@ def _checked_entry(
         raise ValueError(f"state of {label} in the checkpoint: {error}") from None
 
 
-def _check_count(name: str, value: Any, of_models: bool) -> None:
+def _check_count(name: str, value: Any, models: int | None) -> None:
     """Refuse what no update has left as ``step`` or as another number of a parameter.
 
-    ``of_models``: there may be a number for each of K stacked models.
+    ``models``: K, where there may be a number for each of K stacked models.
     """
+    if isinstance(value, torch.Tensor) and not value.is_meta:
+        fit.check_tensor(name, value, None, value.device)
+        fit.check_count_shape(name, value, models)
     try:
-        is_stack = of_models and isinstance(value, torch.Tensor) and value.dim() == 1
+        is_stack = isinstance(value, torch.Tensor) and value.dim() == 1
         given = [math.nan] if isinstance(value, str) else value.tolist() if is_stack else [value]
         numbers = [float(each) for each in given]
         number = next((x for x in numbers if not math.isfinite(x)), numbers[0])

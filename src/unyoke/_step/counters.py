@@ -122,6 +122,12 @@ class Counters:
         columns = [memory[self._chosen].tolist() for memory in self._memory]
         # No list of rows: so many new tuples would set off the garbage collector
         distinct = dict.fromkeys(zip(*columns, strict=True))
+        for step, *_ in distinct:
+            if not (0 <= step < math.inf and step % 1 == 0):
+                raise ValueError(
+                    f'the state of a parameter has step = {step:g}. state["step"] counts its '
+                    "updates and must be an integer ≥ 0: was it written into?"
+                )
         index = {row: number for number, row in enumerate(distinct)}
         rows = zip(*columns, strict=True)
         self.sets = list(index)

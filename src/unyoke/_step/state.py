@@ -11,7 +11,7 @@ from unyoke._step import counters
 from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group
 from unyoke.equation import Rule, stack_size
-from unyoke.storage import fit, formats
+from unyoke.storage import fit, formats, shards
 
 
 def before_update(
@@ -92,8 +92,8 @@ def ensure(
         ValueError: the state does not fit the weight.
     """
     state: dict[str, Any] = states[weight]
-    if not state and (reason := formats.objection(weight, group)) is not None:
-        # such as FSDP1's, wrapped around the model after the optimizer was made
+    if (reason := formats.objection(weight, group)) is not None:
+        # wrapped by FSDP1 or cast to another dtype since the group was added
         raise ValueError(f"parameter {fit.parameter_name(weight, group)}: {reason}")
     for name in ("step", *rule.scalars):
         if name not in state:
@@ -102,12 +102,17 @@ def ensure(
             if models is not None and isinstance(group["lr"], torch.Tensor):
                 count = count.to(group["lr"].device)
             state[name] = count.to(weight.device) if group["capturable"] else count
+        elif torch.is_tensor(state[name]) and state[name].dim():
+            fit.check_count_shape(
+                name, state[name], stack_size(group) if name in rule.sums else None
+            )
     recorded = group["differentiable"] and torch.is_grad_enabled()  # an anchor is a weight
     with torch.set_grad_enabled(recorded):
         try:
             _check_numbers(rule, weight, state)
             missing = [name for name in rule.state if name not in state]
             if missing:
+                fit.check_memory("the weight", shards.local(weight))
                 initial = rule.initial(weight.clone() if recorded else weight.detach(), group)
                 state |= formats.allocate(rule, {name: initial[name] for name in missing}, group)
             if group["rounding"] == "kahan" and formats.COMPENSATION not in state:

@@ -96,24 +96,6 @@ def is_dense(tensor: torch.Tensor) -> bool:
     return True
 
 
-def lacks_memory(tensor: torch.Tensor) -> str | None:
-    """What a strided tensor's storage lacks, after ``untyped_storage().resize_``; None if nothing.
-
-    torch does not ask: it would read and write past the storage's end.
-    """
-    held = tensor.untyped_storage().nbytes()
-    if not tensor.numel():
-        return None
-    last = sum(stride * (size - 1) for stride, size in _steps(tensor))
-    needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
-    if held >= needed:
-        return None
-    return (
-        f"has a storage of {held} bytes and needs {needed}: was it resized "
-        "(untyped_storage().resize_)? Give it its memory back before the step"
-    )
-
-
 def stack_objection(weight: torch.Tensor, models: int) -> str | None:
     """Why the models of a stack do not lie in memory one after the other."""
     if weight.dim() == 0 or weight.shape[0] != models:

@@ -252,7 +252,7 @@ class Stacks:
     def why_not(self, work: Work) -> str | None:
         """Begin an update with its numbers; why it cannot be made, None if it can."""
         self._next = 0
-        if work.which is not self._which:
+        if work.which != self._which:
             return "other parameters share their numbers of updates"
         return next((why for each in self._stacks if (why := each.why_not(work))), None)
 

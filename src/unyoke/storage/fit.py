@@ -89,6 +89,7 @@ def _move(
     changed: dict[str, torch.Tensor], name: str, value: torch.Tensor, weight: torch.Tensor
 ) -> None:
     if value.device != weight.device and not weight.is_meta:
+        check_memory(name, value)
         changed[name] = value.to(weight.device)
 
 
@@ -115,6 +116,35 @@ def _placement(tensor: torch.Tensor) -> str:
 
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)
+
+
+def lacks_memory(tensor: torch.Tensor) -> str | None:
+    """What a strided tensor's storage lacks, after ``untyped_storage().resize_``; None if nothing.
+
+    torch does not ask: it would read and write past the storage's end.
+    """
+    if not tensor.numel() or tensor.is_meta:
+        return None
+    held = tensor.untyped_storage().nbytes()
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
+    if held >= needed:
+        return None
+    return (
+        f"has a storage of {held} bytes and needs {needed}: was it resized "
+        "(untyped_storage().resize_)? Give it its memory back before the step"
+    )
+
+
+def check_memory(name: str, tensor: torch.Tensor) -> None:
+    """Refuse to read a tensor whose memory was taken away.
+
+    Raises:
+        ValueError: so it is.
+    """
+    plain = type(tensor) in PLAIN and tensor.layout is torch.strided
+    if plain and (reason := lacks_memory(tensor)) is not None:
+        raise ValueError(f"{name}, of shape {tuple(tensor.shape)}, {reason}")
 
 
 def check_tensor(name: str, value: Any, shape: torch.Size | None, device: torch.device) -> None:
@@ -145,6 +175,24 @@ def check_tensor(name: str, value: Any, shape: torch.Size | None, device: torch.
         )
 
 
+def check_count_shape(name: str, value: torch.Tensor, models: int | None) -> None:
+    """Refuse numbers of a parameter, such as ``step``, that are more than one, or one per model.
+
+    Args:
+        name: of the number.
+        value: what stands there.
+        models: K of K stacked models, for numbers that each of them may have.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if value.numel() != 1 and tuple(value.shape) != (models,):
+        wanted = (
+            "one number" if models is None else f"one number, or one for each of {models} models"
+        )
+        raise ValueError(f"{name} is of shape {tuple(value.shape)}, and {wanted} is needed")
+
+
 def cast(name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The same numbers in another dtype.
 
@@ -157,6 +205,7 @@ def cast(name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         )
     if value.is_complex() and not dtype.is_complex:
         raise ValueError(f"{name} is {value.dtype}, and {dtype} is needed: the weight is real")
+    check_memory(name, value)
     return value.to(dtype)
 
 

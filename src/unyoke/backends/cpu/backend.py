@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unyoke.backends import layout, staged
+from unyoke.backends import staged
 from unyoke.backends._native import code_folder
 from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
 from unyoke.equation import with_norms
+from unyoke.storage.fit import lacks_memory
 
 if TYPE_CHECKING:
     from unyoke.backends.cpu.normed import Normed
@@ -140,7 +141,7 @@ def _without_memory(work: Work) -> str:
     """What compiled code has found where Python has found nothing."""
     for weight, grad, state in zip(work.weights, work.grads, work.states, strict=True):
         for name, tensor in {"parameter": weight, "gradient": grad, **state}.items():
-            if isinstance(tensor, torch.Tensor) and (reason := layout.lacks_memory(tensor)):
+            if isinstance(tensor, torch.Tensor) and (reason := lacks_memory(tensor)):
                 return f"the {name} of a parameter of shape {tuple(weight.shape)} {reason}"
     return "torch's memory holds these tensors differently from what Python says"
 

@@ -11,9 +11,9 @@ from unyoke.backends import sparse, staged
 from unyoke.backends.base import Backend, Work
 from unyoke.backends.eager import flat
 from unyoke.backends.eager.in_place import apart
-from unyoke.backends.layout import lacks_memory
 from unyoke.equation import Rule
 from unyoke.storage import formats
+from unyoke.storage.fit import lacks_memory
 from unyoke.storage.random_words import Noise
 from unyoke.storage.rounding import rounding_of
 

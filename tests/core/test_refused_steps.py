@@ -1,0 +1,129 @@
+"""A step that cannot be made is refused before anything has changed, and the next one goes on."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+import unyoke
+
+
+def given(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float32) -> list[torch.nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.nn.Parameter(torch.randn(s, generator=generator).to(dtype)) for s in shapes]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    return weights
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("decay", ["toward_initial", "toward_average"])
+@pytest.mark.parametrize("left", [0, 40])
+def test_no_anchor_is_made_of_memory_that_was_taken_away(decay: str, left: int) -> None:
+    (weight,) = given((64, 64))
+    optimizer = unyoke.AdamW([weight], decay=decay)
+    before = weight.detach().clone()
+    weight.untyped_storage().resize_(left)
+    with pytest.raises(ValueError, match=rf"parameter 0 .*storage of {left} bytes"):
+        optimizer.step()
+    weight.untyped_storage().resize_(64 * 64 * 4)
+    weight.data.copy_(before)
+    optimizer.step()
+    (anchor,) = (v for n, v in optimizer.state[weight].items() if n.endswith("_weight"))
+    torch.testing.assert_close(anchor, before, rtol=0, atol=1e-2)
+
+
+@pytest.mark.any_backend
+def test_state_is_not_cast_from_memory_that_was_taken_away() -> None:
+    (weight,) = given((64, 64), dtype=torch.float64)
+    optimizer = unyoke.AdamW([weight])
+    optimizer.step()
+    optimizer.state[weight]["exp_avg"].untyped_storage().resize_(8)
+    weight.data = weight.data.float()
+    weight.grad = torch.ones_like(weight)
+    with pytest.raises(ValueError, match="storage of 8 bytes"):
+        optimizer.step()
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_one_weight_whose_cast_its_rounding_does_not_take_stops_the_whole_step(backend) -> None:
+    weights = given((3, 5), (7,))
+    optimizer = unyoke.AdamW(weights, rounding="stochastic", backend=backend)
+    optimizer.step()
+    before = [weight.detach().clone() for weight in weights]
+    weights[1].data = weights[1].data.double()
+    weights[1].grad = torch.ones_like(weights[1])
+    with pytest.raises(ValueError, match=r"parameter 1 .*float64"):
+        optimizer.step()
+    assert torch.equal(weights[0], before[0])
+    assert optimizer.param_groups[0]["updates"] == 1
+    weights[1].data = weights[1].data.float()
+    weights[1].grad = torch.ones_like(weights[1])
+    optimizer.step()
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("step", [-1.0, 0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("how", ["replaced", "written"])
+def test_a_count_of_updates_that_is_none_is_refused(step: float, how: str) -> None:
+    weights = given((3,), (4,))
+    optimizer = unyoke.AdamW(weights)
+    optimizer.step()
+    before = weights[0].detach().clone()
+    if how == "replaced":
+        optimizer.state[weights[1]]["step"] = torch.tensor(step)
+    else:
+        optimizer.state[weights[1]]["step"].fill_(step)
+    with pytest.raises(ValueError, match="an integer ≥ 0"):
+        optimizer.step()
+    assert torch.equal(weights[0], before)
+    optimizer.state[weights[1]]["step"] = torch.tensor(1.0)
+    optimizer.step()
+
+
+@pytest.mark.any_backend
+def test_numbers_of_a_parameter_have_no_shape() -> None:
+    (weight,) = given((3,))
+    optimizer = unyoke.NAdam([weight])
+    optimizer.step()
+    optimizer.state[weight]["mu_product"] = torch.ones(3)
+    before = weight.detach().clone()
+    with pytest.raises(ValueError, match=r"mu_product is of shape \(3,\)"):
+        optimizer.step()
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize("value", [torch.zeros(()).to_sparse(), torch.zeros(3), torch.zeros(2, 2)])
+@pytest.mark.parametrize("name", ["step", "weight_sum"])
+def test_numbers_in_a_checkpoint_have_no_shape(name: str, value: Any) -> None:
+    (weight,) = given((3,))
+    optimizer = unyoke.ScheduleFreeSGDW([weight])
+    optimizer.step()
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["state"][0][name] = value
+    before = optimizer.state[weight][name]
+    with pytest.raises(ValueError, match=name):
+        optimizer.load_state_dict(saved)
+    assert optimizer.state[weight][name] is before
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_matrices_in_one_stack_may_be_at_different_updates(backend: str) -> None:
+    """Who has had how many updates is a new list each time that it has been read."""
+    weights, alone = given((6, 4), (6, 4)), given((6, 4), (6, 4))
+    together = unyoke.MuonW(weights, backend=backend)
+    each = [unyoke.MuonW([weight], backend=backend) for weight in alone]
+    for absent in (0, None, None, None, 1, None, None, 0, None):
+        for index, weight in enumerate(weights):
+            weight.grad = None if index == absent else torch.full_like(weight, 0.1 + index)
+            alone[index].grad = weight.grad
+        together.step()
+        for optimizer in each:
+            optimizer.step()
+        for one, other in zip(weights, alone, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
