@@ -12,7 +12,6 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,7 @@ print([backend.name for backend, _ in plan.assignments])
 
 
 def shares(sizes: Any) -> workers.Shares:
-    return workers.Shares(np.array(sizes, dtype=np.int64), SimpleNamespace(address=0), 0)
+    return workers.Shares(np.array(sizes, dtype=np.int64), 0, 0)
 
 
 class TestThreads:
@@ -119,7 +118,8 @@ class TestThreads:
         told: list[tuple[int, int, int]] = []
         prototype = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_int64] * 5)
         native = prototype(lambda result, error, *share: told.append(share) or 0)
-        kernel = SimpleNamespace(address=ctypes.cast(native, ctypes.c_void_p).value)
+        kernel = ctypes.cast(native, ctypes.c_void_p).value
+        assert kernel is not None
         work = workers.Shares(np.full(64, workers.SHARE), kernel, 7)
         every = [(7, k, k + 1) for k in range(64)]
         for times in (1, 2):

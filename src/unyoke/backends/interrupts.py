@@ -11,7 +11,7 @@ from typing import Any
 SIGNALS = sorted(map(int, _signal.valid_signals()))
 
 
-def put_off(action: Callable[[], None]) -> None:
+def put_off(action: Callable[[], object]) -> None:
     """Call ``action``; signals that come meanwhile reach their handlers when it has returned.
 
     Handlers run in the main thread only, so there is nothing to do in another.

@@ -18,12 +18,9 @@ def missing() -> str | None:
             return f"{package} is not installed, which compiles the update"
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip() not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set, so Numba compiles nothing: unset it"
-    put_off(_import)  # Numba cannot be imported again once that was interrupted
+    # Numba cannot be imported again once that was interrupted
+    put_off(lambda: importlib.import_module("unyoke.backends._native.data_pointers"))
     return None
-
-
-def _import() -> None:
-    importlib.import_module("unyoke.backends._native.data_pointers")
 
 
 @functools.cache

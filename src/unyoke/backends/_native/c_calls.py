@@ -40,14 +40,14 @@ CONTENT = bytes.__basicsize__ - 1
 """Where the bytes of a ``bytes`` begin."""
 
 
-def bound(function: Any, *integers: int) -> Callable[[], bool]:
+def bound(address: int, *integers: int) -> Callable[[], bool]:
     """A function that calls compiled code with these numbers and says whether it returned 1.
 
     Args:
-        function: from :func:`machine.build`.
+        address: from :func:`unyoke.backends._native.jit_cache.build`.
         integers: as many as it takes.
     """
-    words = struct.pack(f"{2 + len(integers)}q", function.address, _answer(), *integers)
+    words = struct.pack(f"{2 + len(integers)}q", address, _answer(), *integers)
     own = bytes(ctypes.sizeof(_Definition)) + words + NAME  # nobody else has it: it can be written
     definition = _Definition.from_address(id(own) + CONTENT)
     definition.name = id(own) + CONTENT + len(own) - len(NAME)

@@ -258,7 +258,7 @@ class Located:
         }
         self._job = array("q", [told.get(name, 0) for name in JOB])
         locate = reader(_text(places))
-        self.check = locate.address, self._job.buffer_info()[0]
+        self.check = locate, self._job.buffer_info()[0]
         self._moved = c_calls.bound(locate, self.check[1])
 
     @property

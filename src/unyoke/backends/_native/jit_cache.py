@@ -7,7 +7,6 @@ process that finds its kernels on disk saves Numba's import, which takes longer 
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
 import importlib.metadata
@@ -41,11 +40,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
 
 
-def build(text: str, names: Names, fingerprint: str, arguments: int) -> Any:
-    """The function ``run`` of a text, compiled now or in an earlier process, with its ``address``.
+def build(text: str, names: Names, fingerprint: str, arguments: int) -> int:
+    """The address of the function ``run`` of a text, compiled now or in an earlier process.
 
-    To call it lets other Python threads run meanwhile and takes a microsecond more than to call
-    what :func:`unyoke.backends._native.c_calls.bound` makes of it.
+    :func:`unyoke.backends._native.c_calls.bound` makes something of it that Python can call.
 
     Args:
         text: Python source in which ``run`` takes 64-bit integers and returns 0 or 1.
@@ -63,12 +61,7 @@ def build(text: str, names: Names, fingerprint: str, arguments: int) -> Any:
         if code is None:
             code = _compile(text, names(), f"unyoke_{key}", arguments)
             code_folder.write(f"{key}.o", code)
-        address = load(code, f"unyoke_{key}")
-    kinds = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * arguments
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds)(address)
-    run: Any = functools.partial(function, _result_address, None)
-    run.address = address
-    return run
+        return load(code, f"unyoke_{key}")
 
 
 def try_out(text: str, names: Names) -> None:
@@ -93,11 +86,6 @@ def load(code: bytes, entry: str) -> int:
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         return int(engine.get_function_address(entry))
-
-
-# Numba's convention: a place for the result comes first, one for an exception second.
-_result = ctypes.c_int64()
-_result_address = ctypes.addressof(_result)
 
 
 def _compile(text: str, names: Mapping[str, Any], entry: str, arguments: int) -> bytes:

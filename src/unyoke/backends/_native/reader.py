@@ -10,8 +10,8 @@ from unyoke.backends._native import jit_cache
 
 
 @functools.cache
-def reader(text: str) -> Any:
-    """The compiled function ``run`` of a text; it takes one address."""
+def reader(text: str) -> int:
+    """The address of the compiled function ``run`` of a text; it takes one address."""
 
     def names() -> Mapping[str, Any]:
         from unyoke.backends._native import intrinsics

@@ -14,8 +14,8 @@ from unyoke.backends.element import Recipe
 
 
 @functools.lru_cache(maxsize=256)
-def kernel(recipe: Recipe) -> Any:
-    """The compiled loop: ``(job, first, last)`` updates chunks first … last − 1.
+def kernel(recipe: Recipe) -> int | str:
+    """The address of the compiled loop: ``(job, first, last)`` updates chunks first … last − 1.
 
     ``job`` is the address of what describes a table. Where the loop cannot be compiled, a string
     says why.
@@ -31,7 +31,7 @@ def kernel(recipe: Recipe) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def norms(recipe: Recipe, terms: Callable[..., Any], count: int) -> Any:
+def norms(recipe: Recipe, terms: Callable[..., Any], count: int) -> int | str:
     """The compiled loop that leaves, of each chunk, the sums of squares of a formula's terms.
 
     It is called as :func:`kernel`'s; the job's next word is the address of the sums.
@@ -46,7 +46,7 @@ def norms(recipe: Recipe, terms: Callable[..., Any], count: int) -> Any:
     return _built(recipe, reduction.text(recipe, count), names, known)
 
 
-def _built(recipe: Recipe, text: str, names: Callable[[], Mapping[str, Any]], known: str) -> Any:
+def _built(recipe: Recipe, text: str, names: jit_cache.Names, known: str) -> int | str:
     try:
         return jit_cache.build(text, names, known, arguments=3)
     except Exception as error:  # whatever Numba raises at a formula that it does not understand

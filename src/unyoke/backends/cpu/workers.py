@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from unyoke.backends._native import c_calls
-from unyoke.backends._native.reader import reader
 from unyoke.backends.cpu import threads as team
 
 WORTH = 1 << 16
@@ -39,18 +37,6 @@ _executor: ThreadPoolExecutor | None = None
 _workers = 0
 
 
-SERIAL = f"""
-@compiled
-def run(words):
-    if word_at(words, {team.NEXT}) < word_at(words, {team.COUNT}):
-        kernel, job = word_at(words, {team.KERNEL}), word_at(words, {team.JOB})
-        perform(kernel, (job, word_at(words, {team.CUTS}), word_at(words, {team.CUTS + 1})))
-        put_word(words + {8 * team.NEXT}, word_at(words, {team.COUNT}))
-    return 0
-"""
-"""One share, by the calling thread; the words say afterwards that it is done."""
-
-
 class Shares:
     """Chunks of work, shared out among threads.
 
@@ -59,20 +45,20 @@ class Shares:
 
     Args:
         sizes: the number of elements of each chunk.
-        kernel: ``kernel(job, first, last)`` does a range of chunks; may not raise.
+        kernel: the address of what does a range of chunks, ``kernel(job, first, last)``; it raises
+            nothing.
         job: its first argument.
     """
 
-    def __init__(self, sizes: Any, kernel: Any, job: int) -> None:
+    def __init__(self, sizes: Any, kernel: int, job: int) -> None:
         ends, self._chunks = np.cumsum(sizes), len(sizes)
         self._elements = int(ends[-1]) if len(sizes) else 0
         count = min(self._elements // SHARE, MOST) if self._elements >= WORTH else 1
         bounds = [self._elements * k // count for k in range(1, count)]
         inner = np.searchsorted(ends, bounds, side="right").tolist()
         cuts = sorted({0, *inner, len(sizes)})
-        self._words = array("q", [0, len(cuts) - 1, kernel.address, job, *cuts])
+        self._words = array("q", [0, len(cuts) - 1, kernel, job, *cuts])
         self._address = self._words.buffer_info()[0]
-        self._alone = c_calls.bound(reader(SERIAL), self._address)
         self._helpers: list[Future[None]] = []
 
     @property
@@ -93,10 +79,7 @@ class Shares:
 
     def run(self) -> None:
         """Do all chunks that are not done."""
-        if self._elements < WORTH:
-            self._alone()
-            return
-        threads = torch.get_num_threads()
+        threads = torch.get_num_threads() if self._elements >= WORTH else 1
         parallel = team.parallel() if _is_first_process and threads > 1 else None
         if parallel is not None:
             parallel(team.member().address, self._address, threads, 0)
