@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from following_backends import PAIRS, SHAPES, assert_same_bits, everything, normal, trajectory
+from following_backends import (
+    PAIRS,
+    SHAPES,
+    assert_same_bits,
+    everything,
+    exact_root,
+    normal,
+    trajectory,
+)
 
 import unyoke
 from unyoke import decays
@@ -280,3 +288,59 @@ class TestInPlace:
         )  # fmt: skip
         ALL["eager"].step(work)
         assert work.weights[0].tolist() == [0.5] * 3
+
+
+class TestWhatSharesMemoryOrWasReplaced:
+    @pytest.mark.parametrize("size", [12, LARGE])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("rounding", ["nearest", "kahan"])
+    def test_a_gradient_that_is_the_weight_is_kept_as_it_was(
+        self, rounding: str, dtype: torch.dtype, size: int
+    ) -> None:
+        """Adan keeps the gradient, and the weight is written first."""
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 3 * size, dtype=dtype).view(3, size))
+        before = weight.detach().clone()
+        optimizer = unyoke.AdanW([weight], lr=0.1, rounding=rounding, backend="eager")
+        weight.grad = weight.data
+        optimizer.step()
+        assert torch.equal(optimizer.state[weight]["previous_grad"], before)
+        assert not torch.equal(weight, before)
+
+    @pytest.mark.parametrize("state_dtype", ["float32", "bfloat16", "int8"])
+    @pytest.mark.parametrize("wrong", ["short", "integers", "gaps"])
+    def test_state_that_is_given_other_data_is_refused(self, wrong: str, state_dtype: str) -> None:
+        """Before anything changes: torch would find out when other parameters are updated."""
+        weights = [torch.nn.Parameter(torch.ones(3, LARGE)) for _ in range(2)]
+        pairs = zip(("a", "b"), weights, strict=True)
+        optimizer = unyoke.AdamW(pairs, state_dtype=state_dtype, **SETTINGS)
+        for weight in weights:
+            weight.grad = torch.ones(3, LARGE)
+        for _ in range(2):
+            optimizer.step()
+        state = optimizer.state[weights[1]]["exp_avg"]
+        if wrong == "gaps" and state_dtype == "float32":
+            pytest.skip("torch reads plain state with any strides")
+        good, before = state.data, [*weights[0].flatten()[:9].tolist()]
+        state.data = {
+            "short": good[:1],
+            "integers": good.to(torch.int64),
+            "gaps": good.repeat_interleave(2, dim=-1)[..., ::2],
+        }[wrong]
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="the exp_avg of parameter 'b'"):
+                optimizer.step()
+        assert weights[0].flatten()[:9].tolist() == before
+        state.data = good
+        optimizer.step()
+
+
+def test_radam_divides_as_ieee_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch forms a number over a tensor as the number times its reciprocal, rounded twice."""
+    monkeypatch.setattr(torch, "sqrt", exact_root)
+    found = [
+        trajectory(
+            backend, [(70, 64)], updates=9, direction="radam", lr=0.01, rounding="stochastic"
+        )
+        for backend in ("cpu", "eager")
+    ]
+    assert_same_bits(*found)

@@ -203,11 +203,31 @@ class TestNumbersOfAnyLibrary:
 
     def test_checkpoints_hold_plain_ones(self) -> None:
         optimizer = unyoke.AdamW([parameter()], schedule=schedules.constant())
-        optimizer.param_groups[0]["weight_decay"] = np.float32(0.25)
+        optimizer.param_groups[0]["weight_decay"] = np.float32(2.0**-9)
         optimizer.param_groups[0]["betas"] = (np.float64(0.5), np.float32(0.75))
         follow(optimizer, noisy_quadratic, 2)
         file = io.BytesIO()
         torch.save(optimizer.state_dict(), file)
         file.seek(0)
         group = torch.load(file, weights_only=True)["param_groups"][0]
-        assert (group["weight_decay"], tuple(group["betas"])) == (0.25, (0.5, 0.75))
+        assert (group["weight_decay"], tuple(group["betas"])) == (2.0**-9, (0.5, 0.75))
+
+
+class TestNumbersThatAreWrittenIntoAGroup:
+    """The step that would use one checks it as the constructor does, and changes nothing."""
+
+    @pytest.mark.any_backend
+    @pytest.mark.parametrize("value", [math.nan, -0.1, math.inf, "0.1", None, [0.1], True])
+    @pytest.mark.parametrize("name", ["weight_decay", "lr", "base_lr"])
+    @pytest.mark.parametrize("schedule", [None, schedules.constant()])
+    def test_what_is_no_number_is_refused(self, name: str, value: Any, schedule: Any) -> None:
+        optimizer = made(schedule=schedule)
+        own = optimizer.param_groups[1][name]
+        before = everything(optimizer)
+        optimizer.param_groups[1][name] = value
+        for _ in range(2):
+            with pytest.raises((ValueError, RuntimeError), match="group 1"):
+                optimizer.step()
+        optimizer.param_groups[1][name] = own
+        assert everything(optimizer) == before
+        follow(optimizer, noisy_quadratic, 2, first=5)

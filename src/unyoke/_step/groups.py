@@ -21,6 +21,7 @@ from unyoke._step.hyperparameters import (
     WeightDecay,
     check_lr,
     check_weight_decay,
+    check_weight_decay_of,
     depends_on_t,
     own_copy,
     rate,
@@ -216,16 +217,22 @@ class Groups:
         """(α·η_t, η_t) of the coming update; see :func:`unyoke._step.hyperparameters.rate`.
 
         Warns once of a λ that looks like torch's, and once of an η_t above 1.
+
+        Raises:
+            ValueError: λ is negative, not finite or no number; or as ``rate``.
+            RuntimeError: as ``rate``.
         """
         lr, eta = rate(self.schedule, index, group)
         weight_decay = group["weight_decay"]
-        if isinstance(weight_decay, (float, int)) and (
-            weight_decay >= LARGE or (isinstance(eta, float) and eta > ABOVE_ONE)
-        ):
+        usual = isinstance(weight_decay, float) and 0.0 <= weight_decay < LARGE
+        if not usual or (isinstance(eta, float) and eta > ABOVE_ONE):
             self._look_at(index, group, eta)
         return lr, eta
 
     def _look_at(self, index: int, group: Group, eta: Any) -> None:
+        if isinstance(group["weight_decay"], torch.Tensor):
+            return
+        check_weight_decay_of(index, group)
         warnings = [self.warning(group)] if self._functions[index] is None else []
         if (
             self.schedule is None

@@ -40,6 +40,8 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
     plain = isinstance(lr, float) and isinstance(base, float)
     if not plain:
         lr, base = number(lr), number(base)
+        _check_written(index, "learning rate", lr)
+        _check_written(index, "base_lr", base)
     if schedule is not None:
         eta = schedule(group["updates"])
         if not plain and isinstance(base, torch.Tensor):
@@ -62,9 +64,10 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
         still = base == 0
         return lr, torch.where(still, 0.0, lr / torch.where(still, 1.0, base))
     if not 0.0 < lr < math.inf:
-        check_lr(lr)  # somebody has written it into the group
+        _check_written(index, "learning rate", lr)
         return 0.0, 0.0
-    if base == 0:
+    if not 0.0 < base < math.inf:
+        _check_written(index, "base_lr", base)
         raise RuntimeError(
             f"group {index} was made with lr=0 and now has lr={lr:g}: the schedule's "
             "multiplier lr/base_lr is undefined. Give the peak learning rate to the "
@@ -155,6 +158,24 @@ def warning_if_above_one(group: Group, decay: Decay, eta: float) -> str | None:
         f"{weight_decay:g}. Give the peak learning rate to the constructor, or set "
         f"group['base_lr'] to it"
     )
+
+
+def check_weight_decay_of(index: int, group: Mapping[str, Any]) -> None:
+    """Check a group's λ, into which somebody may have written.
+
+    Raises:
+        ValueError: it is negative, not finite or no number.
+    """
+    _check_written(index, "weight_decay value", group["weight_decay"])
+
+
+def _check_written(index: int, name: str, value: Any) -> None:
+    if isinstance(value, torch.Tensor):
+        return  # a value on a device is not waited for
+    try:
+        _check_number(name, value)
+    except ValueError as error:
+        raise ValueError(f"parameter group {index}: {error}") from None
 
 
 def check_lr(lr: Any) -> None:

@@ -190,8 +190,10 @@ def radam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, rec
     """
     exp_avg = beta1 * exp_avg + new1 * grad  # m_t
     exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
-    scale = where(plain > 0, plain, rectified / (sqrt(exp_avg_sq) + eps))
-    return size * exp_avg * scale, exp_avg, exp_avg_sq
+    slow = size * exp_avg  # α·η_t·m̂_t
+    # A tensor over a tensor: torch forms a number over a tensor as a product with its reciprocal
+    fast = rectified * slow / (sqrt(exp_avg_sq) + eps)
+    return where(plain > 0, slow, fast), exp_avg, exp_avg_sq
 
 
 def _adamax_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:

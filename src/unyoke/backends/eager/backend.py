@@ -10,7 +10,8 @@ import torch
 from unyoke.backends import sparse, staged
 from unyoke.backends.base import Backend, Work
 from unyoke.backends.eager import flat
-from unyoke.backends.eager.in_place import apart
+from unyoke.backends.eager.in_place import apart, lent
+from unyoke.backends.layout import is_dense
 from unyoke.equation import Rule
 from unyoke.storage import formats
 from unyoke.storage.fit import lacks_memory
@@ -112,7 +113,8 @@ def _facts(work: Work, names: Sequence[str]) -> Any:
 
 def _objection(work: Work, index: int) -> str | None:
     """Why a parameter cannot be updated."""
-    if (reason := memory_objection(work, index)) is not None:
+    reason = memory_objection(work, index) or _state_objection(work, index)
+    if reason is not None:
         return reason
     return None if work.grads[index].layout is torch.strided else sparse.why_not(work, index)
 
@@ -132,6 +134,35 @@ def memory_objection(work: Work, index: int) -> str | None:
     return None
 
 
+def _state_objection(work: Work, index: int) -> str | None:
+    """What is wrong with state that has been given other data (``state[name].data = …``).
+
+    The tensors are those that were looked at when the plan was made, and what is in them need not
+    be: torch would find out in the middle of the update.
+    """
+    weight, state = work.weights[index], work.states[index]
+    for name in work.rule.state:
+        value, kind = state[name], formats.format_of(work.rule, state, name)
+        found = None
+        if work.rule.scope == "element" and value.shape != weight.shape:
+            found = f"has shape {tuple(value.shape)}"
+        elif value.device != weight.device:
+            found = f"is on {value.device}, and the weight is on {weight.device}"
+        elif kind is formats.PLAIN and not (value.is_floating_point() or value.is_complex()):
+            found = f"is {value.dtype}"
+        elif kind is not formats.PLAIN and not is_dense(value):
+            found = f"is in codes and has gaps: strides {value.stride()}"
+        elif kind.block:
+            try:
+                formats.check_scales(state, name, kind)
+            except ValueError as error:
+                found = f"does not fit: {error}"
+        if found is not None:
+            label = f" {work.names[index]}" if work.names else ""
+            return f"the {name} of parameter{label}, of shape {tuple(weight.shape)}, {found}"
+    return None
+
+
 def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
     """θ − (step + ηλθ), formed in at least float32 and rounded once."""
     rule, coefficients = work.rule, work.coefficients_of(index)
@@ -141,7 +172,7 @@ def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch
     value = target.to(dtype)
     if work.differentiable:
         value = value.clone()  # autograd keeps it, and the weight is about to change in place
-    grad = real(work.grads[index]).to(dtype)
+    grad = lent(target, real(work.grads[index]).to(dtype))
     tensors = [value, -grad if work.maximize else grad]
     for name, kind in zip(rule.state, kinds, strict=True):
         tensors.append(real(formats.read(state, name, kind)).to(dtype))

@@ -16,7 +16,7 @@ import torch
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from unyoke.backends.base import Work
-from unyoke.backends.eager.in_place import in_place
+from unyoke.backends.eager.in_place import in_place, lent
 from unyoke.backends.layout import is_dense, same_order
 from unyoke.storage import formats
 
@@ -99,7 +99,7 @@ class Cut:
         size = _piece(tensors[0].device)
         cuts = [torch.split(formats.in_memory(tensor), size) for tensor in tensors]
         for weight, grad, *state in zip(*cuts, strict=True):
-            results = update(weight, grad, *state)
+            results = update(weight, lent(weight, grad), *state)
             for tensor, result in zip((weight, *state), results, strict=True):
                 if result is not tensor:
                     tensor.copy_(result)

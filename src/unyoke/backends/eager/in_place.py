@@ -280,3 +280,12 @@ def apart(results: Sequence[Any], given: Sequence[Any]) -> list[Any]:
         value.clone() if any(value is each for k, each in enumerate(given) if k != own) else value
         for own, value in enumerate(results, start=len(given) - len(results))
     ]
+
+
+def lent(weight: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+    """The gradient, copied where it lies in the weight's memory.
+
+    A direction may keep it, and the weight is written first.
+    """
+    shares = grad.untyped_storage()._cdata == weight.untyped_storage()._cdata
+    return grad.clone() if shares else grad
