@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -46,15 +46,17 @@ class MatrixStage:
     dtype: Callable[..., torch.dtype]
     state: tuple[str, ...] = ()
 
-    @property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """What the three functions take beside tensors and sizes."""
-        names = [
-            *arguments_of(self.function)[1 + len(self.state) :],
-            *arguments_of(self.size)[2:],
-            *arguments_of(self.dtype)[1:],
-        ]
-        return tuple(dict.fromkeys(names))
+    coefficient_names: tuple[str, ...] = field(init=False)
+    """What the three functions take beside tensors and sizes."""
+    _taken: tuple[tuple[str, ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Found out here: torch.compile would warn of a cache that it meets later."""
+        firsts = (self.function, 1 + len(self.state)), (self.size, 2), (self.dtype, 1)
+        taken = tuple(arguments_of(function)[first:] for function, first in firsts)
+        names = tuple(dict.fromkeys(name for each in taken for name in each))
+        object.__setattr__(self, "_taken", taken)
+        object.__setattr__(self, "coefficient_names", names)
 
     def turned(self, stack: Any, state: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
         """What becomes of a stack, and the new state.
@@ -64,17 +66,16 @@ class MatrixStage:
             state: in the order of :attr:`state`.
             given: coefficients by name.
         """
-        names = arguments_of(self.function)[1 + len(self.state) :]
-        found = self.function(stack, *state, *(given[name] for name in names))
+        found = self.function(stack, *state, *(given[name] for name in self._taken[0]))
         return found if self.state else (found,)
 
     def size_of(self, shape: Sequence[int], given: Mapping[str, Any]) -> Any:
         """The number in front of the result, for a matrix of this shape."""
-        return self.size(*shape, *(given[name] for name in arguments_of(self.size)[2:]))
+        return self.size(*shape, *(given[name] for name in self._taken[1]))
 
     def dtype_of(self, wide: torch.dtype, given: Mapping[str, Any]) -> torch.dtype:
         """What a stack is in."""
-        return self.dtype(wide, *(given[name] for name in arguments_of(self.dtype)[1:]))
+        return self.dtype(wide, *(given[name] for name in self._taken[2]))
 
     def step(self, matrix: Any, *rest: Any) -> tuple[Any, ...]:
         """The step of one matrix, and its new state: state and coefficients follow by place."""
@@ -101,25 +102,27 @@ class Norms:
     ratio: Callable[..., Any]
     name: str
 
-    @property
-    def count(self) -> int:
-        """How many norms there are: arguments of ``ratio`` whose names end in ``_norm``."""
-        return sum(name.endswith("_norm") for name in arguments_of(self.ratio))
+    count: int = field(init=False)
+    """How many norms there are: arguments of ``ratio`` whose names end in ``_norm``."""
+    ratio_coefficients: tuple[str, ...] = field(init=False)
+    """What ``ratio`` takes beside the norms."""
+    arguments: tuple[str, ...] = field(init=False)
+    """Those of :meth:`of_tensor`, each once."""
+    _terms: tuple[str, ...] = field(init=False)
 
-    @property
-    def ratio_coefficients(self) -> tuple[str, ...]:
-        """What ``ratio`` takes beside the norms."""
-        return arguments_of(self.ratio)[self.count :]
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """Those of :meth:`of_tensor`, each once."""
-        return tuple(dict.fromkeys((*arguments_of(self.terms), *self.ratio_coefficients)))
+    def __post_init__(self) -> None:
+        """Found out here: torch.compile would warn of a cache that it meets later."""
+        names, terms = arguments_of(self.ratio), arguments_of(self.terms)
+        count = sum(name.endswith("_norm") for name in names)
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "ratio_coefficients", names[count:])
+        object.__setattr__(self, "arguments", tuple(dict.fromkeys((*terms, *names[count:]))))
+        object.__setattr__(self, "_terms", terms)
 
     def of_tensor(self, *given: Any) -> Any:
         """The number, of a whole tensor; arguments are those of :attr:`arguments`, by place."""
         known = dict(zip(self.arguments, given, strict=True))
-        terms = self.terms(*(known[name] for name in arguments_of(self.terms)))
+        terms = self.terms(*(known[name] for name in self._terms))
         return self.ratio(
             *(term.norm() for term in terms), *(known[name] for name in self.ratio_coefficients)
         )
