@@ -49,6 +49,17 @@ def test_state_is_not_cast_from_memory_that_was_taken_away() -> None:
 
 
 @pytest.mark.any_backend
+def test_a_gradient_whose_memory_was_taken_away_is_no_rehearsal() -> None:
+    """At lr 0 a first step looks whether all gradients are zeros: then it only makes the state."""
+    (weight,) = given((64, 64))
+    optimizer = unyoke.AdamW([weight])
+    optimizer.param_groups[0]["lr"] = 0.0
+    weight.grad.untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match="storage of 0 bytes"):
+        optimizer.step()
+
+
+@pytest.mark.any_backend
 @pytest.mark.parametrize("backend", ["auto", "eager"])
 def test_one_weight_whose_cast_its_rounding_does_not_take_stops_the_whole_step(backend) -> None:
     weights = given((3, 5), (7,))

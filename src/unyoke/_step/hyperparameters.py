@@ -16,6 +16,7 @@ from unyoke.decays import Normalized
 from unyoke.equation import Decay, per_update
 from unyoke.ranges import plain as number
 from unyoke.schedules import Schedule
+from unyoke.storage.fit import lacks_memory
 
 LARGE = 1e-2
 """A λ from which on it looks like a number from torch, whose default this is."""
@@ -122,7 +123,9 @@ def is_rehearsal(groups: Sequence[Group]) -> bool:
 
 def _has_numbers(grad: torch.Tensor) -> bool:
     """Whether a gradient is another than the zeros of a rehearsal."""
-    return grad.layout is not torch.strided or (not grad.is_meta and bool(grad.any()))
+    if grad.layout is not torch.strided or lacks_memory(grad):
+        return True  # the step says what it has against these
+    return not grad.is_meta and bool(grad.any())
 
 
 def own_copy(lr: Any) -> Any:
