@@ -192,7 +192,7 @@ def _same(a: torch.Tensor, b: torch.Tensor, exact: bool) -> bool:
         return exact or a.dtype == b.dtype
     if not exact:
         return a.dtype == b.dtype and bool(((a == b) | (a.isnan() & b.isnan())).all())
-    # An act's rounding: of the weights (four times half a unit), of sums whose terms are larger than
+    # An act's rounding: of weights (four times half a unit), of sums whose terms are larger than
     # they, of roots
     tolerance = {torch.bfloat16: 4e-2, torch.float16: 1e-2}.get(a.dtype, 2e-5)
     scale = float(b.double().abs().nan_to_num(0, 0, 0).max()) if b.numel() else 0.0
