@@ -353,6 +353,8 @@ class Optimizer(torch.optim.Optimizer):
         saved["param_groups"] = [
             {name: plain(value) for name, value in group.items()} for group in saved["param_groups"]
         ]
+        if self.schedule is not None:
+            saved["schedule"] = self.groups.schedule_name()
         return saved
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -360,7 +362,8 @@ class Optimizer(torch.optim.Optimizer):
 
         ``state_dtype`` and ``rounding`` are this optimizer's: state in the same format is restored
         bit for bit, state in another is converted. Numbers of the groups are the checkpoint's;
-        functions (schedule, weight_decay of t) are the constructor's, at the checkpoint's t.
+        functions (schedule, weight_decay of t) are the constructor's, at the checkpoint's t. If the
+        checkpoint's run had a schedule and this optimizer has none, a warning says so.
         The state is in new tensors afterwards, in the layout of the weights.
 
         Raises:
@@ -377,6 +380,7 @@ class Optimizer(torch.optim.Optimizer):
         for index, group in enumerate(self.param_groups):
             if self.groups.function(index) is None:
                 self._warn(self.groups.warning(group))
+        self._warn(self.groups.warning_if_lost(saved.get("schedule"), self.param_groups))
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 

@@ -334,6 +334,18 @@ class TestWhatSharesMemoryOrWasReplaced:
         optimizer.step()
 
 
+def test_a_compensation_that_is_given_other_data_is_refused() -> None:
+    weight = torch.nn.Parameter(torch.ones(3, LARGE))
+    optimizer = unyoke.AdamW([("w", weight)], rounding="kahan", **SETTINGS)
+    weight.grad = torch.ones(3, LARGE)
+    optimizer.step()
+    optimizer.state[weight]["compensation"].data = torch.zeros(1)
+    before = weight.detach().clone()
+    with pytest.raises(RuntimeError, match=r"the compensation of parameter 'w', .* shape \(1,\)"):
+        optimizer.step()
+    assert torch.equal(weight, before)
+
+
 def test_radam_divides_as_ieee_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch forms a number over a tensor as the number times its reciprocal, rounded twice."""
     monkeypatch.setattr(torch, "sqrt", exact_root)

@@ -231,3 +231,27 @@ class TestNumbersThatAreWrittenIntoAGroup:
         optimizer.param_groups[1][name] = own
         assert everything(optimizer) == before
         follow(optimizer, noisy_quadratic, 2, first=5)
+
+
+class TestAScheduleThatIsNotHere:
+    def test_is_told_of(self) -> None:
+        saved = made(schedule=schedules.cosine(40)).state_dict()
+        with pytest.warns(UserWarning, match=r"schedule=.*osine.*has none: lr stays .* at 0\.0"):
+            made().load_state_dict(saved)
+
+    def test_a_function_of_one_s_own_has_the_same_name_in_another_process(self) -> None:
+        saved = made(schedule=lambda t: 1.0).state_dict()
+        assert "lambda" in saved["schedule"]
+        assert "0x" not in saved["schedule"]
+        assert "0x" not in made(schedule=Half()).state_dict()["schedule"]
+
+    def test_where_there_is_one_or_none_was_nothing_is_said(self) -> None:
+        made(schedule=schedules.cosine(9)).load_state_dict(made().state_dict())
+        saved = made(schedule=schedules.cosine(40)).state_dict()
+        made(schedule=schedules.constant()).load_state_dict(saved)
+        assert "schedule" not in made().state_dict()
+
+
+class Half:
+    def __call__(self, t: int) -> float:
+        return 0.5

@@ -138,3 +138,25 @@ def test_matrices_in_one_stack_may_be_at_different_updates(backend: str) -> None
             optimizer.step()
         for one, other in zip(weights, alone, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [torch.zeros((), device="meta"), torch.zeros(()).to_sparse(), [1.0], "x", None],
+    ids=str,
+)
+def test_what_is_no_number_of_updates_is_refused_by_the_parameter_s_name(value: Any) -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    optimizer = unyoke.AdamW([("w", weight)])
+    for _ in range(3):
+        optimizer.step()
+    old, before = optimizer.state[weight]["step"], weight.detach().clone()
+    optimizer.state[weight]["step"] = value
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"parameter 'w' .*step is .*number is needed"):
+            optimizer.step()
+    assert torch.equal(weight, before)
+    optimizer.state[weight]["step"] = old
+    optimizer.step()
+    assert optimizer.state[weight]["step"] == 4

@@ -112,6 +112,11 @@ def _compared(
     after, theirs = snapshot(tested), snapshot(twin)
     if one is not None and act[0] in LOADING and (where := difference(before, after)):
         return f"{act[0]}: refused, and changed", f"{where}; {_text(one)}"
+    if one is not None:  # state that was made before the refusal is of no update
+        common = after.keys() & theirs.keys()
+        after, theirs = (
+            {name: each[name] for name in each if name in common} for each in (after, theirs)
+        )
     if where := difference(after, theirs, exact=twin.exact):
         return f"{act[0]}: differs", f"{where}; {_text(one)}"
     if twin.exact:

@@ -106,3 +106,79 @@ def test_another_populations_checkpoint_is_refused(other: dict[str, Any], messag
     assert_equal(second.state_dict(), before)
     with pytest.raises(ValueError, match="not a population's checkpoint"):
         second.load_state_dict({})
+
+
+def put(*path: str, value: Any) -> Callable[[Any], None]:
+    def change(saved: Any) -> None:
+        for name in path[:-1]:
+            saved = saved[name]
+        saved[path[-1]] = value
+
+    return change
+
+
+K = 3
+HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "an entry is missing": (lambda saved: saved.pop("limits"), "lacks 'limits'"),
+    "no settings": (put("settings", value=[1]), "'settings' .* is a list"),
+    "a setting of another kind": (put("settings", "lr", value=7), "lr is"),
+    "an unknown engine": (put("engine", value="eval"), "engine is 'eval'"),
+    "no number of updates": (put("updates", value="x"), "'updates' .* is a str"),
+    "true updates": (put("updates", value=True), "'updates' .* is a bool"),
+    "updates below 0": (put("updates", value=-5), "updates is -5"),
+    "made below 0": (put("made", value=torch.tensor([1, -1, 2])), "made is"),
+    "made for others": (put("made", value=torch.ones(2, dtype=torch.int64)), "made has shape"),
+    "losses on meta": (
+        put("losses", value=torch.zeros(K, device="meta")),
+        "losses has shape.*meta",
+    ),
+    "a model that is not here": (put("active", value=[0, 7]), "models in training"),
+    "a model twice": (put("active", value=[0, 0]), "models in training"),
+    "a model that is no number": (put("diverged", value={"a": 1}), "diverged"),
+    "diverged at no update": (put("diverged", value={1: "x"}), "diverged at update 'x'"),
+    "weights that are lists": (put("weights", "0.bias", value=[1.0]), "'0.bias' .* is a list"),
+    "too few rows": (lambda saved: halve(saved["weights"], "0.bias"), "has 2 rows"),
+    "state with too few rows": (
+        lambda saved: halve(saved["state"]["0.bias"], "step"),
+        "has 2 rows",
+    ),
+    "sparse": (lambda saved: sparse(saved["state"]["0.bias"], "exp_avg"), "dense"),
+    "on meta": (lambda saved: meta(saved["state"]["0.bias"], "exp_avg"), "on meta"),
+    "integers": (lambda saved: whole(saved["state"]["0.bias"], "exp_avg"), "is torch.int64"),
+    "state of none": (put("state", "0.bias", value=3), "'state' .* is a int"),
+}
+
+
+def halve(named: Any, name: str) -> None:
+    named[name] = named[name][:2]
+
+
+def sparse(named: Any, name: str) -> None:
+    named[name] = named[name].to_sparse()
+
+
+def meta(named: Any, name: str) -> None:
+    named[name] = named[name].to("meta")
+
+
+def whole(named: Any, name: str) -> None:
+    named[name] = named[name].to(torch.int64)
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_checkpoint_that_nobody_wrote_is_refused_whole(fault: str) -> None:
+    """What weights_only lets through is any dictionary of tensors and plain values."""
+    change, message = HOSTILE[fault]
+    options: Any = {"model_factory": mlp, "lr": [0.1, 0.2, 0.3], "updates": 6, "engine": "stacked"}
+    first, second, twin = (Population(**options) for _ in range(3))
+    first.train(*data(), batch_size=BATCH, updates=3)
+    for each in (second, twin):
+        each.train(*data(), batch_size=BATCH, updates=2)
+    saved, before = first.state_dict(), second.state_dict()
+    change(saved)
+    with pytest.raises(ValueError, match=message):
+        second.load_state_dict(saved)
+    assert_equal(second.state_dict(), before)
+    for each in (second, twin):
+        each.train(*data(), batch_size=BATCH)
+    assert_equal(second.state_dict(), twin.state_dict())

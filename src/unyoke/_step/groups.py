@@ -23,6 +23,7 @@ from unyoke._step.hyperparameters import (
     check_weight_decay,
     check_weight_decay_of,
     depends_on_t,
+    largest,
     own_copy,
     rate,
     warning_if_above_one,
@@ -245,6 +246,27 @@ class Groups:
         for text in warnings:
             if text is not None:
                 warn(text, UserWarning, stacklevel=depth_of_caller())
+
+    def schedule_name(self) -> str:
+        """The schedule as a checkpoint tells of it, the same in another process."""
+        name: str = getattr(self.schedule, "__qualname__", None) or repr(self.schedule)
+        return type(self.schedule).__qualname__ if " at 0x" in name else name
+
+    def warning_if_lost(self, schedule: Any, groups: Sequence[Group]) -> str | None:
+        """What to say of a checkpoint whose schedule nobody here goes on with.
+
+        Args:
+            schedule: the name of the one that the checkpoint's optimizer had; None if it had none.
+            groups: as they are now.
+        """
+        if schedule is None or self.schedule is not None:
+            return None
+        rates = ", ".join(f"{float(largest(group['lr'])):g}" for group in groups)
+        return (
+            f"the checkpoint is of a run with schedule={schedule}, and this optimizer has none: lr "
+            f"stays where it was then, at {rates}, and the decay with it. Give the constructor the "
+            "schedule, or move lr by one of torch's schedulers"
+        )
 
     def refresh(self, groups: Sequence[Group]) -> None:
         """Write the coming update's lr and weight_decay into the groups."""

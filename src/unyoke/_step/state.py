@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 
@@ -102,13 +102,12 @@ def ensure(
             if models is not None and isinstance(group["lr"], torch.Tensor):
                 count = count.to(group["lr"].device)
             state[name] = count.to(weight.device) if group["capturable"] else count
-        elif torch.is_tensor(state[name]) and state[name].dim():
-            fit.check_count_shape(
-                name, state[name], stack_size(group) if name in rule.sums else None
-            )
     recorded = group["differentiable"] and torch.is_grad_enabled()  # an anchor is a weight
     with torch.set_grad_enabled(recorded):
         try:
+            for name in ("step", *rule.scalars):
+                if type(state[name]) is not float:
+                    _check_count(name, state[name], rule, group)
             _check_numbers(rule, weight, state)
             missing = [name for name in rule.state if name not in state]
             if missing:
@@ -126,6 +125,22 @@ def ensure(
                 "optimizer.state.pop(parameter)"
             ) from None
     return state
+
+
+def _check_count(name: str, value: Any, rule: Rule, group: Group) -> None:
+    """Somebody may have put something else in the place of a parameter's number.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    if not isinstance(value, torch.Tensor):
+        if not isinstance(value, SupportsFloat):
+            raise ValueError(f"{name} is {value!r}, and a number is needed")
+        return
+    if value.layout is not torch.strided or (value.is_meta and not group["capturable"]):
+        raise ValueError(f"{name} is on {value.device} in {value.layout}, and a number is needed")
+    if value.dim():
+        fit.check_count_shape(name, value, stack_size(group) if name in rule.sums else None)
 
 
 def _check_numbers(rule: Rule, weight: torch.Tensor, state: dict[str, Any]) -> None:

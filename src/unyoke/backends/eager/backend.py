@@ -129,8 +129,7 @@ def memory_objection(work: Work, index: int) -> str | None:
         if type(tensor) in flat.PLAIN and tensor.layout is torch.strided:
             reason = lacks_memory(tensor)
             if reason is not None:
-                name = f" {work.names[index]}" if work.names else ""
-                return f"the {kind} of parameter{name}, of shape {tuple(weight.shape)}, {reason}"
+                return _of_parameter(work, index, kind, reason)
     return None
 
 
@@ -158,9 +157,17 @@ def _state_objection(work: Work, index: int) -> str | None:
             except ValueError as error:
                 found = f"does not fit: {error}"
         if found is not None:
-            label = f" {work.names[index]}" if work.names else ""
-            return f"the {name} of parameter{label}, of shape {tuple(weight.shape)}, {found}"
+            return _of_parameter(work, index, name, found)
+    kept = state.get(formats.COMPENSATION)
+    if work.rounding == "kahan" and kept is not None and kept.shape != weight.shape:
+        return _of_parameter(work, index, formats.COMPENSATION, f"has shape {tuple(kept.shape)}")
     return None
+
+
+def _of_parameter(work: Work, index: int, name: str, found: str) -> str:
+    label = f" {work.names[index]}" if work.names else ""
+    shape = tuple(work.weights[index].shape)
+    return f"the {name} of parameter{label}, of shape {shape}, {found}"
 
 
 def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
