@@ -529,6 +529,37 @@ class TestSecondCopies:
             unyoke.decouple(Both, off={"shrink": 0.0})([parameter()])
 
 
+class Distance(torch.optim.Optimizer):
+    """Prodigy in small: SGD by the largest distance that the gradients have said so far."""
+
+    def __init__(self, params: Any, lr: float = 1.0, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        self.d, self.sum, self.size = 1e-6, 0.0, 0.0
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for weight in self.param_groups[0]["params"]:
+            start = self.state[weight].setdefault("start", weight.detach().clone())
+            self.sum += self.d * float((weight.grad * (start - weight)).sum())
+            self.size += self.d * float(weight.grad.abs().sum())
+            self.d = max(self.d, self.sum / self.size)
+            weight.sub_(weight.grad, alpha=self.d)
+
+
+class TestDistances:
+    def test_rates_that_are_found_by_the_distance_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"Distance finds its rate by how far.*weight_decay"):
+            unyoke.decouple(Distance)([parameter()])
+
+    def test_unless_they_are_taken_as_they_are(self) -> None:
+        unyoke.decouple(Distance, off={})([parameter()])
+
+    @pytest.mark.parametrize("cls", [torch.optim.Rprop, torch.optim.ASGD, torch.optim.Adafactor])
+    def test_steps_that_depend_on_the_weights_are_taken(self, cls: Any) -> None:
+        off = {"lambd": 0.0} if cls is torch.optim.ASGD else None
+        unyoke.decouple(cls, off=off)([parameter()])
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("cls", "says"),

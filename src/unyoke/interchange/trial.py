@@ -3,6 +3,8 @@
 Under a zero gradient the weight must stay where it is, or the optimizer still decays; and where it
 is put, or the optimizer forms it anew from a second copy, which a decay of the weight alone does
 not reach: float32 master weights, schedule-free's z, MADGRAD's x0 and z, Lookahead's slow weights.
+And a small decay may not change what steps are made under one gradient, or the optimizer finds its
+rate by how far the weights have come, as Prodigy does.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import torch
 
 STEPS = 12
 """Steps of a trial: twice as many as Lookahead's usual 5 or 6 between two looks at its copy."""
+
+FAR = 60
+"""Steps in which an estimate of the distance to go, Prodigy's or D-Adaptation's, has grown."""
 
 SHORT = (torch.bfloat16, torch.float16)
 """Dtypes for which some optimizers keep a longer copy, and for others none."""
@@ -57,6 +62,44 @@ def check_inner(
                 f"with a zero gradient have taken back {back / 0.5:.0%}. A decay after its step "
                 "would be lost so. Use its own weight_decay, or off={} to take it as it is"
             )
+    _check_steps(cls, first, arguments)
+
+
+def _check_steps(
+    cls: type[torch.optim.Optimizer], first: torch.Tensor, arguments: dict[str, Any]
+) -> None:
+    """Refuse an optimizer whose steps a small decay makes ten times smaller.
+
+    Raises:
+        ValueError: it is one.
+    """
+    alone, beside = (_last_step(cls, (2,) * first.dim(), arguments, kept) for kept in (1.0, 0.999))
+    if alone > 10.0 * beside:
+        raise ValueError(
+            f"decouple: {cls.__name__} finds its rate by how far the weights have come, which a "
+            f"decay hides: after {FAR} steps under one gradient its step was {alone:.2g}, and with "
+            f"a decay of 0.001 per update {beside:.2g}. Use its own weight_decay, or off={{}} to "
+            "take it as it is"
+        )
+
+
+def _last_step(cls: Any, shape: tuple[int, ...], arguments: dict[str, Any], kept: float) -> float:
+    """The size of a step against one gradient, after many, each followed by a decay; 0: unknown."""
+    weight = torch.nn.Parameter(torch.ones(shape, dtype=torch.float64))
+    weight.grad = -torch.ones_like(weight)  # away from 0: decay and step go apart
+    moved = 0.0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            optimizer = _trained(cls([weight], **arguments))
+            for _ in range(FAR):
+                before = weight.detach().clone()
+                optimizer.step()
+                moved = float((weight.detach() - before).norm())
+                weight.data.mul_(kept)
+        except Exception:
+            return 0.0  # needs a closure, a device or sparse gradients: not known
+    return moved
 
 
 def _first_tensor(parameters: Any) -> torch.Tensor | None:
@@ -74,10 +117,7 @@ def _walk(
     weight = torch.nn.Parameter(torch.ones(shape, dtype=dtype))
     weight.grad = torch.zeros_like(weight)
     try:
-        optimizer = cls([weight], **arguments)
-        train = getattr(optimizer, "train", None)  # schedule-free optimizers refuse without
-        if callable(train):
-            train()
+        optimizer = _trained(cls([weight], **arguments))
         optimizer.step()
         weight.data.mul_(factor)
         yield weight.detach().double()
@@ -86,6 +126,14 @@ def _walk(
             yield weight.detach().double()
     except Exception:
         return  # needs a closure, a device or sparse gradients: not known
+
+
+def _trained(optimizer: Any) -> Any:
+    """The optimizer in its training mode, without which schedule-free ones refuse a step."""
+    train = getattr(optimizer, "train", None)
+    if callable(train):
+        train()
+    return optimizer
 
 
 def _largest(differences: Iterator[torch.Tensor]) -> float:
