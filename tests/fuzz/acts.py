@@ -45,10 +45,15 @@ def _filled(value: float) -> Callable[[Side, Any, int], torch.Tensor]:
     def make(side: Side, weight: Any, n: int) -> torch.Tensor:
         grad = side.numbers(weight, n)
         if grad.numel():
-            grad.view(-1)[n % grad.numel()] = value
+            grad.view(-1)[n % grad.numel()] = torch.tensor(value, dtype=side.dtype)
         return grad
 
     return make
+
+
+def _huge(side: Side, weight: Any, n: int) -> torch.Tensor:
+    """Squares overflow in float32; not where float64 is compared with, in which they do not."""
+    return _filled(1e12 if side.settings["exact"] else 1e30)(side, weight, n)
 
 
 def _gap(side: Side, weight: Any, n: int) -> torch.Tensor:
@@ -80,7 +85,7 @@ GRADIENTS: list[Callable[[Side, Any, int], Any]] = [
     lambda side, weight, n: side.numbers(weight, n) * 0,
     _filled(math.nan),
     _filled(math.inf),
-    _filled(1e30),
+    _huge,
     lambda side, weight, n: side.numbers(weight, n) * 1e-25,
     lambda side, weight, n: None,
     _expanded,
