@@ -238,3 +238,21 @@ class TestCommand:
         done = CliRunner().invoke(main, ["bench", f"--threads={threads}"])
         assert done.exit_code == 2
         assert "whole number" in done.output
+
+    def test_refuses_to_write_over_a_file_of_the_user_s_before_it_measures(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bench, "run", lambda *_: pytest.fail("it measured"))
+        (tmp_path / "bench.md").write_text("mine")
+        done = CliRunner().invoke(main, ["bench", "--out", str(tmp_path)])
+        assert done.exit_code == 2
+        assert "was not written by unyoke" in done.output
+        assert (tmp_path / "bench.md").read_text() == "mine"
+
+    def test_writes_again_over_what_it_wrote(
+        self, result: measure.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bench, "run", lambda *_: result)
+        for _ in range(2):
+            done = CliRunner().invoke(main, ["bench", "--out", str(tmp_path)])
+            assert done.exit_code == 0, done.output

@@ -358,6 +358,10 @@ def export_command(folder: Path, path: Path, force: bool) -> None:
     click.echo(f"{path}: {export(folder, path, force=force)} trainings")
 
 
+BENCH_FILES = ("bench.md", "bench.json", "bench.png")
+"""What `unyoke bench` may write."""
+
+
 @main.command()
 @click.option("--out", type=click.Path(path_type=Path), default="bench", show_default=True)
 @click.option("--quick", is_flag=True, help="Small cases on one thread, in under a minute.")
@@ -370,14 +374,18 @@ def bench(
 ) -> None:
     """Time the step of AdamW: ours, torch's and other libraries', side by side."""
     from unyoke import bench as benchmark
+    from unyoke.study import output_files
 
     if fsdp:
         click.echo(benchmark.measure_fsdp(rounds))
         return
+    output_files.check(out, BENCH_FILES)
     settings = benchmark.Settings(quick, threads, rounds, peers)
     result = benchmark.run(settings, lambda line: click.echo(line, err=True))
-    for file in benchmark.write(result, out):
-        click.echo(file)
+    with output_files.written(out, BENCH_FILES) as drafts:
+        names = [file.name for file in benchmark.write(result, drafts)]
+    for name in names:
+        click.echo(out / name)
 
 
 @main.command("explain")

@@ -459,3 +459,26 @@ def test_results_are_published_with_their_pictures(request_: Request, tmp_path: 
         assert f"](images/results/{name})" in text
         assert (results.parent / "images" / "results" / name).exists()
     assert "figure-1.svg" not in text
+
+
+def test_a_page_of_the_user_s_is_not_published_over(request_: Request, tmp_path: Path) -> None:
+    results = tmp_path / "results.md"
+    results.write_text("# Mine\n")
+    words = ["claims", "--report-only", "--scale", "smoke", "--tasks", "digits-plain"]
+    words += ["--out", str(request_.out), "--results", str(results)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "results.md was not written by unyoke" in result.output
+    assert results.read_text() == "# Mine\n"
+
+
+def test_a_picture_of_the_user_s_is_not_published_over(request_: Request, tmp_path: Path) -> None:
+    picture = tmp_path / "images" / "results" / "claims.svg"
+    picture.parent.mkdir(parents=True)
+    picture.write_text("mine")
+    words = ["claims", "--report-only", "--scale", "smoke", "--tasks", "digits-plain"]
+    words += ["--out", str(request_.out), "--results", str(tmp_path / "results.md")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "claims.svg was not written by unyoke" in result.output
+    assert picture.read_text() == "mine"

@@ -644,3 +644,34 @@ def test_failed_cells_are_told_and_shown_and_never_chosen(
     assert sum(row["diverged"] == "1" for row in table) == 2
     assert "1 failed: the task raised" not in report.page.read_text()  # the page's script says it
     assert '"failures":[{"text":"ValueError: no","number":1}]' in report.page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("worse", "end"), [((0.03, -0.01, 0.02), "flat"), ((0.03, 0.032, 0.031), "zero")]
+)
+def test_a_best_decay_of_zero_is_an_edge_only_where_chance_does_not_explain_it(
+    tmp_path: Path, landscape: Landscape, fill: Fill, worse: tuple[float, ...], end: str
+) -> None:
+    def error(cell: Cell) -> float:
+        row = (0.0, 0.25, 0.5).index(cell.weight_decay)
+        above = (0.0, worse[cell.seed], 0.1)[row]
+        return 0.2 + above + abs(cell.lr - 0.5)
+
+    fill(tmp_path, replace(landscape, seeds=(0, 1, 2)), error)
+    result = surveyed(tmp_path)
+    findings = [find(panel) for panel in result.panels]
+    assert {edge.end for finding in findings for edge in finding.edges} == {end}
+    assert (extension(result, findings, tmp_path) is None) == (end == "flat")
+
+
+@pytest.mark.parametrize(("smallest", "end"), [(0.226, "flat"), (0.3, "zero")])
+def test_one_seed_is_judged_by_what_its_test_samples_leave_open(
+    tmp_path: Path, landscape: Landscape, fill: Fill, smallest: float, end: str
+) -> None:
+    def error(cell: Cell) -> float:
+        row = (0.0, 0.25, 0.5).index(cell.weight_decay)
+        return (0.2, smallest, 0.4)[row] + abs(cell.lr - 0.5)
+
+    fill(tmp_path, replace(landscape, seeds=(0,)), error)
+    finding = find(surveyed(tmp_path).panels[0])
+    assert [edge.end for edge in finding.edges] == [end]

@@ -77,7 +77,7 @@ def claims(
     request = _request(
         Request(out, scale, tuple(tasks), _today(names, say), device=how.device), data
     )
-    page.check_folder(request)
+    page.check_folder(request, results)
     workers, needed = how.trainers, request.needed()
     for task, why in needed.missing.items():
         say(f"{task}: left out, its claims are incomplete: {why}")

@@ -26,7 +26,11 @@ from unyoke.study.tasks.task import Task
 SLOW = 0.03
 """Seconds of one update of one model above which samples of a batch are timed, not a training."""
 SAMPLES = 4
-"""Samples of a batch that are timed first; all of it where that takes no longer than a second."""
+"""Samples of a batch that are timed first."""
+ENOUGH = 0.4
+"""Seconds of a gradient whose samples are taken for the batch. What takes less is mostly what
+every call costs, which proportion would count again for each of them: four times as many samples
+are timed then, until it is the whole batch."""
 MODELS = 48
 """Models that are trained together in a sample, at most."""
 SECONDS = 0.7
@@ -209,11 +213,10 @@ def _gradient(task: Task, size: int) -> tuple[float, int]:
     """Seconds of the gradient of `size` samples, and how many of them were timed."""
     count = min(SAMPLES, size)
     while True:
-        seconds = _backward(task, count) / count * size
-        larger = size if seconds < 1.0 else count
-        if larger == count:
-            return seconds, count
-        count = larger
+        seconds = _backward(task, count)
+        if count == size or seconds >= ENOUGH:
+            return seconds / count * size, count
+        count = min(size, 4 * count)
 
 
 def _backward(task: Task, samples: int) -> float:

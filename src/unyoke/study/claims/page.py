@@ -48,13 +48,38 @@ def write(request: Request, rows: Sequence[Answer], maps: dict[str, Maps]) -> li
     return [request.out / name for name in made]
 
 
-def check_folder(request: Request) -> None:
+def check_folder(request: Request, published: Path | None = None) -> None:
     """Whether the page may be written, checked before anything is trained.
+
+    Args:
+        published: where a copy of it is to be published, if anywhere.
 
     Raises:
         StudyError: something there that is not a page of claims has the name of a part of one.
     """
     output_files.check(request.out, NAMES, _is_filled)
+    if published is not None:
+        recognise = _published_before(published)
+        output_files.check(published.parent, (published.name,), recognise)
+        output_files.check(_images(published), ("claims.svg",), recognise)
+
+
+def _images(published: Path) -> Path:
+    """The folder of the pictures of a published page."""
+    return published.parent / "images" / "results"
+
+
+def _published_before(published: Path) -> output_files.Recognise:
+    """Whether the page there is one of claims, for folders without a list, as in a fresh clone."""
+
+    def is_one(_: Path) -> bool:
+        try:
+            with published.open(encoding="utf-8", errors="replace") as file:
+                return "Made by `unyoke claims" in file.read(500)
+        except OSError:
+            return False
+
+    return is_one
 
 
 def _is_filled(folder: Path) -> bool:
@@ -81,23 +106,25 @@ def publish(
         figures: of the paper, as SVG, each in the folder of its task.
 
     Raises:
-        StudyError: they cannot be written.
+        StudyError: they cannot be written, or something that is not theirs has one of the names.
     """
-    images = page.parent / "images" / "results"
+    images, recognise = _images(page), _published_before(page)
     data = page_data(request, rows, maps)
+    pictures = [path for path in written if path.suffix == ".svg"]
+    copies = [_published_name(figure, request) for figure in figures]
+    names = [picture.name for picture in pictures] + copies
+    data["picture"] = f"images/results/{pictures[0].name}" if pictures else ""
+    data["figures"] = [f"images/results/{name}" for name in copies]
     try:
-        images.mkdir(parents=True, exist_ok=True)
-        pictures = [path for path in written if path.suffix == ".svg"]
-        copies = [images / _published_name(figure, request) for figure in figures]
-        targets = [images / picture.name for picture in pictures] + copies
-        for source, target in zip([*pictures, *figures], targets, strict=True):
-            target.write_bytes(source.read_bytes())
-        data["picture"] = f"images/results/{pictures[0].name}" if pictures else ""
-        data["figures"] = [f"images/results/{copy.name}" for copy in copies]
-        page.write_text(rendered(PACKAGE, "claims.md", data), encoding="utf-8")
+        with output_files.written(images, names, recognise) as drafts:
+            for source, name in zip([*pictures, *figures], names, strict=True):
+                (drafts / name).write_bytes(source.read_bytes())
+        with output_files.written(page.parent, (page.name,), recognise) as drafts:
+            text = rendered(PACKAGE, "claims.md", data)
+            (drafts / page.name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StudyError(f"{page} cannot be written: {error.strerror}; choose another") from error
-    return [page, *targets]
+    return [page, *(images / name for name in names)]
 
 
 def _published_name(figure: Path, request: Request) -> str:

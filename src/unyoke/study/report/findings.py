@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def find(panel: Panel) -> Finding:
         any_samples=_error_at(panel, best, sampling_error=_sampling_error(panel, best)),
         without_decay=_error_at(panel, plain),
         gain=gain,
-        edges=statistics.edges(choice, panel.axes.weight_decay),
+        edges=_edges(panel),
         tilt=tilt,
         regret=regret,
         lr_sensitivity=lr_sensitivity,
@@ -99,11 +99,41 @@ def find(panel: Panel) -> Finding:
     )
 
 
-def compare(first: Panel, at: Position | None, second: Panel, there: Position | None) -> Comparison:
-    """The test error of one cell less that of another, paired over seeds."""
+def _edges(panel: Panel) -> list[Edge]:
+    """The edges of a panel, of which λ = 0 is flat where noise may be all that makes it best.
+
+    Ever smaller λ train ever more as λ = 0 does, but for chance, so that an extension would ask
+    for the next one without end.
+    """
+    found = statistics.edges(panel.choice, panel.axes.weight_decay)
+    if not any(edge.end == "zero" for edge in found) or _zero_is_better(panel):
+        return found
+    return [replace(edge, end="flat") if edge.end == "zero" else edge for edge in found]
+
+
+def _zero_is_better(panel: Panel) -> bool:
+    """Whether the smallest λ above 0 is worse than λ = 0 beyond chance, each at its best α."""
+    best = [statistics.best_cell(panel.choice[row : row + 1]) for row in (0, 1)]
+    zero, smallest = ((row, at[1]) if at else None for row, at in enumerate(best))
+    worse = compare(panel, smallest, panel, zero, figure="validation_error")
+    if worse.pairs > 1:
+        return worse.difference.low > 0
+    uncertain = math.hypot(_sampling_error(panel, zero), _sampling_error(panel, smallest))
+    return not worse.difference.value <= 2 * uncertain
+
+
+def compare(
+    first: Panel,
+    at: Position | None,
+    second: Panel,
+    there: Position | None,
+    *,
+    figure: str = "test_error",
+) -> Comparison:
+    """The error of one cell less that of another, paired over seeds."""
     return paired_difference(
-        _at(first, "test_error", at),
-        _at(second, "test_error", there),
+        _at(first, figure, at),
+        _at(second, figure, there),
         sampling_error=math.hypot(_sampling_error(first, at), _sampling_error(second, there)),
     )
 
