@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -319,7 +320,11 @@ class TestRates:
     def test_a_number_from_torch_warns_once(self) -> None:
         with pytest.warns(UserWarning, match=r"weight_decay=1e-05") as caught:
             unyoke.decouple(torch.optim.AdamW)(
-                [{"params": [parameter()]}, {"params": [parameter()]}], weight_decay=1e-2
+                [
+                    {"params": [torch.nn.Parameter(torch.ones(4, 6, dtype=torch.float64))]},
+                    {"params": [torch.nn.Parameter(torch.ones(4, 6, dtype=torch.float64))]},
+                ],
+                weight_decay=1e-2,
             )
         assert len(caught) == 1
         assert caught[0].filename == __file__
@@ -600,3 +605,66 @@ class TestRefusals:
             unyoke.decouple(torch.optim.Adam)([parameter()], **arguments)
         with pytest.raises((ValueError, TypeError)):
             unyoke.decouple(torch.optim.Adam)([])
+
+
+def _put(*path: Any, value: Any) -> Callable[[Any], None]:
+    def change(saved: Any) -> None:
+        for name in path[:-1]:
+            saved = saved[name]
+        saved[path[-1]] = value
+
+    return change
+
+
+HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
+    **{
+        f"{name} {value}": (_put("param_groups", 1, name, value=value), f"group 1 .*{name}={value}")
+        for name, value in [
+            *(("lr", math.nan), ("weight_decay", -1.0), ("base_lr", None), ("updates", -5)),
+            *(("updates", 2.5), ("weight_decay", True)),
+        ]
+    },
+    "an unknown decay": (_put("param_groups", 1, "decay", value="what"), "group 1 .*'what'"),
+    "a decay of gradients": (_put("param_groups", 1, "decay", value="l2"), "group 1 .*'l2'"),
+    "no base_lr": (lambda saved: saved["param_groups"][1].pop("base_lr"), "group 1 .*no base_lr"),
+    "no updates": (lambda saved: saved["param_groups"][1].pop("updates"), "group 1 .*no updates"),
+    "an anchor that is a list": (_put("state", 1, "initial_weight", value=[1.0]), "is a list"),
+    "a short anchor": (_put("state", 1, "initial_weight", value=torch.ones(1)), "shape"),
+    "an anchor on meta": (
+        _put("state", 1, "initial_weight", value=torch.ones(4, 6, device="meta")),
+        "meta device",
+    ),
+    "integers": (
+        _put("state", 1, "initial_weight", value=torch.ones(4, 6, dtype=torch.int64)),
+        "torch.int64",
+    ),
+    "short state of the inner class": (_put("state", 1, "prev", value=torch.ones(1)), "prev"),
+    "no count": (_put("state", 1, "step", value="x"), "step is 'x'"),
+    "no state": (_put("state", value=[1]), "'state' of the checkpoint is a list"),
+    "no dictionary": (_put("state", 1, value=[1]), "it is a list"),
+    "no groups": (_put("param_groups", value={}), "'param_groups'"),
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE)
+def test_a_checkpoint_that_nobody_wrote_is_refused_whole(fault: str) -> None:
+    def made() -> Any:
+        groups = [
+            {"params": [torch.nn.Parameter(torch.ones(4, 6, dtype=torch.float64))]},
+            {"params": [torch.nn.Parameter(torch.ones(4, 6, dtype=torch.float64))]},
+        ]
+        cls: Any = unyoke.decouple(torch.optim.Rprop)
+        optimizer = cls(groups, lr=0.01, weight_decay=1e-3, decay="toward_initial")
+        walk(optimizer, 1, 2)
+        return optimizer
+
+    change, message = HOSTILE[fault]
+    optimizer, twin = made(), made()
+    saved = copy.deepcopy(optimizer.state_dict())
+    saved["state"][0]["initial_weight"].fill_(9)
+    change(saved)
+    before = str(optimizer.state_dict())
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(saved)
+    assert str(optimizer.state_dict()) == before
+    assert torch.equal(walk(optimizer, 3, 4), walk(twin, 3, 4))

@@ -74,12 +74,7 @@ def is_foreign(group: Mapping[str, Any]) -> bool:
 
 
 def _paired_groups(optimizer: Owner, saved: Mapping[str, Any]) -> list[tuple[Group, Group]]:
-    if "param_groups" not in saved or "state" not in saved:
-        raise ValueError(
-            "a checkpoint of an optimizer has 'state' and 'param_groups'; this dictionary has "
-            + (", ".join(map(repr, list(saved)[:6])) or "nothing")
-        )
-    _check_structure(saved)
+    check_structure(saved)
     ours, theirs = optimizer.param_groups, saved["param_groups"]
     listed = {key for group in theirs for key in group["params"]}
     surplus = saved["state"].keys() - listed - _foreign_keys(saved).keys()
@@ -103,7 +98,17 @@ def _paired_groups(optimizer: Owner, saved: Mapping[str, Any]) -> list[tuple[Gro
     return list(zip(ours, theirs, strict=True))
 
 
-def _check_structure(saved: Mapping[str, Any]) -> None:
+def check_structure(saved: Mapping[str, Any]) -> None:
+    """Refuse what has not the form of an optimizer's checkpoint.
+
+    Raises:
+        ValueError: so it is.
+    """
+    if "param_groups" not in saved or "state" not in saved:
+        raise ValueError(
+            "a checkpoint of an optimizer has 'state' and 'param_groups'; this dictionary has "
+            + (", ".join(map(repr, list(saved)[:6])) or "nothing")
+        )
     if not isinstance(saved["state"], Mapping):
         raise ValueError(
             f"'state' of the checkpoint is a {type(saved['state']).__name__}, and a dictionary of "
@@ -305,7 +310,7 @@ def _checked_entry(
     try:
         for name, value in entry.items():
             if name in counts:
-                _check_count(name, value, stack_size(group) if name in rule.sums else None)
+                check_count(name, value, stack_size(group) if name in rule.sums else None)
             elif name not in expected:
                 fit.check_tensor(name, value, None, weight.device)
         for name, like in expected.items():
@@ -316,7 +321,7 @@ def _checked_entry(
         raise ValueError(f"state of {label} in the checkpoint: {error}") from None
 
 
-def _check_count(name: str, value: Any, models: int | None) -> None:
+def check_count(name: str, value: Any, models: int | None) -> None:
     """Refuse what no update has left as ``step`` or as another number of a parameter.
 
     ``models``: K, where there may be a number for each of K stacked models.

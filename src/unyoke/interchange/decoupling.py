@@ -28,6 +28,7 @@ from unyoke._step.hyperparameters import (
 from unyoke._step.state import drop_early_anchor, note_early_anchor
 from unyoke.backends.eager import real
 from unyoke.equation import Decay
+from unyoke.interchange import decoupled_checkpoint
 from unyoke.interchange.trial import check_inner
 from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
@@ -125,7 +126,7 @@ class Decoupled(torch.optim.Optimizer):
         self._warnings: list[str] = []
         part = decays.get(decay)
         self._default_decay = {
-            "decay": self._checked_decay(part),
+            "decay": self.checked_decay(part),
             **{name: kwargs.pop(name, default) for name, default in part.defaults.items()},
         }
         parameters: Any = params if isinstance(params, torch.Tensor) else list(params)
@@ -158,7 +159,8 @@ class Decoupled(torch.optim.Optimizer):
             )
         return {**bound, **off}
 
-    def _checked_decay(self, decay: str | Decay) -> str:
+    def checked_decay(self, decay: str | Decay) -> str:
+        """The decay's name in a group, if it can follow another optimizer's update."""
         part = decays.get(decay)
         if part.kind in ("penalty", "moment_penalty"):
             raise ValueError(
@@ -185,7 +187,7 @@ class Decoupled(torch.optim.Optimizer):
             ValueError: a value out of its range; nothing is changed.
         """
         group = {**self._default_decay, **param_group}
-        group["decay"] = self._checked_decay(group["decay"])
+        group["decay"] = self.checked_decay(group["decay"])
         weight_decay = group.get("weight_decay", self._default_weight_decay)
         lr = group.get("lr", self.defaults.get("lr"))
         part = self.groups.decay(group)
@@ -303,9 +305,19 @@ class Decoupled(torch.optim.Optimizer):
 
         Of the latter, whose weight decay has other units, groups keep their λ and α; the number of
         updates is that of its counters.
+
+        Raises:
+            ValueError: other groups or shapes, what is no state, or a number that the constructor
+                would not take; nothing is changed.
         """
-        super().load_state_dict(self._with_own_values(state_dict))
-        self.refresh()
+        decoupled_checkpoint.check(self, state_dict)
+        before = {"state": self.state, "param_groups": self.param_groups}
+        try:
+            super().load_state_dict(self._with_own_values(state_dict))
+            self.refresh()  # calls the user's functions of t, which may raise
+        except BaseException:
+            self.__dict__.update(before)  # torch has put others in their place, or none
+            raise
 
     def _with_own_values(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
         saved = dict(state_dict)
