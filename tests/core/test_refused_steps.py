@@ -160,3 +160,31 @@ def test_what_is_no_number_of_updates_is_refused_by_the_parameter_s_name(value: 
     optimizer.state[weight]["step"] = old
     optimizer.step()
     assert optimizer.state[weight]["step"] == 4
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+@pytest.mark.parametrize("direction", ["lars", "lamb", "muon", "nd_adam"])
+def test_state_of_rules_with_norms_that_is_given_other_data_is_refused_first(
+    direction: str, backend: str
+) -> None:
+    """Not when torch finds out, as other parameters are updated already."""
+    weights = [torch.nn.Parameter(torch.ones(4, 6)) for _ in range(2)]
+    optimizer = unyoke.Optimizer(
+        zip(("a", "b"), weights, strict=True), direction=direction, decay="none", backend=backend
+    )
+    for weight in weights:
+        weight.grad = torch.linspace(-1, 1, 24).view(4, 6)
+    for _ in range(3):
+        optimizer.step()
+    name = optimizer.groups.rule(optimizer.param_groups[0]).state[0]
+    before = weights[0].detach().clone()
+    good = optimizer.state[weights[1]][name].data
+    optimizer.state[weights[1]][name].data = torch.zeros(1)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"parameter 'b' does not fit: .*{name} has shape"):
+            optimizer.step()
+    assert torch.equal(weights[0], before)
+    optimizer.state[weights[1]][name].data = good
+    optimizer.step()
+    assert not torch.equal(weights[0], before)

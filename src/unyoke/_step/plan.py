@@ -76,6 +76,7 @@ class Plan:
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
         self._kinds = _kinds(members)
+        self._shapes = self._state_shapes()
         self._places = {id(weight): place for place, weight in enumerate(members)}
         self._params = params
         self._there = self._gradients(members)
@@ -138,6 +139,7 @@ class Plan:
             rule is self.work.rule
             and group is self.group
             and self._standing.holds()
+            and self._state_shapes() == self._shapes
             and all(
                 type(each) is kind
                 and each.dtype is dtype
@@ -148,6 +150,16 @@ class Plan:
                 )
             )
         )
+
+    def _state_shapes(self) -> list[torch.Size]:
+        """Of rules for whole tensors, whose state may have any shape and be given other data.
+
+        That of other rules has the weight's shape, which backends look at.
+        """
+        rule = self.work.rule
+        if rule.scope == "element" and rule.stage is None:
+            return []
+        return [state[name].shape for state in self.states for name in rule.state]
 
     def choose(self, weights: Sequence[torch.Tensor]) -> bool:
         """Make the plan one of these weights' update; False: not all of them are members."""
