@@ -489,3 +489,13 @@ class TestRefusals:
             from_torch(theirs, base_lr=-0.1)
         with pytest.raises(ValueError, match="updates must be"):
             from_torch(theirs, updates=-1)
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
+def test_muon_in_float32_is_not_torch_s():
+    p = torch.nn.Parameter(torch.ones(2, 3))
+    ours = unyoke.MuonW([p], ns_dtype="float32")
+    with pytest.raises(ValueError, match=r"ns_dtype='float32'.*are in bfloat16"):
+        unyoke.to_torch(ours)
+    ours.param_groups[0]["ns_dtype"] = "bfloat16"
+    assert isinstance(unyoke.to_torch(ours), torch.optim.Muon)
