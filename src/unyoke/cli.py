@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unyoke.commands import Commands, Refusal, Word, going_on_later
+from unyoke.study.tuning.command import tune_command
 from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
 
 if TYPE_CHECKING:
@@ -442,5 +443,5 @@ def backends() -> None:
         click.echo(f"{name:8}{lacking or works}")
 
 
-for _command in TRANSFER_COMMANDS:
+for _command in (tune_command, *TRANSFER_COMMANDS):
     main.add_command(_command)

@@ -19,8 +19,12 @@ from unyoke.study.tasks.task import Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from unyoke.study.tuning.answer import Tuned
+
 _NOTEBOOK = "unyoke.study.report.notebook"
 """Imported when it is needed: it draws."""
+_TUNING = "unyoke.study.tuning.tuning"
+"""Imported when it is needed: it trains."""
 
 
 def figures(folder: str | Path, optimizers: Sequence[str] = ()) -> dict[str, Figure]:
@@ -53,4 +57,23 @@ def table(folder: str | Path) -> Any:
     return import_module(_NOTEBOOK).table(Path(folder))
 
 
-__all__ = ["StudyError", "Task", "figures", "table"]
+def tune(task: str, **how: Any) -> Tuned:
+    """Find a learning rate and a weight decay for a task; the same call goes on after a break.
+
+    Args:
+        task: a built-in task's name, or ``file.py:function``, a function ``seed -> Task``.
+        **how: as `unyoke.study.tuning.tuning.tune` has it: ``length`` (updates of the run that the
+            numbers are for), ``updates`` or ``minutes`` (the budget), ``out``, ``optimizer``,
+            ``schedule``, ``lr``, ``batch_size``, ``seed``, ``data``, ``device``, ``workers``.
+
+    Returns:
+        The numbers, how far they are known, how they move, and code to paste.
+
+    Raises:
+        StudyError: any of these cannot be used, or nothing that was trained has a finite error.
+    """
+    found: Tuned = import_module(_TUNING).tune(task, **how)
+    return found
+
+
+__all__ = ["StudyError", "Task", "figures", "table", "tune"]

@@ -8,19 +8,28 @@ It is the only process that writes. It needs no more of a pool than `submit` of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
 from unyoke.study.running import executors, first_cell
 from unyoke.study.running import workers as worker_processes
 from unyoke.study.running.dispatch import Job, Run, Watcher, answer
 from unyoke.study.running.refine import next_cells
 
-__all__ = ["Refine", "Shard", "Watcher", "run"]
+__all__ = ["Refine", "Rounds", "Shard", "Watcher", "run"]
+
+
+class Rounds(Protocol):
+    """Whoever decides which cells are trained, round after round, by what is recorded."""
+
+    def next_cells(self, landscape: Landscape, done: Iterable[tuple[Cell, Outcome]]) -> list[Cell]:
+        """The open cells of the next round; none ends the run."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,10 @@ class Refine:
     """
 
     most: int | None = None
+
+    def next_cells(self, landscape: Landscape, done: Iterable[tuple[Cell, Outcome]]) -> list[Cell]:
+        """The cells of the next round."""
+        return next_cells(landscape, done, self.most)
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ def run(
     extend: bool = False,
     accept_code: bool = False,
     engine: str = "auto",
-    refine: Refine | None = None,
+    refine: Rounds | None = None,
     executor: str = "processes",
     shard: Shard | None = None,
     cell_timeout: float | None = None,
@@ -135,12 +148,12 @@ def saved(folder: Path) -> str:
 
 
 def _wanted(
-    ledger: Ledger, landscape: Landscape, refine: Refine | None, shard: Shard | None
+    ledger: Ledger, landscape: Landscape, refine: Rounds | None, shard: Shard | None
 ) -> list[Cell]:
     """The cells to run next: all that are open, or a refined map's next round."""
     if refine is not None:
         done = ((record.cell, record.outcome) for record in ledger.records())
-        return next_cells(landscape, done, refine.most)
+        return refine.next_cells(landscape, done)
     if shard is None:
         return ledger.open_cells()
     own = set(shard.cells(landscape))
