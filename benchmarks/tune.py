@@ -40,9 +40,9 @@ from unyoke.study.landscape.landscape import Axes, Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.landscape.schedules import make
 from unyoke.study.ledger.ledger import Ledger
-from unyoke.study.tuning.search import Search, by_length, lowest
+from unyoke.study.tuning.search import Search, best, by_length
 
-REPEATED = 20
+REPEATED = 10
 RUNS = (8, 16, 32)  # budgets, in trainings of full length
 WEIGHT_DECAY = 1e-3, 10.0  # torch's
 Numbers = tuple[float, float]  # α, Σηλ
@@ -98,10 +98,17 @@ def _chosen(task: Task, seed: int, tried: list[Numbers]) -> Numbers:
 
 
 def tuned(task: Task, seed: int, runs: int) -> Numbers:
-    """What `unyoke tune` ends with."""
-    place = lowest(searched(task, seed, runs))
+    """What `unyoke tune` ends with: the lowest error averaged with its neighbours'."""
+    place = best(searched(task, seed, runs))
     assert place is not None
     return task.axes.lr[place[0]], task.axes.weight_decay[place[1]]
+
+
+def kept(task: Task, seed: int, runs: int, repetition: int) -> Numbers:
+    """Of the trainings of full length that `unyoke tune` made, that of the lowest error."""
+    errors = searched(task, seed, runs)
+    column, row = min(errors, key=lambda place: errors[place])
+    return task.axes.lr[column], task.axes.weight_decay[row]
 
 
 @cache
@@ -154,6 +161,7 @@ def tpe(task: Task, seed: int, runs: int, repetition: int) -> Numbers:
 
 
 OTHERS: dict[str, Callable[[Task, int, int, int], Numbers]] = {
+    "tune, the training of the lowest validation error": kept,
     "random, α and torch's weight_decay": randomly,
     "random, α and Σηλ": on_the_grid,
     "TPE, α and torch's weight_decay": tpe,

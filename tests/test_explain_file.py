@@ -105,7 +105,7 @@ class TestWhatItCannotRead:
         (tmp_path / "text.pt").write_text("not a checkpoint")
         with pytest.raises(UnknownCheckpoint, match="without executing it"):
             explain_file(tmp_path / "text.pt")
-        with pytest.raises(UnknownCheckpoint, match=r"save optimizer\.state_dict"):
+        with pytest.raises(UnknownCheckpoint, match=r"torch\.save wrote of optimizer\.state_dict"):
             explain_file(saved(trained(torch.optim.Adam), tmp_path))
 
     def test_nothing_in_the_file_is_executed(self, tmp_path: Path) -> None:
@@ -136,3 +136,21 @@ def test_the_command(tmp_path: Path) -> None:
     assert "total decay Σηλ       0.1" in answer.stdout
     refused = run(str(tmp_path / "nowhere.pt"))
     assert (refused.exit_code, len(refused.stderr.strip().splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(("schedule", "share"), [("constant", 1.0), ("linear", 0.5), (None, 1.0)])
+def test_how_the_learning_rate_goes_on(tmp_path: Path, schedule: str | None, share: float) -> None:
+    optimizer = trained(lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=0.1))
+    file = saved(optimizer.state_dict(), tmp_path)
+    group = explain_file(file, 1000, schedule=schedule).groups[0]
+    assert group.total == pytest.approx(share * 1e-4 * 1000, rel=2e-3)
+    assert ("--schedule" in group.note) == (schedule is None)
+    words = ["--schedule", schedule] if schedule else []
+    assert run(str(file), "--updates", "1000", *words).exit_code == 0
+
+
+def test_junk_is_a_whole_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "junk.pt"
+    file.write_bytes(b"junk")
+    with pytest.raises(UnknownCheckpoint, match=r"give a file that torch.save wrote of optimizer"):
+        explain_file(file)

@@ -393,12 +393,19 @@ def bench(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--updates", type=click.IntRange(1), help="The budget from here on.")
 @click.option("--updates-per-epoch", type=click.FloatRange(0, min_open=True))
-def explain_command(file: Path, updates: int | None, updates_per_epoch: float | None) -> None:
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "linear", "constant"]),
+    help="How the learning rate goes on over --updates.  [default: constant, and says so]",
+)
+def explain_command(
+    file: Path, updates: int | None, updates_per_epoch: float | None, schedule: str | None
+) -> None:
     """Tell what weight decay amounts to in a checkpoint of unyoke, torch, timm or Hugging Face."""
     from unyoke.explain_file import UnknownCheckpoint, explain_file
 
     try:
-        click.echo(explain_file(file, updates, updates_per_epoch))
+        click.echo(explain_file(file, updates, updates_per_epoch, schedule))
     except UnknownCheckpoint as error:
         raise Refusal(str(error)) from error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from unyoke.explain import (
     taken_together,
     takes_a_part,
 )
+from unyoke.transfer.run import SCHEDULES
 
 Group = Mapping[str, Any]
 
@@ -47,15 +48,20 @@ class Kind:
 
 
 def explain_file(
-    path: Path, updates: int | None = None, updates_per_epoch: float | None = None
+    path: Path,
+    updates: int | None = None,
+    updates_per_epoch: float | None = None,
+    schedule: str | None = None,
 ) -> Explanation:
     """What the decay of a saved optimizer amounts to.
 
     Args:
         path: a file, or a folder of Hugging Face's Trainer (its ``optimizer.pt``; the number of
             updates to come is read from ``trainer_state.json``).
-        updates: the budget from here on; learning rates are taken to stay what they are.
+        updates: the budget from here on.
         updates_per_epoch: to have times in epochs as well.
+        schedule: how learning rates go on from what they are: ``"cosine"`` or ``"linear"`` to zero
+            at the end of the budget, or ``"constant"``; None takes them as constant and says so.
 
     Raises:
         UnknownCheckpoint: there is no such file, it cannot be read without executing it, or it
@@ -80,8 +86,19 @@ def explain_file(
     groups = []
     for index, group in enumerate(saved["param_groups"]):
         weights = sum(numel.get(key, 0) for key in group["params"])
-        groups.append(_explained(index, group, weights, updates, per_epoch))
+        groups.append(_explained(index, group, weights, _etas(updates, schedule), per_epoch))
+    if updates is not None and schedule is None:
+        note = "η is taken to stay what it is; say how it goes on: --schedule cosine, linear"
+        groups = [replace(one, note="; ".join(filter(None, (one.note, note)))) for one in groups]
     return Explanation(tuple(groups), updates, updates_per_epoch)
+
+
+def _etas(updates: int | None, schedule: str | None) -> list[float] | None:
+    """What is left of the present learning rate in each update to come."""
+    if updates is None:
+        return None
+    made = SCHEDULES[schedule or "constant"](updates)
+    return [float(made(t)) for t in range(updates)]
 
 
 def _load(file: Path) -> Any:
@@ -94,10 +111,9 @@ def _load(file: Path) -> Any:
     except FileNotFoundError:
         raise UnknownCheckpoint(f"{file}: there is no such file") from None
     except Exception as error:  # torch.load raises whatever the bytes provoke
-        first = str(error).strip().split("\n")[0][:120]
         raise UnknownCheckpoint(
-            f"{file} cannot be read as a checkpoint without executing it ({type(error).__name__}: "
-            f"{first}): save optimizer.state_dict() with torch.save and give that file"
+            f"{file} cannot be read as a checkpoint without executing it "
+            f"({type(error).__name__}): give a file that torch.save wrote of optimizer.state_dict()"
         ) from error
 
 
@@ -139,7 +155,7 @@ def _updates_to_come(file: Path) -> int | None:
 
 
 def _explained(
-    index: int, group: Group, numel: int, updates: int | None, per_epoch: float
+    index: int, group: Group, numel: int, etas: list[float] | None, per_epoch: float
 ) -> GroupDecay:
     kind = kind_of(group)
     lr, weight_decay = (_number(group.get(name, 0.0)) for name in ("lr", "weight_decay"))
@@ -154,6 +170,12 @@ def _explained(
         part = settled * lr * weight_decay
     half_life = None if part is None else half_life_of(part)
     window = 1.0 / part if part else None
+    parts = None
+    if part is not None and etas is not None:
+        if settled is not None:
+            parts = [part * left for left in etas]
+        else:
+            parts = [float(rule.strength(weight_decay, eta * x, lr * x)) for x in etas]
     plain = kind.decay in ("decoupled", "lr_coupled")
     return GroupDecay(
         index=index,
@@ -164,7 +186,7 @@ def _explained(
         lr=lr,
         eta=eta,
         per_update=None if settled is not None else part,
-        cumulative=None if part is None or updates is None else taken_together([part] * updates),
+        cumulative=None if parts is None else taken_together(parts),
         half_life=half_life,
         half_life_epochs=in_epochs(half_life, per_epoch),
         window=window,
@@ -175,7 +197,7 @@ def _explained(
         updates_lost=None,
         note="; ".join(filter(None, (kind.note, _advice(kind, base, weight_decay)))),
         steady_state=None if settled is None else part,
-        total=None if part is None or updates is None else part * updates,
+        total=None if parts is None else math.fsum(parts),
     )
 
 

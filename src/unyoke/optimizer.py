@@ -367,11 +367,17 @@ class Optimizer(torch.optim.Optimizer):
         The state is in new tensors afterwards, in the layout of the weights.
 
         Raises:
+            TypeError: it is not a mapping, such as a path.
             ValueError: other groups, parameters or shapes, another optimizer's state, or a number
                 that the constructor would not take; nothing is changed.
         """
         from unyoke import checkpoint  # seldom needed, and `import unyoke` should be quick
 
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict takes what state_dict() returned, not {state_dict!r:.200}: load "
+                "a file first, with torch.load(path, weights_only=True)"
+            )
         saved = dict(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             replaced = before(self, saved)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import os
 import pickle
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import unyoke
 from unyoke import schedules
@@ -278,3 +282,38 @@ def test_prints_for_people_and_flat_for_programs() -> None:
     assert scalars["decay/group0/effective_decay"] == 1e-5
     assert scalars["decay/0.weight/rotation"] > 0
     assert all(isinstance(value, float) for value in scalars.values())
+
+
+def test_a_model_in_the_place_of_the_optimizer() -> None:
+    with pytest.raises(TypeError, match=r"not Linear: give monitor\(optimizer, model=model\)"):
+        unyoke.monitor(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+def sharded(rank: int, folder: str) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=1
+    )
+    mesh = init_device_mesh("cpu", (1,))
+    start = torch.randn(6, 4)
+    rows = []
+    for weight in (start.clone(), distribute_tensor(start.clone(), mesh, [Shard(0)])):
+        parameter = torch.nn.Parameter(weight)
+        optimizer = unyoke.AdamW([parameter], lr=1e-2, weight_decay=1e-3)
+        watching = unyoke.monitor(optimizer)
+        (parameter * parameter).sum().backward()
+        optimizer.step()
+        assert watching.last is not None
+        rows.append(watching.last.layers[0])
+    assert isinstance(parameter.data, DTensor)
+    plain, of_shards = rows
+    assert of_shards.weight_norm == pytest.approx(plain.weight_norm, rel=1e-5)
+    assert of_shards.update_ratio == pytest.approx(plain.update_ratio, rel=1e-5)
+    assert of_shards.rotation == pytest.approx(plain.rotation, rel=1e-4)
+    os._exit(0)  # now and then gloo's threads abort the interpreter's own exit
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="gloo's file rendezvous")
+@pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::DeprecationWarning")
+def test_sharded_weights_on_a_mesh_of_one_process(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(sharded, args=(str(tmp_path),), nprocs=1)

@@ -211,6 +211,21 @@ class TestMeasured:
         assert "best cell of 100 updates lies on an edge" in check
         assert "one seed gives no interval" in check
 
+    @pytest.mark.parametrize(("low", "high"), [(None, None), (-0.4, 1.2)])
+    def test_an_exponent_that_is_not_known_decides_nothing(
+        self, tmp_path: Path, low: float | None, high: float | None
+    ) -> None:
+        ridge = {"value": 0.4, "low": low, "high": high}
+        found = read_maps([write_map(tmp_path, {100: (0.1, 0.01)}, ridge)], "adamw")
+        answer = transfer(TUNED, TUNED.changed(epochs=60), measured=found)
+        assert answer.recommended.outcome.rule != "measured"
+        assert "measured" in [row.rule for row in answer.rules]
+
+    def test_a_best_decay_of_zero_is_said(self, tmp_path: Path) -> None:
+        folder = write_map(tmp_path, {100: (0.1, 0.0)}, None)
+        with pytest.raises(TransferError, match="the best weight decay of 100 updates is 0"):
+            read_maps([folder], "adamw")
+
     def test_what_it_cannot_read(self, tmp_path: Path) -> None:
         with pytest.raises(TransferError, match=r"no cells\.json"):
             read_maps([tmp_path / "nowhere"], "adamw")

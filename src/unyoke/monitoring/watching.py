@@ -63,6 +63,7 @@ def monitor(
         The monitor. ``last`` is its latest reading, ``read()`` asks for one of the next update.
 
     Raises:
+        TypeError: something else than an optimizer, such as a model.
         ValueError: an interval or budget out of its range.
 
     >>> import torch, unyoke
@@ -107,6 +108,11 @@ class Monitor:
         watch: Callable[[str, torch.Tensor], bool] | None,
         say: Callable[[str], None] | None,
     ) -> None:
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(
+                f"monitor takes an optimizer, not {type(optimizer).__name__}: give "
+                "monitor(optimizer, model=model)"
+            )
         for name, value, least in (("every", every, 0), ("updates", updates, 1)):
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, int) or value < least

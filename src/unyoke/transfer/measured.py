@@ -49,6 +49,15 @@ class Measured:
         return float(lr_ratio**self.p * length_ratio**q)
 
     @property
+    def decides(self) -> bool:
+        """Whether p is known well enough to stand above the rules: an interval below 1 wide.
+
+        p lies between 0 and 1 in what is understood, so a wider interval, or that of one seed,
+        which is none, tells nothing apart.
+        """
+        return self.p_low is not None and self.p_high is not None and self.p_high - self.p_low < 1.0
+
+    @property
     def agrees(self) -> bool | None:
         """Whether p = 1 + q within the intervals; None with one budget or one seed."""
         if self.q_low is None or self.q_high is None or self.p_low is None or self.p_high is None:
@@ -77,6 +86,7 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
     ridges: list[Mapping[str, Any]] = []
     bests: list[_Best] = []
     cautions: list[str] = []
+    without_decay: list[int] = []
     for folder in folders:
         for finding in _findings(folder, name):
             if finding.get("ridge") and finding["ridge"].get("value") is not None:
@@ -86,9 +96,18 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
                     f"the best cell of {finding['updates']} updates lies on an edge of its grid"
                 )
             best = finding.get("best")
+            if best and best["weight_decay"] == 0:
+                without_decay.append(finding["updates"])
             if best and best["weight_decay"] > 0:
                 grid = _step(folder, name)
                 bests.append(_Best(finding["updates"], best["lr"], best["weight_decay"], grid))
+    cautions += [f"the best weight decay of {updates} updates is 0" for updates in without_decay]
+    if not ridges and without_decay:
+        raise TransferError(
+            f"{folders[0]}: the best weight decay of {without_decay[0]} updates is 0, so there is "
+            f"none that could move with the learning rate: {name} needs no decay there, or smaller "
+            "ones than were tried"
+        )
     if not ridges:
         raise TransferError(
             f"{folders[0]}: the map has no ridge for {name}, d log λ*/d log α; it needs a grid of "

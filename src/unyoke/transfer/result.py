@@ -217,7 +217,7 @@ def _table(rows: tuple[Outcome, ...]) -> list[str]:
 
 
 def _source(row: Outcome) -> list[str]:
-    unverified = "" if row.verified else "; from memory, not compared with the paper"
+    unverified = "" if row.verified else "; ° not compared with the paper itself"
     return _wrapped(f"{row.rule}: {row.source}{unverified}. Holds for: {row.valid}")
 
 

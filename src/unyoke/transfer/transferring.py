@@ -117,7 +117,7 @@ def _allowed(name: str, weight_decay: float) -> float:
 def _choice(tuned: Run, to: Run, norms: bool, measured: Measured | None) -> tuple[str, str]:
     """The rule to follow, and why."""
     total = tuned.total_decay
-    if measured is not None:
+    if measured is not None and measured.decides:
         return "measured", "exponents of this task stand above rules from others"
     spoken = {rule.name for rule in RULES if rule.objection(tuned, to) is None}
     if "repeated data" in spoken:

@@ -15,7 +15,7 @@ from unyoke.study.landscape.decay_units import numbers
 from unyoke.study.landscape.landscape import Axes, Landscape
 from unyoke.study.ledger.records import Record
 from unyoke.study.statistics import tilt
-from unyoke.study.tuning.search import Errors, Place, best, by_length, lowest, predicted
+from unyoke.study.tuning.search import Errors, Place, best, by_length, predicted
 from unyoke.transfer.paste import blocks
 from unyoke.transfer.run import Run
 
@@ -97,8 +97,8 @@ def answer(landscape: Landscape, records: Sequence[Record]) -> Tuned:
     ((optimizer, axes),) = landscape.axes.items()
     found = by_length(landscape, ((record.cell, record.outcome) for record in records))
     length = max(landscape.updates)
-    # Where to go next, neighbours help to decide; the answer is the best that was trained.
-    place = lowest(found[length])
+    # Not the lowest error, which may be luck near a cliff: its neighbours count too.
+    place = best(found[length])
     trained = place is not None
     if place is None:
         place = _carried(found, landscape.updates, axes)
@@ -174,7 +174,7 @@ def _near(
     length = max(landscape.updates)
     near = {place}
     for updates in landscape.updates:
-        centre = lowest(found[updates])
+        centre = best(found[updates])
         if 2 * updates < length or centre is None:
             continue
         record = _outcome(records, updates, axes.lr[centre[0]], axes.weight_decay[centre[1]])

@@ -114,12 +114,6 @@ def best(errors: Errors) -> Place | None:
     return min(finite, key=lambda place: (smoothed(place), finite[place], place))
 
 
-def lowest(errors: Errors) -> Place | None:
-    """The place of the training with the lowest error; None if all diverged."""
-    place = min(errors, key=lambda place: (errors[place], place), default=None)
-    return None if place is None or math.isinf(errors[place]) else place
-
-
 def predicted(
     found: Mapping[int, Errors], lengths: Sequence[int], target: int
 ) -> tuple[float, float] | None:
