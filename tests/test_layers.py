@@ -46,6 +46,7 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({FACADE}),
     frozenset({"bench", "study"}),
     frozenset({"commands"}),
+    frozenset({"study.tuning.command"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
@@ -61,6 +62,7 @@ MAY_IMPORT = {
     "cli": {"click"},
     "commands": {"click"},
     "transfer.command": {"click"},
+    "study.tuning.command": {"click"},
     "backends.cpu": {"numba", "llvmlite"},
     "backends._native": {"numba", "llvmlite"},
     "backends.gpu": {"triton"},
