@@ -46,14 +46,14 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({FACADE}),
     frozenset({"bench", "study"}),
     frozenset({"commands"}),
-    frozenset({"study.tuning.command"}),
+    frozenset({"tuning_command"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
 """From the bottom up. A module belongs to the longest name here that it begins with. Those of one
 name may import each other, in no circle; those of two names on one rung do not."""
 
-USERS = {"bench", "study", "commands", "cli", "__main__"}
+USERS = {"bench", "study", "commands", "tuning_command", "cli", "__main__"}
 """Who use the rest as anybody would: by public names."""
 
 HEAVY = {"matplotlib", "triton", "numba", "llvmlite", "sklearn", "scipy", "click", "argparse"}
@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "cli": {"click"},
     "commands": {"click"},
     "transfer.command": {"click"},
-    "study.tuning.command": {"click"},
+    "tuning_command": {"click"},
     "backends.cpu": {"numba", "llvmlite"},
     "backends._native": {"numba", "llvmlite"},
     "backends.gpu": {"triton"},

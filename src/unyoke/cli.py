@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unyoke.commands import Commands, Refusal, Word, going_on_later
-from unyoke.study.tuning.command import tune_command
 from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
+from unyoke.tuning_command import tune_command
 
 if TYPE_CHECKING:
     from unyoke.study.landscape.landscape import Landscape
