@@ -18,6 +18,18 @@ def line(seed: int) -> Task:
     return Task(torch.nn.Linear(2, 2), *parts, batch_size=16)
 
 
+def storm(seed: int) -> Task:
+    """The line, whose loss raises where a learning rate of 1000 has made the weights large."""
+    made = line(seed)
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if outputs.abs().max() > 50:
+            raise ArithmeticError("outputs are large")
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    return Task(made.model, made.train, made.validation, made.test, batch_size=16, loss=loss)
+
+
 def not_a_task(seed: int) -> int:
     return seed
 

@@ -60,13 +60,15 @@ def small(line_file: Path) -> Landscape:
     )
 
 
-def start(folder: Path, line_file: Path, *, seconds: float) -> subprocess.Popen[str]:
+def start(
+    folder: Path, line_file: Path, *, seconds: float, task: str = "line"
+) -> subprocess.Popen[str]:
     """`unyoke map` of the same landscape in a process of its own; each cell takes `seconds`."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in WORDS.items()]
     return subprocess.Popen(
         [
             *(sys.executable, "-c", "from unyoke.cli import main; main()", "map"),
-            *("--out", str(folder), "--task", f"{line_file}:line", *flags),
+            *("--out", str(folder), "--task", f"{line_file}:{task}", *flags),
             *("--updates=8", "--workers=2"),
         ],
         env={**os.environ, "LINE_SECONDS": str(seconds), "OMP_NUM_THREADS": "1"},

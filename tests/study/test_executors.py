@@ -362,14 +362,19 @@ def test_workers_that_keep_dying_end_the_run(small: Landscape, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("task", "rates"), [("line", "0.01,0.1"), ("storm", "0.01,0.1,1000")])
 def test_ten_kills_of_workers_and_drivers_lose_and_double_nothing(
-    tmp_path: Path, line_file: Path, monkeypatch: pytest.MonkeyPatch
+    task: str, rates: str, tmp_path: Path, line_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two workers; eight of the kills hit a worker and two the driver."""
+    """Two workers; eight of the kills hit a worker and two the driver.
+
+    In the storm every third cell raises, and batches are halved to find it.
+    """
     monkeypatch.setitem(WORDS, "seeds", "12")
+    monkeypatch.setitem(WORDS, "lr", rates)
     chance, folder, killed = Random(0), tmp_path / "out", 0
     for seconds, records in ((1.0, 0), (0.5, 1)):
-        process = start(folder, line_file, seconds=seconds)  # for each batch
+        process = start(folder, line_file, seconds=seconds, task=task)  # for each batch
         with process:
             wait_for_the_ledger(process, folder)
             wait_until_recorded(process, folder, records)
@@ -381,7 +386,7 @@ def test_ten_kills_of_workers_and_drivers_lose_and_double_nothing(
         wait_until_gone(process.pid)
     assert killed == 8
     landscape = asked(
-        task=f"{line_file}:line",
+        task=f"{line_file}:{task}",
         optimizers=WORDS["optimizers"],
         lr=[WORDS["lr"]],
         weight_decay=[WORDS["weight_decay"]],
@@ -389,11 +394,18 @@ def test_ten_kills_of_workers_and_drivers_lose_and_double_nothing(
         updates="8",
     )
     before = results(folder)
-    assert 0 < len(before) < 96
+    planned = list(landscape.cells())
+    assert 0 < len(before) < len(planned)
     watcher = Watcher()
-    driver.run(landscape, folder, watcher, workers=2)
-    assert len(watcher.cells) == 96 - len(before)
-    assert [cell for cell, _ in results(folder)] == list(landscape.cells())
+    count = driver.run(landscape, folder, watcher, workers=2)
+    failing = sum(cell.lr == 1000 for cell in planned)
+    assert count == Count(len(planned), len(planned), 0, failing)
+    assert failing == (len(planned) // 3 if task == "storm" else 0)
+    assert len(watcher.cells) == len(planned) - len(before)
+    assert [cell for cell, _ in results(folder)] == planned
+    with Ledger.open_to_read(folder) as ledger:
+        for record in ledger.records():
+            assert (record.outcome.status == "failed") == (record.cell.lr == 1000)
 
 
 def wait_for_the_ledger(process: subprocess.Popen[str], folder: Path) -> None:

@@ -10,7 +10,7 @@ from asking import asked
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Axes, Landscape
-from unyoke.study.planning import defaults
+from unyoke.study.planning import defaults, request
 from unyoke.study.planning.commands import beyond, map_command
 from unyoke.study.statistics import Edge
 
@@ -228,3 +228,20 @@ def test_an_extension_goes_past_the_edge(edge: Edge, lr: str, weight_decay: str)
     assert larger.axes["AdamW"] == expected.axes["AdamW"]
     assert larger.axes["SGD"] == small.axes["SGD"]
     assert small.is_part_of(larger)
+
+
+def test_one_value_is_a_list_of_one_and_text_is_read_as_the_command_line_reads_it() -> None:
+    short = request.landscape(
+        optimizers="AdamW,SGDW",
+        lr="AdamW=2^-4:2^-2",
+        weight_decay="norm:0.5,1",
+        schedule="constant",
+        updates=20,
+        batch_size=16,
+    )
+    assert list(short.axes) == ["AdamW", "SGDW"]
+    assert short.axes["AdamW"].lr == (2**-4, 2**-3, 2**-2)
+    assert (short.axes["SGDW"].weight_decay, short.axes["SGDW"].decay_unit) == ((0.5, 1), "norm")
+    assert (short.schedules, short.updates, short.batch_sizes) == (("constant",), (20,), (16,))
+    with pytest.raises(StudyError, match="unknown optimizer 'AdmW'"):
+        request.landscape(optimizers="AdmW")

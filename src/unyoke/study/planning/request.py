@@ -10,7 +10,7 @@ from unyoke.study.landscape import calls, schedules
 from unyoke.study.landscape.landscape import Axes, Landscape, TaskReference, updates_of
 from unyoke.study.landscape.optimizers import canonical, decay
 from unyoke.study.landscape.task_reference import OwnCode
-from unyoke.study.planning import defaults
+from unyoke.study.planning import defaults, words
 from unyoke.study.planning.defaults import Preset
 from unyoke.study.planning.words import AxisWord
 from unyoke.study.tasks import registry
@@ -21,13 +21,13 @@ def landscape(
     preset: Preset | None = None,
     task: str = defaults.TASK,
     data: str | None = None,
-    optimizers: Sequence[str] = (),
-    lr: Sequence[AxisWord] = (),
-    weight_decay: Sequence[AxisWord] = (),
-    schedule: Sequence[str] = (defaults.SCHEDULE,),
-    updates: Sequence[int] = (),
-    epochs: Sequence[int] = (),
-    batch_size: Sequence[int] = (),
+    optimizers: str | Sequence[str] = (),
+    lr: str | Sequence[AxisWord] = (),
+    weight_decay: str | Sequence[AxisWord] = (),
+    schedule: str | Sequence[str] = (defaults.SCHEDULE,),
+    updates: int | Sequence[int] = (),
+    epochs: int | Sequence[int] = (),
+    batch_size: int | Sequence[int] = (),
     seeds: int | Sequence[int] | None = None,
     evaluations: int | None = None,
     clip: float | None = None,
@@ -35,6 +35,8 @@ def landscape(
     device: str | None = None,
 ) -> Landscape:
     """The landscape of a command's options; what is not given is the preset's.
+
+    One number stands for a list of one; a string is read as the command line reads it.
 
     Args:
         preset: the size to start from; by default the task's full one.
@@ -56,6 +58,9 @@ def landscape(
         StudyError: any of them cannot be used.
     """
     preset = preset or defaults.full(task)
+    optimizers, schedule = _texts(optimizers), _texts(schedule)
+    lr, weight_decay = _axes(lr, "learning rate"), _axes(weight_decay, "weight decay")
+    updates, epochs, batch_size = map(_numbers, (updates, epochs, batch_size))
     names = _optimizers(optimizers) or defaults.OPTIMIZERS
     rates = _by_optimizer(lr, names, "--lr")
     decays = _by_optimizer(weight_decay, names, "--weight-decay")
@@ -91,6 +96,18 @@ def landscape(
     planned = _in_updates(planned) if planned.epochs else planned
     _try_schedules(planned)
     return planned
+
+
+def _texts(given: str | Sequence[str]) -> Sequence[str]:
+    return calls.parts(given) if isinstance(given, str) else given
+
+
+def _numbers(given: int | Sequence[int]) -> Sequence[int]:
+    return (given,) if isinstance(given, int) else given
+
+
+def _axes(given: str | Sequence[AxisWord], name: str) -> Sequence[AxisWord]:
+    return (words.axis(given, name),) if isinstance(given, str) else given
 
 
 def _in_updates(planned: Landscape) -> Landscape:
