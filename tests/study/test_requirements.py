@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torch import nn
 
 from unyoke.study import StudyError, Task
-from unyoke.study.tasks import requirements
+from unyoke.study.tasks import registry, requirements
 
 INPUTS = torch.randn(6, 3)
 CLASSES = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -18,6 +20,17 @@ CLASSES = torch.tensor([0, 1, 2, 0, 1, 2])
 def task(targets: torch.Tensor = CLASSES, **more: Any) -> Task:
     part = (INPUTS, targets)
     return Task(**{"model": nn.Linear(3, 3), **more}, train=part, validation=part, test=part)
+
+
+DICTS = """
+import torch
+from unyoke.study import Task
+
+
+def mine(seed):
+    part = ({"x": torch.ones(6, 3)}, torch.zeros(6).long())
+    return Task(torch.nn.Linear(3, 3), part, part, part)
+"""
 
 
 class LossWithWeights(nn.Module):
@@ -45,6 +58,27 @@ def test_a_requirement_that_is_not_met_is_named(made: Task, said: str) -> None:
         requirements.check("mine", made)
 
 
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        ((INPUTS.tolist(), CLASSES), "inputs for {part} are of the type list.*torch.as_tensor"),
+        ((INPUTS, CLASSES.numpy()), "targets for {part} are of the type ndarray"),
+        (({"x": INPUTS}, CLASSES), "inputs for {part} are of the type dict.*one tensor"),
+        ((INPUTS.index_fill(0, CLASSES[:2], torch.nan), CLASSES), "2 of its 6 inputs for {part}"),
+    ],
+)
+def test_samples_that_cannot_be_trained_on_are_named(part: str, samples: Any, said: str) -> None:
+    with pytest.raises(StudyError, match=said.format(part=part)):
+        requirements.check("mine", replace(task(), **{part: samples}))
+
+
 def test_a_sound_task_passes() -> None:
     requirements.check("mine", task())
     requirements.check("mine", task(torch.randn(6, 3), loss=squared, error=squared))
+
+
+def test_dict_inputs_are_named_where_the_task_is_built(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(DICTS)
+    with pytest.raises(StudyError, match="of the type dict, and must be one tensor"):
+        registry.load(registry.refer(f"{tmp_path}/mine.py:mine"))(0)

@@ -18,6 +18,7 @@ from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.task_reference import OwnCode, TaskReference
 from unyoke.study.ledger import code_digest
 from unyoke.study.ledger.code_digest import Code
+from unyoke.study.tasks import requirements
 from unyoke.study.tasks.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.tasks.devices import Mover
 from unyoke.study.tasks.task import Task
@@ -218,7 +219,10 @@ def _checked(name: str, function: Callable[[int], object], seed: int) -> Task:
         raise TaskError(
             f"the task {name} returned {type(task).__name__}; it must return unyoke.study.Task"
         )
-    for part in ("train", "validation", "test"):
+    objection = requirements.of_containers(task)
+    if objection is not None:
+        raise TaskError(f"the task {name}: {objection}")
+    for part in requirements.PARTS:
         inputs, targets = getattr(task, part)
         if len(inputs) != len(targets) or len(targets) == 0:
             raise TaskError(

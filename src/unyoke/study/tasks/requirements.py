@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from unyoke.study.errors import StudyError
 from unyoke.study.tasks.task import Task, cross_entropy, misclassified
 
+PARTS = ("train", "validation", "test")
+
 
 def check(name: str, task: Task) -> None:
     """Raise StudyError, which names the first requirement that the task does not meet."""
-    objection = _of_model(task.model) or _of_loss(task) or _of_targets(task)
+    objection = (
+        of_containers(task)
+        or _of_numbers(task)
+        or _of_model(task.model)
+        or _of_loss(task)
+        or _of_targets(task)
+    )
     if objection is not None:
         raise StudyError(f"the task {name}: {objection}")
+
+
+def of_containers(task: Task) -> str | None:
+    """What is wrong with the types of the task's samples."""
+    for part in PARTS:
+        for what, given in zip(("inputs", "targets"), getattr(task, part), strict=True):
+            if not isinstance(given, Tensor):
+                return (
+                    f"its {what} for {part} are of the type {type(given).__name__}, and must be "
+                    "one tensor whose first dimension counts samples; use torch.as_tensor for "
+                    "lists and arrays of numbers, torch.stack for lists of tensors"
+                )
+    return None
+
+
+def _of_numbers(task: Task) -> str | None:
+    for part in PARTS:
+        inputs = getattr(task, part)[0]  # targets may be NaN where a loss leaves them out
+        if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
+            lost = int((~inputs.isfinite()).reshape(len(inputs), -1).any(dim=1).sum())
+            return (
+                f"{lost} of its {len(inputs)} inputs for {part} hold NaN or infinity, which lets "
+                "trainings diverge; leave those samples out or fill them in"
+            )
+    return None
 
 
 def _of_model(model: nn.Module) -> str | None:
