@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 
-.PHONY: env map bench docs names test test-all test-slow lint types
+.PHONY: env map bench docs names licences test test-all test-frameworks test-slow test-torch lint types
 
 env: $(INSTALLED)
 
@@ -39,6 +39,22 @@ test-slow: $(INSTALLED)
 	$(VENV)/bin/pytest -m slow
 
 test-all: test test-slow
+
+# Lightning, Trainer, Accelerate, PEFT, timm, … in an environment of their own; writes docs/frameworks.md
+test-frameworks: $(INSTALLED)
+	$(VENV)/bin/python tools/frameworks.py
+
+# The core's tests with another torch, such as make test-torch TORCH=2.8.0, in an environment of its own
+test-torch:
+	$(PYTHON) -m venv --clear .torch-$(TORCH)
+	sed '/^torch==/d;/^triton==/d' constraints.txt > .torch-$(TORCH)/constraints.txt
+	echo 'torch==$(TORCH)' >> .torch-$(TORCH)/constraints.txt
+	.torch-$(TORCH)/bin/python -m pip install --progress-bar off -c .torch-$(TORCH)/constraints.txt -e '.[dev]'
+	.torch-$(TORCH)/bin/pytest -m "not slow" tests/core tests/directions tests/backends tests/test_drop_in.py
+
+# What everything that is installed here is licensed under
+licences: $(INSTALLED)
+	$(VENV)/bin/python tools/licences.py
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -111,7 +111,7 @@ def test_every_page_is_in_the_site_s_contents_and_the_readme_names_the_main_ones
     pages = {page.stem for page in PAGES if page != README} - {"index"}
     assert pages == listed
     linked = set(re.findall(r"\]\(docs/([a-z0-9-]+)\.md", README.read_text(encoding="utf-8")))
-    assert {"choosing", "coming-from-torch", "equation", "faq", "first-map"} <= linked
+    assert {"choosing", "coming-from-torch", "equation", "faq", "first-map", "frameworks"} <= linked
 
 
 def anchors(page: Path) -> set[str]:

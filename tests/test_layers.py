@@ -44,7 +44,7 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"explain_file", "groups", "interchange", "optimizers", "releasing"}),
     frozenset({"monitoring", "population"}),
     frozenset({FACADE}),
-    frozenset({"bench", "study"}),
+    frozenset({"bench", "integrations", "study"}),
     frozenset({"commands"}),
     frozenset({"tuning_command"}),
     frozenset({"cli"}),

@@ -1,0 +1,91 @@
+"""timm: its factory, Lookahead, layer decay and schedulers."""
+
+from __future__ import annotations
+
+import comparing
+from comparing import DECAY, LR, UPDATES, distance, plain, tell
+
+comparing.without_torchvision()
+
+import timm.models.vision_transformer  # noqa: E402
+import timm.optim  # noqa: E402
+import timm.scheduler  # noqa: E402
+import torch  # noqa: E402
+
+import unyoke  # noqa: E402
+from unyoke.integrations import timm as ours  # noqa: E402
+
+ours.register()
+
+
+def factory() -> float:
+    def by_timm(module: torch.nn.Module) -> torch.optim.Optimizer:
+        return timm.optim.create_optimizer_v2(module, opt="unyokeadamw", lr=LR, weight_decay=DECAY)
+
+    def by_hand(module: torch.nn.Module) -> torch.optim.Optimizer:
+        groups = timm.optim.param_groups_weight_decay(module, weight_decay=DECAY)
+        return torch.optim.AdamW(
+            [g | {"weight_decay": g["weight_decay"] / LR} for g in groups], lr=LR
+        )
+
+    return distance(plain(by_timm), plain(by_hand))
+
+
+def lookahead() -> float:
+    def one(opt: str, scale: float) -> torch.Tensor:
+        return plain(
+            lambda module: timm.optim.create_optimizer_v2(
+                module, opt=f"lookahead_{opt}", lr=LR, weight_decay=DECAY * scale
+            )
+        )
+
+    return distance(one("unyokeadamw", 1.0), one("adamw", 1 / LR))
+
+
+def layer_decay() -> float:
+    """timm's groups scale the learning rate of early layers; with it torch's decay, and not λ."""
+
+    def one(opt: str) -> torch.Tensor:
+        torch.manual_seed(0)
+        vit = timm.models.vision_transformer.VisionTransformer(
+            img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=3
+        )
+        optimizer = timm.optim.create_optimizer_v2(vit, opt=opt, lr=LR, layer_decay=0.5)
+        assert len({group["lr_scale"] for group in optimizer.param_groups}) > 1
+        scheduler = Stepped(optimizer)
+        for t in range(UPDATES):
+            images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(t))
+            optimizer.zero_grad()
+            vit(images).square().mean().backward()
+            optimizer.step()
+            scheduler.step()
+        return comparing.flat(vit)
+
+    return distance(one("unyokeadamw"), one("adamw"))
+
+
+class Stepped:
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.scheduler = timm.scheduler.CosineLRScheduler(
+            optimizer, t_initial=UPDATES, warmup_t=3, warmup_lr_init=1e-4, t_in_epochs=False
+        )
+        self.t = 0
+
+    def step(self) -> None:
+        self.t += 1
+        self.scheduler.step_update(self.t)
+
+
+def scheduler() -> float:
+    def one(cls: type, scale: float) -> torch.Tensor:
+        return plain(
+            lambda m: cls(m.parameters(), lr=LR, weight_decay=DECAY * scale), after=Stepped
+        )
+
+    return distance(one(unyoke.AdamW, 1.0), one(torch.optim.AdamW, 1 / LR))
+
+
+tell('`create_optimizer_v2(opt="unyokeadamw")`', factory)
+tell("`lookahead_unyokeadamw`", lookahead)
+tell("a ViT with `layer_decay=`", layer_decay)
+tell("CosineLRScheduler with warmup", scheduler)
