@@ -80,8 +80,9 @@ def table(results: dict) -> str:
     """The results as Markdown."""
     lines = [
         f"Run on {results['date']} at {results['commit']}, Python {results['python']}.",
-        "The difference is the largest of a weight after twelve updates, from a plain loop (or from",
-        "torch's AdamW with the same decay, where the line says so). A refusal has its reason.",
+        "The difference is the largest of a weight after twelve updates, from a plain loop",
+        "(or from torch's AdamW with the same decay, where the line says so).",
+        "A refusal has its reason.",
         "",
         "| framework | feature | difference |",
         "| --- | --- | --- |",
