@@ -188,3 +188,18 @@ def test_state_of_rules_with_norms_that_is_given_other_data_is_refused_first(
     optimizer.state[weights[1]][name].data = good
     optimizer.step()
     assert not torch.equal(weights[0], before)
+
+
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+@pytest.mark.parametrize("how", ["to_sparse", "meta"])
+def test_scales_that_are_no_plain_tensor_are_refused(how: str, backend: str) -> None:
+    weight = torch.nn.Parameter(torch.ones(70, 64))
+    weight.grad = torch.ones(70, 64)
+    optimizer = unyoke.AdamW([("w", weight)], state_dtype="int8", backend=backend)
+    optimizer.step()
+    state = optimizer.state[weight]
+    scales = state["exp_avg_scale"]
+    state["exp_avg_scale"] = scales.to_sparse() if how == "to_sparse" else scales.to("meta")
+    with pytest.raises(ValueError, match=r"parameter 'w' .*exp_avg_scale.*sparse|on meta"):
+        optimizer.step()
+    assert state["step"] == 1

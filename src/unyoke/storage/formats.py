@@ -296,9 +296,12 @@ def check_scales(state: Mapping[str, Any], name: str, kind: Format) -> None:
     blocks = -(-shards.local(state[name]).numel() // kind.block)
     scales = state.get(scale_name(name))
     if isinstance(scales, torch.Tensor):
-        if scales.shape == (blocks,) and scales.dtype == torch.float32:
+        is_plain = scales.layout is torch.strided and scales.is_meta <= state[name].is_meta
+        if scales.shape == (blocks,) and scales.dtype == torch.float32 and is_plain:
             return
         found = f"have shape {tuple(scales.shape)} and are {scales.dtype}"
+        if not is_plain:
+            found += f", {scales.layout} on {scales.device}"
     else:
         found = "are missing" if scales is None else f"are a {type(scales).__name__}"
     raise ValueError(
