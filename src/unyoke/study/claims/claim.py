@@ -12,7 +12,15 @@ from unyoke.study.statistics import Interval
 if TYPE_CHECKING:
     from unyoke.study.claims.maps import Maps
 
-Verdict = Literal["held", "did not hold", "undecided at this scale", "incomplete"]
+Verdict = Literal[
+    "held",
+    "smaller than notable",
+    "no difference",
+    "contradicted",
+    "undecided",
+    "not asked here",
+    "incomplete",
+]
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,18 @@ class Region:
 
     def distance(self, value: float) -> float:
         """From `value` to the nearest end."""
-        return min(abs(value - self.low), abs(value - self.high))
+        return abs(value - self.nearest_end(value))
+
+    def nearest_end(self, value: float) -> float:
+        """The end that lies nearest to `value`."""
+        return min(self.low, self.high, key=lambda end: abs(value - end))
+
+    @property
+    def notable(self) -> float | None:
+        """The least effect that counts, of a region that is all beyond it; None of others."""
+        if math.isinf(self.high) and 0 < self.low < math.inf:
+            return self.low
+        return self.high if math.isinf(self.low) and -math.inf < self.high < 0 else None
 
     def text(self, scale: float = 1.0) -> str:
         """As it is read: > 5, < 5, or −2 … 2."""
@@ -48,6 +67,8 @@ class Measurement:
         sampling_error: standard error that the finite test set leaves, in the number's unit, at
             most; NaN where it is not known, since ledgers keep no errors of single samples.
         details: what stands behind the number, in words.
+        gain: of decay itself, as a share of the error without it, where two decay rules are
+            compared: the mean over both maps. None where none is needed.
     """
 
     number: Interval
@@ -55,6 +76,7 @@ class Measurement:
     drawn: bool = True
     sampling_error: float = math.nan
     details: str = ""
+    gain: Interval | None = None
 
 
 @dataclass(frozen=True)

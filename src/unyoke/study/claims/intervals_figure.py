@@ -9,8 +9,11 @@ from unyoke.study.claims.verdicts import Answer
 
 COLOURS = {
     "held": "#21908c",
-    "did not hold": "#b5367a",
-    "undecided at this scale": "#777777",
+    "smaller than notable": "#8fc9a5",
+    "no difference": "#e0a030",
+    "contradicted": "#b5367a",
+    "undecided": "#777777",
+    "not asked here": "#bbbbbb",
 }
 
 

@@ -104,6 +104,15 @@ def gain_of_decay(panel: Panel, seeds: Seeds) -> Array:
     return (plain - statistics.error_of_the_best(choice, report)) / plain
 
 
+def mean_gain(panels: Sequence[Panel]) -> statistics.Interval:
+    """The gain of decay, as the mean over these maps."""
+
+    def gain(seeds: Seeds) -> Array:
+        return np.asarray(np.mean([gain_of_decay(panel, seeds) for panel in panels], axis=0))
+
+    return statistics.bootstrap(gain, min(len(panel.done) for panel in panels))
+
+
 def regret_saved(coupled: Panel, decoupled: Panel, unit: str) -> Measurement:
     """One-at-a-time regret of the coupled map less that of the decoupled, over its best error.
 

@@ -52,7 +52,7 @@ def words(row: Answer, request: Request) -> dict[str, str]:
     if measured is not None:
         number = f"{_figure(scale * measured.number.value)}{unit}"
         interval = _interval((measured.number.low, measured.number.high), scale, unit)
-        details = measured.details
+        details = "; ".join(part for part in (measured.details, _gain(row)) if part)
         if measured.drawn:
             could = f"{_figure(scale * row.detectable, sign=False)}{unit}"
     return {
@@ -76,6 +76,15 @@ def words(row: Answer, request: Request) -> dict[str, str]:
         "details": details,
         "command": command(request, claim.name),
     }
+
+
+def _gain(row: Answer) -> str:
+    """What decay itself gains, where that decides whether the row can ask anything."""
+    if row.measurement is None or row.measurement.gain is None:
+        return ""
+    gain = row.measurement.gain
+    interval = _interval((gain.low, gain.high), 100.0, " %")
+    return f"decay itself gains {_figure(100 * gain.value)} % ({interval})"
 
 
 def _covers(row: Answer, scale: float, unit: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from unyoke.study.claims.claim import Claim, Measurement, Region
@@ -13,11 +14,13 @@ from unyoke.study.claims.measures import (
     at_equal_training_loss,
     gain_of_decay,
     gain_sampling_error,
+    mean_gain,
     measured,
     regret_saved,
     tilt_removed,
 )
 from unyoke.study.claims.topics.sizes import MORE, NOTABLE, SAME, TURN
+from unyoke.study.landscape.optimizers import direction
 from unyoke.study.report.survey import Panel
 
 COUPLED = (("Adam", "AdamW"), ("SGD", "SGDW"))
@@ -26,8 +29,15 @@ Pair = Callable[[Panel, Panel, str], Measurement]
 
 
 def two(study: str, first: str, second: str, statistic: Pair, maps: Maps) -> Measurement:
-    """A statistic of two maps of one study."""
-    return statistic(maps.panel(study, first), maps.panel(study, second), maps.unit)
+    """A statistic of two maps of one study.
+
+    Of two decay rules of one direction it comes with the gain of decay itself.
+    """
+    panels = maps.panel(study, first), maps.panel(study, second)
+    measurement = statistic(*panels, maps.unit)
+    if direction(first) != direction(second):
+        return measurement
+    return replace(measurement, gain=mean_gain(panels))
 
 
 def coupling() -> list[Claim]:
@@ -173,7 +183,8 @@ def long_training_loss() -> list[Claim]:
 def _loss_claim(study: str) -> Claim:
     def measure(maps: Maps) -> Measurement:
         first, second = (maps.panel(study, name, schedule="cosine") for name in ("AdamW", "Adam"))
-        return at_equal_training_loss(first, second, maps.unit)
+        measurement = at_equal_training_loss(first, second, maps.unit)
+        return replace(measurement, gain=mean_gain((first, second)))
 
     return Claim(
         f"training-loss/{study}",
