@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
 import torch.multiprocessing as mp
 from comparing import (
     BATCH,
@@ -28,7 +29,12 @@ from comparing import (
 )
 from torch import nn
 from torch.distributed.algorithms.model_averaging import averagers
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
+from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import lr_scheduler as schedulers
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn
@@ -197,13 +203,85 @@ def released_ddp() -> str:
     return refusal(lambda: unyoke.release(optimizer), RuntimeError)
 
 
-DISTRIBUTED = {"ddp": ddp, "zero": zero, "post_local": post_local, "released_ddp": released_ddp}
+def whole(module: nn.Module) -> torch.Tensor:
+    """The weights, gathered from all processes."""
+    parts = [p.full_tensor() if isinstance(p, DTensor) else p for p in module.parameters()]
+    return torch.cat([p.detach().flatten() for p in parts])
+
+
+def fsdp2() -> torch.Tensor:
+    module = model()
+    fully_shard(module)
+    loop(module, made(module), 0, UPDATES)
+    return whole(module)
+
+
+def fsdp2_released() -> torch.Tensor:
+    module = model()
+    fully_shard(module)
+    optimizer = made(module)
+    unyoke.release(optimizer)
+    loop(module, optimizer, 0, UPDATES)
+    return whole(module)
+
+
+def tensor_parallel() -> torch.Tensor:
+    module = model()
+    mesh = init_device_mesh("cpu", (2,))
+    parallelize_module(module, mesh, {"0": ColwiseParallel(output_layouts=Replicate())})
+    loop(module, made(module), 0, UPDATES)
+    return whole(module)
+
+
+def fsdp1() -> torch.Tensor:
+    module = FullyShardedDataParallel(model(), use_orig_params=True, device_id=torch.device("cpu"))
+    loop(module, ours(module), 0, UPDATES)
+    with FullyShardedDataParallel.summon_full_params(module):
+        return flat(module).clone()
+
+
+def fsdp1_split() -> str:
+    module = FullyShardedDataParallel(model(), use_orig_params=True, device_id=torch.device("cpu"))
+    return refusal(lambda: unyoke.groups.split(module), ValueError)
+
+
+def distributed_checkpoint() -> torch.Tensor:
+    """Five updates, saved in shards, loaded into another model, and on."""
+    folder = os.environ["CHECKPOINT"]
+    first, second = model(), model()
+    for module in (first, second):
+        fully_shard(module)
+    optimizer = made(first)
+    loop(first, optimizer, 0, 5)
+    weights, state = get_state_dict(first, optimizer)
+    dcp.save({"model": weights, "optimizer": state}, checkpoint_id=folder)
+    optimizer = made(second)
+    weights, state = get_state_dict(second, optimizer)
+    dcp.load({"model": weights, "optimizer": state}, checkpoint_id=folder)
+    set_state_dict(second, optimizer, model_state_dict=weights, optim_state_dict=state)
+    loop(second, optimizer, 5, UPDATES)
+    return whole(second)
+
+
+DISTRIBUTED = {
+    "fsdp2": fsdp2,
+    "fsdp2_released": fsdp2_released,
+    "tensor_parallel": tensor_parallel,
+    "fsdp1": fsdp1,
+    "fsdp1_split": fsdp1_split,
+    "checkpoint": distributed_checkpoint,
+    "ddp": ddp,
+    "zero": zero,
+    "post_local": post_local,
+    "released_ddp": released_ddp,
+}
 
 
 def _work(rank: int, name: str, folder: str) -> None:
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    os.environ["CHECKPOINT"] = f"{folder}/checkpoint"
     found = DISTRIBUTED[name]()
     if rank == 0:
         torch.save(found, f"{folder}/found")
@@ -230,4 +308,15 @@ if __name__ == "__main__":
     tell("DDP on two processes", lambda: distance(on_two("ddp"), plain()))
     tell("ZeroRedundancyOptimizer on two processes", lambda: distance(on_two("zero"), plain(ours)))
     tell("PostLocalSGDOptimizer on two processes", lambda: distance(on_two("post_local"), plain()))
+    tell("FSDP2 on two processes", lambda: distance(on_two("fsdp2"), plain()))
+    tell("FSDP2 with `release()`", lambda: distance(on_two("fsdp2_released"), plain()))
+    tell(
+        "tensor parallelism on two processes", lambda: distance(on_two("tensor_parallel"), plain())
+    )
+    tell(
+        "torch.distributed.checkpoint of FSDP2, and on",
+        lambda: distance(on_two("checkpoint"), plain()),
+    )
+    tell("FSDP1 on two processes", lambda: distance(on_two("fsdp1"), plain(ours)))
+    tell("`groups.split` of an FSDP1 model", lambda: on_two("fsdp1_split"))
     tell("`release()` under DDP", lambda: on_two("released_ddp"))
