@@ -50,7 +50,7 @@ test-torch:
 	sed '/^torch==/d;/^triton==/d' constraints.txt > .torch-$(TORCH)/constraints.txt
 	echo 'torch==$(TORCH)' >> .torch-$(TORCH)/constraints.txt
 	.torch-$(TORCH)/bin/python -m pip install --progress-bar off -c .torch-$(TORCH)/constraints.txt -e '.[dev]'
-	.torch-$(TORCH)/bin/pytest -m "not slow" tests/core tests/directions tests/backends tests/test_drop_in.py
+	.torch-$(TORCH)/bin/pytest -m "not slow" tests/core tests/directions tests/backends tests/optimizers/test_drop_in.py
 
 # What everything that is installed here is licensed under
 licences: $(INSTALLED)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import VERSIONS, outcome
+from made_up import VERSIONS, outcome
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape

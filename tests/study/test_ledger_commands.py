@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import VERSIONS, outcome
+from made_up import VERSIONS, outcome
 
 from unyoke.cli import main
 from unyoke.study.errors import StudyError

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from conftest import VERSIONS, outcome
+from made_up import VERSIONS, outcome
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import outcome as made
+from made_up import outcome as made
 
 from unyoke.study.landscape.landscape import Axes, Cell, Landscape
 from unyoke.study.landscape.outcome import Outcome

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import outcome as made
+from made_up import outcome as made
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis

@@ -73,6 +73,18 @@ def test_samples_that_cannot_be_trained_on_are_named(part: str, samples: Any, sa
         requirements.check("mine", replace(task(), **{part: samples}))
 
 
+class MissingValues(nn.Linear):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs.nan_to_num())
+
+
+def test_inputs_that_are_missing_are_for_the_model_to_take() -> None:
+    samples = (INPUTS.index_fill(0, CLASSES[:2], torch.nan), CLASSES)
+    made = replace(task(model=MissingValues(3, 3)), train=samples)
+    requirements.check("mine", made)
+    assert made.model.training
+
+
 def test_a_sound_task_passes() -> None:
     requirements.check("mine", task())
     requirements.check("mine", task(torch.randn(6, 3), loss=squared, error=squared))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from unyoke.study.errors import StudyError
@@ -40,12 +41,26 @@ def _of_numbers(task: Task) -> str | None:
     for part in PARTS:
         inputs = getattr(task, part)[0]  # targets may be NaN where a loss leaves them out
         if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
-            lost = int((~inputs.isfinite()).reshape(len(inputs), -1).any(dim=1).sum())
-            return (
-                f"{lost} of its {len(inputs)} inputs for {part} hold NaN or infinity, which lets "
-                "trainings diverge; leave those samples out or fill them in"
-            )
+            lost = (~inputs.isfinite()).reshape(len(inputs), -1).any(dim=1)
+            if not _takes(task.model, inputs[lost][:1]):
+                return (
+                    f"{int(lost.sum())} of its {len(inputs)} inputs for {part} hold NaN or "
+                    "infinity, which the model does not take; leave those samples out or fill "
+                    "them in"
+                )
     return None
+
+
+def _takes(model: nn.Module, sample: Tensor) -> bool:
+    """Whether the model makes finite numbers of a sample that has others, as missing values are."""
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            return bool(torch.as_tensor(model.eval()(sample)).isfinite().all())
+    except Exception:  # it says so itself when it is tried
+        return False
+    finally:
+        model.train(was_training)
 
 
 def _of_model(model: nn.Module) -> str | None:

@@ -21,7 +21,7 @@ from unyoke.backends.gpu import Interpreter, runtime, tables
 from unyoke.backends.gpu.launch import Mirror
 from unyoke.backends.gpu.runtime import Nvidia
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Pretended(Interpreter):

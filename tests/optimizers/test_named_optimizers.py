@@ -19,7 +19,7 @@ import unyoke
 from unyoke import decays, directions, optimizers
 from unyoke.equation import direction
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMED = optimizers.ALL.items()
 IDS = list(optimizers.ALL)
 TORCH_WORDS = {"foreach", "fused", "decoupled_weight_decay"}
