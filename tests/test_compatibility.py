@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import importlib.util
 import json
 import shutil
@@ -60,6 +61,12 @@ def test_no_public_name_has_gone_and_each_takes_what_it_took() -> None:
         needed = [p for p in after if "=" not in p and not p.startswith("**")]
         broken += [f"{name}: {p!r} must be given now" for p in needed if p not in before]
     assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("module", tool("public_names").MODULES)
+def test_what_a_module_lists_is_there(module: str) -> None:
+    home = importlib.import_module(module)
+    assert [name for name in getattr(home, "__all__", ()) if not hasattr(home, name)] == []
 
 
 def test_what_is_new_is_promised_too() -> None:

@@ -97,6 +97,35 @@ def test_a_count_of_updates_that_is_none_is_refused(step: float, how: str) -> No
 
 
 @pytest.mark.any_backend
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+def test_a_count_whose_memory_was_taken_away_is_not_read(backend: str) -> None:
+    (weight,) = given((3,))
+    optimizer = unyoke.AdamW([weight], backend=backend)
+    optimizer.step()
+    before = weight.detach().clone()
+    count = torch.tensor(1.0)
+    optimizer.state[weight]["step"] = count
+    count.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match="step.* storage of 0 bytes"):
+        optimizer.step()
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.any_backend
+def test_a_rate_that_is_none_in_the_last_group_leaves_the_state_of_the_first() -> None:
+    """Whose weight was cast: its state would follow, and be rounded, in a step that is refused."""
+    first, second = given((3,), dtype=torch.float64)[0], given((4,))[0]
+    optimizer = unyoke.AdamW([{"params": [first]}, {"params": [second]}])
+    optimizer.step()
+    first.data = first.data.float()
+    first.grad = torch.ones_like(first)
+    optimizer.param_groups[1]["lr"] = float("inf")
+    with pytest.raises(ValueError, match="parameter group 1"):
+        optimizer.step()
+    assert optimizer.state[first]["exp_avg"].dtype == torch.float64
+
+
+@pytest.mark.any_backend
 def test_numbers_of_a_parameter_have_no_shape() -> None:
     (weight,) = given((3,))
     optimizer = unyoke.NAdam([weight])

@@ -139,6 +139,7 @@ def _check_count(name: str, value: Any, rule: Rule, group: Group) -> None:
         return
     if value.layout is not torch.strided or (value.is_meta and not group["capturable"]):
         raise ValueError(f"{name} is on {value.device} in {value.layout}, and a number is needed")
+    fit.check_memory(name, value)
     if value.dim():
         fit.check_count_shape(name, value, stack_size(group) if name in rule.sums else None)
 

@@ -63,7 +63,10 @@ class Stepper:
             state.make_all(optimizer)
             return
         self._look_at_params(optimizer)
-        groups = enumerate(optimizer.param_groups)
+        groups = list(enumerate(optimizer.param_groups))
+        for index, group in groups:  # before any state follows a weight that was cast or moved
+            if not group["capturable"]:
+                optimizer.groups.rate(index, group)
         found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
         plans = [(index, plan) for index, plan in found if plan is not None]
         shown = optimizer.groups.shown(optimizer.param_groups, 1)

@@ -17,7 +17,7 @@ from unyoke.backends.gpu import Gpu
 from unyoke.backends.guards import Guards
 
 if TYPE_CHECKING:
-    from unyoke.backends._native.replay_call import ReplayCall
+    from unyoke.backends._native.replay_call import ReplayCall as ReplayCall
 
 CPU = Cpu()
 
@@ -120,7 +120,6 @@ __all__ = [
     "Backend",
     "Captured",
     "Dispatch",
-    "ReplayCall",
     "Work",
     "check_name",
     "dispatch",
