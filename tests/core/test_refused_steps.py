@@ -106,7 +106,7 @@ def test_a_count_whose_memory_was_taken_away_is_not_read(backend: str) -> None:
     count = torch.tensor(1.0)
     optimizer.state[weight]["step"] = count
     count.untyped_storage().resize_(0)
-    with pytest.raises(ValueError, match="step.* storage of 0 bytes"):
+    with pytest.raises(ValueError, match=r"step.* storage of 0 bytes"):
         optimizer.step()
     assert torch.equal(weight, before)
 
