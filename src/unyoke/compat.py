@@ -23,7 +23,7 @@ _ROOMS = {
     "training": "evaluation stacks",
     "running": "driver executors workers preloaded progress refine",
     "planning": "defaults request commands",
-    "report": "page figures findings comparisons curves survey tables export",
+    "report": "page findings comparisons curves survey tables export",
 }
 
 MOVED = {

@@ -155,7 +155,8 @@ from unyoke.study.ledger import code_digest
 from unyoke.study.tasks.registry import load, refer
 from unyoke.study.training.training import train_together
 reference = refer({f"{line_file}:line"!r})
-counted = code_digest.of_training().files.keys() | {{"unyoke.study.tasks.registry"}}
+counted = code_digest.of_training().files.keys()
+counted |= {{"unyoke.study.tasks.registry", "unyoke.study.tasks.requirements"}}  # no numbers
 build, called = load(reference), set()
 def watch(frame, event, argument):
     called.add(frame.f_globals.get("__name__", ""))

@@ -18,7 +18,6 @@ from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.task_reference import OwnCode, TaskReference
 from unyoke.study.ledger import code_digest
 from unyoke.study.ledger.code_digest import Code
-from unyoke.study.tasks import requirements
 from unyoke.study.tasks.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.tasks.devices import Mover
 from unyoke.study.tasks.task import Task
@@ -219,6 +218,8 @@ def _checked(name: str, function: Callable[[int], object], seed: int) -> Task:
         raise TaskError(
             f"the task {name} returned {type(task).__name__}; it must return unyoke.study.Task"
         )
+    from unyoke.study.tasks import requirements  # torch's names, which a command begins without
+
     objection = requirements.of_containers(task)
     if objection is not None:
         raise TaskError(f"the task {name}: {objection}")
