@@ -11,6 +11,7 @@ from unyoke.backends._native import jit_cache
 from unyoke.backends._native.functions import fingerprint
 from unyoke.backends.cpu import reduction, source
 from unyoke.backends.element import Recipe
+from unyoke.backends.interrupts import put_off
 
 
 @functools.lru_cache(maxsize=256)
@@ -47,8 +48,14 @@ def norms(recipe: Recipe, terms: Callable[..., Any], count: int) -> int | str:
 
 
 def _built(recipe: Recipe, text: str, names: jit_cache.Names, known: str) -> int | str:
-    try:
-        return jit_cache.build(text, names, known, arguments=3)
-    except Exception as error:  # whatever Numba raises at a formula that it does not understand
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        return f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}"
+    found: list[int | str] = []
+
+    def build() -> None:
+        try:
+            found.append(jit_cache.build(text, names, known, arguments=3))
+        except Exception as error:  # whatever Numba raises at a formula it does not understand
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            found.append(f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}")
+
+    put_off(build)  # what a signal's handler raises says nothing about the formula
+    return found[0]
