@@ -261,3 +261,16 @@ def test_old_names_of_options_work_for_one_release(
 
 def test_an_old_name_is_unknown_to_commands_that_never_had_it(tmp_path: Path) -> None:
     assert "No such option" in refused(unyoke("report", tmp_path, "--looks", "3"))
+
+
+@pytest.mark.parametrize("option", ["--clip", "--cell-timeout"])
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "much"])
+def test_what_is_no_positive_number_is_refused_before_anything_is_made(
+    tmp_path: Path, option: str, value: str
+) -> None:
+    """click's own ranges let NaN through, with which a map trained, and could not go on."""
+    result = unyoke("map", *SMALL, option, value, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unyoke.commands import Commands, Refusal, Word, going_on_later
+from unyoke.commands import Commands, Positive, Refusal, Word, going_on_later
 from unyoke.transfer.command import COMMANDS as TRANSFER_COMMANDS
 from unyoke.tuning_command import tune_command
 
@@ -77,7 +77,7 @@ def main() -> None:
 @click.option("--epochs", type=EPOCHS, help="The same in passes over the training data.")
 @click.option("--batch-size", type=BATCH_SIZES, help="[default: the task's]")
 @click.option("--seeds", type=SEEDS, help="How many, or which.  [default: the task's]")
-@click.option("--clip", type=click.FloatRange(0, min_open=True), metavar="NORM", help=CLIP)
+@click.option("--clip", type=Positive(), metavar="NORM", help=CLIP)
 @click.option("--groups", type=click.Choice(["all", "split"]), default="all", help=GROUPS)
 @click.option("--device", help=DEVICE)
 @click.option("--evaluations", type=EVALUATIONS, help=EVALUATED)
@@ -94,7 +94,7 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
 @click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
 @click.option("--accept-code", is_flag=True, help=ACCEPT)
-@click.option("--cell-timeout", type=click.FloatRange(0, min_open=True), help=TIMEOUT)
+@click.option("--cell-timeout", type=Positive(), help=TIMEOUT)
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long.")
 @click.option(
     "--refine",
@@ -392,7 +392,7 @@ def bench(
 @main.command("explain")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--updates", type=click.IntRange(1), help="The budget from here on.")
-@click.option("--updates-per-epoch", type=click.FloatRange(0, min_open=True))
+@click.option("--updates-per-epoch", type=Positive())
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "linear", "constant"]),

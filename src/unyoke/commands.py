@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +42,19 @@ class Word(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
             return getattr(words, self._reader)(value, *self._what)
         except StudyError as error:
             self.fail(str(error), param, ctx)
+
+
+class Positive(click.FloatRange):
+    """A finite number above 0: click's own range lets NaN and infinity through."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number above 0", param, ctx)
+        return number
 
 
 class Refusal(click.ClickException):

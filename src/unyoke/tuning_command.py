@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unyoke.commands import Refusal, going_on_later
+from unyoke.commands import Positive, Refusal, going_on_later
 
 if TYPE_CHECKING:
     from unyoke.study.landscape.landscape import Cell
@@ -56,7 +56,7 @@ class Progress:
 @click.option(
     "--updates", type=click.IntRange(1), help="Budget of all trainings. [default: 16 runs]"
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="The budget as a time.")
+@click.option("--minutes", type=Positive(), help="The budget as a time.")
 @click.option("--optimizer", default="AdamW", show_default=True, help="Or SGDW, LionW.")
 @click.option(
     "--schedule", type=click.Choice(["cosine", "constant", "step_drops"]), default="cosine"

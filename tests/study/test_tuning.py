@@ -138,6 +138,7 @@ def test_a_time_is_as_many_updates_as_it_pays_for(landscape: Landscape) -> None:
         (["--lr", "0.1"], "give a range"),
         (["--lr", "fast"], "is not a number"),
         (["--minutes", "0"], "--minutes"),
+        (["--minutes", "nan"], "nan is not a finite number above 0"),
         (["--batch-size", "100000"], "batch of 100000"),
     ],
 )

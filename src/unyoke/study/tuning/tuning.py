@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -119,6 +120,8 @@ def rounds(
         raise StudyError(
             f"--updates {updates} and --minutes {minutes:g} are both budgets; give one of the two"
         )
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise StudyError(f"--minutes {minutes:g} is not a finite time above 0")
     if minutes is not None:
         return Timed(60.0 * minutes, workers)
     length = max(landscape.updates)
