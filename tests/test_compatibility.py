@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import importlib.util
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
+from programs import tool
 
 from unyoke.cli import main
 
 HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"
 CHECKPOINTS = sorted((FIXTURES / "checkpoints").glob("*.pt"))
-
-
-def tool(name: str) -> Any:
-    """A program of tools/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, HERE.parent / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def words(parameters: list[str]) -> dict[str, str]:
