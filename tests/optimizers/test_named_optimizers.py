@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from programs import tool
 
 import unyoke
 from unyoke import decays, directions, optimizers
@@ -306,15 +307,11 @@ class TestTables:
 
     def test_what_is_written_out_is_up_to_date(self) -> None:
         """The names for type checkers, and the table of the page: `make names`."""
-        spec = importlib.util.spec_from_file_location("names", ROOT / "tools/write_names.py")
-        assert spec is not None
-        assert spec.loader is not None
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
-        assert tool.NAMES.read_text(encoding="utf-8") == tool.names(), "run `make names`"
-        text = tool.PAGE.read_text(encoding="utf-8")
+        names = tool("write_names")
+        assert names.NAMES.read_text(encoding="utf-8") == names.names(), "run `make names`"
+        text = names.PAGE.read_text(encoding="utf-8")
         assert optimizers.table() in text, "run `make names`"
-        assert tool.with_table(text) == text
+        assert names.with_table(text) == text
 
     def test_the_page_shows_the_file_of_ademamix(self) -> None:
         """All of it but the documentation of the classes."""

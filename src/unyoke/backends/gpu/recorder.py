@@ -27,6 +27,7 @@ TEXTS = {
     "exp": "tl.exp({0})",
     "log": "tl.log({0})",
     "pow": "tl.exp2({1} * tl.log2({0}))",  # of a number > 0, as β^t is; or 0, to a power > 0
+    "bitwise_or": "{0} | {1}",  # of two conditions
     "gt": "{0} > {1}",
     "ge": "{0} >= {1}",
     "lt": "{0} < {1}",
@@ -37,6 +38,9 @@ TEXTS = {
     "_to_copy": "{0}",
 }
 """torch's operations on single numbers, in Triton's words."""
+
+POWERS = {0: "tl.full((), 1.0, tl.float64)", 1: "{0}", 2: "{0} * {0}"}
+"""Powers that a number of either sign has."""
 
 SAME = ("view", "detach", "alias", "select", "squeeze", "unsqueeze", "expand", "_unsafe_view")
 """Operations that show the same number as another tensor."""
@@ -110,6 +114,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return  # the number at a place of a tensor in memory is read when it is used
         if out.numel() != 1 or out.dtype not in TYPES:
             raise _NoWord
+        if word == "bitwise_or" and out.dtype != torch.bool:
+            raise _NoWord
         if word == "clamp":
             number, least, most = [*args, None, None][:3]
             limits = {"maximum": kwargs.get("min", least), "minimum": kwargs.get("max", most)}
@@ -121,9 +127,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif word == "scalar_tensor":
             text = "{0}"
         elif word == "pow" and not isinstance(args[1], torch.Tensor):
-            if args[1] != 2:
+            if args[1] not in POWERS:
                 raise _NoWord  # of a number that may be negative
-            text, args = "{0} * {0}", args[:1]
+            text = POWERS[args[1]]
+            args = args[: "{0}" in text]
         elif word == "index_select":
             table, _, place = args
             text = f"tl.load({self._pointer(table)} + {self._text(place, torch.int64)})"
@@ -132,7 +139,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             text = TEXTS[word]
         else:
             raise _NoWord
-        dtype = _computed_in(args, out.dtype)
+        dtype = torch.bool if word == "bitwise_or" else _computed_in(args, out.dtype)
         first = [torch.bool] * (word == "where")
         dtypes = [*first, *[dtype] * len(args)]
         if word == "_to_copy":
