@@ -308,7 +308,7 @@ def test_a_worker_that_goes_on_runs_what_is_there_now(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not the helper that it imported before, from this folder or from another one."""
-    monkeypatch.setattr(registry, "_checked", lambda name, function, seed: function(seed))
+    monkeypatch.setattr(registry, "_checked", lambda name, function, _, seed: function(seed))
     text = "import helper\n\n\ndef task(seed):\n    return helper.value\n"
     other = tmp_path_factory.mktemp("other")
     for place, value in ((folder, 1), (folder, 22), (other, 333), (folder, 22)):

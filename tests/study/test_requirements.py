@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,8 @@ import torch
 from torch import nn
 
 from unyoke.study import StudyError, Task
-from unyoke.study.tasks import registry, requirements
+from unyoke.study.tasks import requirements
+from unyoke.study.tasks.reading import Reader
 
 INPUTS = torch.randn(6, 3)
 CLASSES = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -20,17 +20,6 @@ CLASSES = torch.tensor([0, 1, 2, 0, 1, 2])
 def task(targets: torch.Tensor = CLASSES, **more: Any) -> Task:
     part = (INPUTS, targets)
     return Task(**{"model": nn.Linear(3, 3), **more}, train=part, validation=part, test=part)
-
-
-DICTS = """
-import torch
-from unyoke.study import Task
-
-
-def mine(seed):
-    part = ({"x": torch.ones(6, 3)}, torch.zeros(6).long())
-    return Task(torch.nn.Linear(3, 3), part, part, part)
-"""
 
 
 class LossWithWeights(nn.Module):
@@ -62,15 +51,16 @@ def test_a_requirement_that_is_not_met_is_named(made: Task, said: str) -> None:
 @pytest.mark.parametrize(
     ("samples", "said"),
     [
-        ((INPUTS.tolist(), CLASSES), "inputs for {part} are of the type list.*torch.as_tensor"),
-        ((INPUTS, CLASSES.numpy()), "targets for {part} are of the type ndarray"),
-        (({"x": INPUTS}, CLASSES), "inputs for {part} are of the type dict.*one tensor"),
+        ((INPUTS.tolist(), CLASSES), "inputs of its {part} are of the type list.*torch.as_tensor"),
+        ((list(INPUTS), CLASSES), "inputs of its {part} are of the type list.*torch.stack"),
+        ((INPUTS, CLASSES.numpy()), "targets of its {part} are of the type ndarray"),
+        ((INPUTS[:4], CLASSES), "its {part} has 4 inputs and 6 targets"),
         ((INPUTS.index_fill(0, CLASSES[:2], torch.nan), CLASSES), "2 of its 6 inputs for {part}"),
     ],
 )
 def test_samples_that_cannot_be_trained_on_are_named(part: str, samples: Any, said: str) -> None:
     with pytest.raises(StudyError, match=said.format(part=part)):
-        requirements.check("mine", replace(task(), **{part: samples}))
+        requirements.check("mine", Reader().read(replace(task(), **{part: samples})))
 
 
 class MissingValues(nn.Linear):
@@ -88,9 +78,3 @@ def test_inputs_that_are_missing_are_for_the_model_to_take() -> None:
 def test_a_sound_task_passes() -> None:
     requirements.check("mine", task())
     requirements.check("mine", task(torch.randn(6, 3), loss=squared, error=squared))
-
-
-def test_dict_inputs_are_named_where_the_task_is_built(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(DICTS)
-    with pytest.raises(StudyError, match="of the type dict, and must be one tensor"):
-        registry.load(registry.refer(f"{tmp_path}/mine.py:mine"))(0)

@@ -85,7 +85,7 @@ def test_parts_without_samples_are_refused(tmp_path: Path) -> None:
         "    y = torch.zeros(3).long()\n"
         "    return Task(torch.nn.Linear(2, 2), (some, y), (none, y[:0]), (some, y))\n"
     )
-    with pytest.raises(StudyError, match="0 inputs and 0 targets for validation"):
+    with pytest.raises(StudyError, match="its validation has 0 inputs and 0 targets"):
         load(refer(f"{file}:task"))(0)
 
 

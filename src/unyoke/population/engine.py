@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from unyoke.optimizer import Optimizer
 from unyoke.population.dropout import KeyedDropout
+from unyoke.population.inputs import Inputs, called, taken
 from unyoke.population.models import Models, Named
 from unyoke.population.settings import Rates, Settings
 
-Inputs = Tensor | tuple[Tensor, ...]
 Loss = Callable[[Any, Tensor], Tensor]
 
 
@@ -68,30 +68,17 @@ class Batch:
         """The samples of one of the active models."""
         if not self.per_model:
             return self.inputs, self.targets
-        return mapped(lambda x: x[position], self.inputs), self.targets[position]
+        return taken(self.inputs, position), self.targets[position]
 
     def only(self, positions: Sequence[int]) -> Batch:
         """The samples of some of the active models."""
         index = torch.tensor(positions, dtype=torch.int64)
 
-        def take(x: Tensor) -> Tensor:
-            return x[index.to(x.device)] if self.per_model else x
-
-        inputs, targets = mapped(take, self.inputs), take(self.targets)
+        inputs, targets = self.inputs, self.targets
+        if self.per_model:
+            inputs, targets = taken((inputs, targets), index)
         keys = self.keys[index.to(self.keys.device)]
         return Batch(inputs, targets, self.per_model, self.update, keys, self.random)
-
-
-def mapped(function: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
-    """``function`` of the tensor, or of each of several."""
-    if isinstance(inputs, tuple):
-        return tuple(function(tensor) for tensor in inputs)
-    return function(inputs)
-
-
-def as_arguments(inputs: Inputs) -> tuple[Tensor, ...]:
-    """What the model is called with."""
-    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def rng_devices(tensor: Tensor) -> list[torch.device]:
@@ -147,13 +134,16 @@ class Engine(ABC):
         """The same with the weights to evaluate, where those are not the ones that are trained."""
 
     @abstractmethod
-    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
-        """What these models in evaluation mode give for the same inputs, [len(rows), …]."""
+    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Any:
+        """What these models in evaluation mode give for the same inputs, [len(rows), …].
+
+        A tensor, or what the model returns of tuples and dicts of tensors.
+        """
 
     def _call(self, model: Callable[..., Any], inputs: Inputs, targets: Tensor, key: Tensor) -> Any:
         """The loss of one model."""
         with KeyedDropout(key):
-            return self.blueprint.loss(model(*as_arguments(inputs)), targets)
+            return self.blueprint.loss(called(model, inputs), targets)
 
     def _optimizer(self, weights: Named, lr: Any, weight_decay: Any) -> Optimizer:
         blueprint = self.blueprint

@@ -15,13 +15,12 @@ from unyoke.population.engine import (
     Batch,
     Blueprint,
     Engine,
-    Inputs,
-    as_arguments,
     put_state,
     rng_devices,
     to_evaluate,
 )
 from unyoke.population.generators import left_alone, seed_all
+from unyoke.population.inputs import Inputs, called, joined
 from unyoke.population.models import Models, Named, load_row, trained, untrained
 from unyoke.population.settings import Rates
 
@@ -124,14 +123,14 @@ class OneByOne(Engine):
         ]
         return {key: _stacked(states, key) for key in states[0]}
 
-    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
+    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Any:
         results = []
         with torch.no_grad():
             for module, optimizer in ((self._modules[row], self._optimizers[row]) for row in rows):
                 module.eval()
                 with to_evaluate(optimizer):
-                    results.append(module(*as_arguments(inputs)))
-        return torch.stack(results)
+                    results.append(called(module, inputs))
+        return joined(torch.stack, results)
 
 
 def _shares(group: Mapping[str, Any], lr: float, weight_decay: float) -> dict[str, float]:

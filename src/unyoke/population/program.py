@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 from torch.utils import _pytree as pytree
 
-from unyoke.population.engine import Inputs, Loss, UnstackableError
+from unyoke.population.engine import Loss, UnstackableError
+from unyoke.population.inputs import Inputs
 from unyoke.population.models import Named
 
 PATIENCE = 6

@@ -16,13 +16,12 @@ from unyoke.population.engine import (
     Batch,
     Blueprint,
     Engine,
-    Inputs,
     UnstackableError,
-    as_arguments,
     put_state,
     rng_devices,
 )
 from unyoke.population.generators import left_alone, seed_all
+from unyoke.population.inputs import Inputs, called, joined, leaves
 from unyoke.population.models import Models, Named
 from unyoke.population.program import Program
 from unyoke.population.settings import Rates
@@ -95,9 +94,10 @@ class Stacked(Engine):
     def _loss(
         self, weights: Named, fixed: Named, inputs: Inputs, targets: Tensor, key: Tensor
     ) -> Any:
-        def model(*arguments: Tensor) -> Any:
+        def model(*arguments: Any, **named: Any) -> Any:
             with convolutions(key):
-                return functional_call(self.blueprint.pattern, {**weights, **fixed}, arguments)
+                tensors = {**weights, **fixed}
+                return functional_call(self.blueprint.pattern, tensors, arguments, named)
 
         return self._call(model, inputs, targets, key)
 
@@ -153,24 +153,27 @@ class Stacked(Engine):
         }
         return Models(self._stacks, self._fixed, state)
 
-    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Tensor:
+    def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Any:
         weights, fixed = self._some(rows)
         pattern = self.blueprint.pattern.eval()
 
         def one(weights: Named, fixed: Named) -> Any:
-            arguments = as_arguments(inputs)
-            with convolutions(arguments[0]):
-                return functional_call(pattern, {**weights, **fixed}, arguments)
+            def model(*arguments: Any, **named: Any) -> Any:
+                return functional_call(pattern, {**weights, **fixed}, arguments, named)
+
+            with convolutions(leaves(inputs)[0]):
+                return called(model, inputs)
 
         with torch.no_grad():
-            return torch.cat(
+            return joined(
+                torch.cat,
                 [
                     vmap(one, randomness="different")(
                         {name: s[start : start + _TOGETHER] for name, s in weights.items()},
                         {name: s[start : start + _TOGETHER] for name, s in fixed.items()},
                     )
                     for start in range(0, len(rows), _TOGETHER)
-                ]
+                ],
             )
 
     def _some(self, rows: Sequence[int]) -> tuple[Named, Named]:

@@ -16,7 +16,8 @@ from unyoke.optimizers import AdamW
 from unyoke.population import checkpoints, settings
 from unyoke.population.choice import ENGINES, Choice, choose
 from unyoke.population.dropout import keys
-from unyoke.population.engine import Batch, Blueprint, Engine, Inputs, Loss, mapped
+from unyoke.population.engine import Batch, Blueprint, Engine, Loss
+from unyoke.population.inputs import Inputs, taken
 from unyoke.population.models import Models, load_row, make
 from unyoke.population.order import BatchOrder
 from unyoke.population.progress import Progress
@@ -173,7 +174,8 @@ class Population:
         """One update of every active model.
 
         Args:
-            inputs: [N, …], or a tuple of such tensors for a model with several arguments.
+            inputs: x [N, …] for ``model(x)``; a tuple of such tensors for ``model(*inputs)``; a
+                dict of them for ``model(**inputs)``. Tuples and dicts may hold each other.
             targets: [N, …].
             indices: which samples are the batch: [B] for all models, or [K, B] for each; all N if
                 left out.
@@ -216,7 +218,7 @@ class Population:
             if per_model and len(indices) != len(self):
                 raise ValueError(f"indices for {len(indices)} models, and there are {len(self)}")
             chosen = indices[self._at.rows] if per_model else indices
-            inputs = mapped(lambda x: x[chosen.to(x.device)], inputs)
+            inputs = taken(inputs, chosen)
             targets = targets[chosen.to(targets.device)]
         seeds = torch.tensor([self.settings.seeds[row] for row in self._at.rows])
         key = keys(seeds, self._at.updates).to(targets.device)
@@ -294,8 +296,10 @@ class Population:
 
     # Looking at the models
 
-    def predict(self, inputs: Inputs, models: Sequence[int] | None = None) -> Tensor:
+    def predict(self, inputs: Inputs, models: Sequence[int] | None = None) -> Any:
         """What models give for the same inputs, in evaluation mode, [len(models), N, …].
+
+        Where a model returns tuples or dicts of tensors, so does this.
 
         Args:
             models: their numbers; by default all K.

@@ -223,9 +223,11 @@ def _backward(task: Task, samples: int) -> float:
     """Seconds of the gradient of so many samples, the better of two."""
     import torch
 
+    from unyoke.population.inputs import called, taken
+
     def gradient() -> None:
-        inputs, targets = (part[:samples] for part in task.train)
-        torch.autograd.backward(task.loss(task.model.train()(inputs), targets))
+        inputs, targets = taken(task.train, slice(samples))
+        torch.autograd.backward(task.loss(called(task.model.train(), inputs), targets))
 
     return min(_timed(gradient) for _ in range(2))
 
@@ -234,9 +236,11 @@ def _forward(task: Task, samples: int) -> float:
     """Seconds of evaluating so many samples, the better of two."""
     import torch
 
+    from unyoke.population.inputs import called, taken
+
     def evaluate() -> None:
         with torch.no_grad():
-            task.model.eval()(task.train[0][:samples])
+            called(task.model.eval(), taken(task.train[0], slice(samples)))
 
     return min(_timed(evaluate) for _ in range(2))
 

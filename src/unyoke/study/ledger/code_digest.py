@@ -84,7 +84,7 @@ def of_package(*modules: str) -> Code:
 @cache
 def of_training() -> Code:
     """All of unyoke that trains a cell: optimizers, backends, population, study."""
-    return of_package("unyoke.study.training.training")
+    return of_package("unyoke.study.training.training", "unyoke.study.tasks.reading")
 
 
 def of_file(file: Path) -> Code:

@@ -121,6 +121,7 @@ def probe(
         StudyError: the task cannot be used, and why.
     """
     from unyoke.population.generators import seed_all
+    from unyoke.population.inputs import call_in_words, called, taken
     from unyoke.study.tasks import requirements
     from unyoke.study.training.training import evaluate
 
@@ -133,9 +134,12 @@ def probe(
             f"a batch of {batch_size} samples is more than the {samples} for training of the task "
             f"{reference.name}; give a smaller --batch-size"
         )
-    inputs, targets = task.test[0][:2], task.test[1][:2]
+    inputs, targets = taken(task.test, slice(2))
     try:
-        shape = tuple(task.error(task.model.eval()(inputs), targets).shape)
+        outputs = called(task.model.eval(), inputs)
+        if (objection := requirements.of_outputs(outputs)) is not None:
+            raise StudyError(f"the task {reference.name}: {objection}")
+        shape = tuple(task.error(outputs, targets).shape)
         if shape != targets.shape[:1]:
             raise StudyError(
                 f"the task {reference.name} has an error of shape {shape} for {len(targets)} "
@@ -148,7 +152,8 @@ def probe(
         raise
     except Exception as error:
         raise StudyError(
-            f"the task {reference.name} cannot be evaluated: {TaskFailure.of(error)}"
+            f"the task {reference.name} cannot be evaluated, its model being called as "
+            f"{call_in_words(inputs)}: {TaskFailure.of(error)}"
         ) from error
 
 
@@ -171,9 +176,11 @@ def _try_own(reference: TaskReference, task: Task, tried: Sequence[Cell]) -> Non
 
 
 def _seconds_per_gradient(task: Task) -> float:
-    inputs, targets = (part[: task.batch_size] for part in task.train)
+    from unyoke.population.inputs import called, taken
+
+    inputs, targets = taken(task.train, slice(task.batch_size))
     started = time.perf_counter()
-    task.loss(task.model.train()(inputs), targets).backward()  # type: ignore[no-untyped-call]
+    task.loss(called(task.model.train(), inputs), targets).backward()  # type: ignore[no-untyped-call]
     return time.perf_counter() - started
 
 

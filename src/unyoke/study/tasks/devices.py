@@ -10,12 +10,10 @@ from unyoke.study.errors import StudyError
 from unyoke.study.tasks.task import Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from unyoke.study.tasks.task import Samples
 
-_KEPT = 12
-"""Tensors whose copies are kept: inputs and targets of three parts, of two seeds' own data."""
+_KEPT = 6
+"""Samples whose copies are kept: three parts, of two seeds' own data."""
 
 
 class Mover:
@@ -37,7 +35,7 @@ class Mover:
                 f"--device {device}: torch sees {torch.cuda.device_count()} GPUs on the machine "
                 "that trains; name another, or leave --device out to train on the CPU"
             )
-        self._copies: OrderedDict[object, tuple[Tensor, Tensor]] = OrderedDict()
+        self._copies: OrderedDict[object, tuple[Samples, Samples]] = OrderedDict()
 
     def moved(self, task: Task) -> Task:
         """The task with its model and samples on the device."""
@@ -47,14 +45,12 @@ class Mover:
         return replace(task, model=model, train=train, validation=validation, test=test)
 
     def _samples(self, samples: Samples) -> Samples:
-        inputs, targets = samples
-        return self._copy(inputs), self._copy(targets)
+        from unyoke.population.inputs import mapped, place
 
-    def _copy(self, tensor: Tensor) -> Tensor:
         # The original is kept beside its copy, so that its place in memory stays its own.
-        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        key = place(samples)
         if key not in self._copies:
-            self._copies[key] = tensor, tensor.to(self.device)
+            self._copies[key] = samples, mapped(lambda x: x.to(self.device), samples)
         self._copies.move_to_end(key)
         while len(self._copies) > _KEPT:
             self._copies.popitem(last=False)

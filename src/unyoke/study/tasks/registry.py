@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unyoke.study.errors import StudyError, TaskError
 from unyoke.study.landscape.calls import Call
@@ -21,6 +21,9 @@ from unyoke.study.ledger.code_digest import Code
 from unyoke.study.tasks.built_in import BUILT_IN, TABULAR, resolve
 from unyoke.study.tasks.devices import Mover
 from unyoke.study.tasks.task import Task
+
+if TYPE_CHECKING:
+    from unyoke.study.tasks.reading import Reader
 
 
 def refer(text: str, data: str | None = None) -> TaskReference:
@@ -78,10 +81,13 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
                 f"define one: def {name}(seed): return unyoke.study.Task(...)"
             )
 
+    from unyoke.study.tasks.reading import Reader  # torch's names, without which a command begins
+
     mover = None if reference.device is None else Mover(reference.device)
+    reader = Reader()
 
     def build(seed: int) -> Task:
-        task = _checked(reference.name, function, seed)
+        task = _checked(reference.name, function, reader, seed)
         return task if mover is None else mover.moved(task)
 
     return build
@@ -207,30 +213,20 @@ def _run_file(file: Path, name: str, own: Iterable[str]) -> ModuleType:
     return module
 
 
-def _checked(name: str, function: Callable[[int], object], seed: int) -> Task:
+def _checked(name: str, function: Callable[[int], object], reader: Reader, seed: int) -> Task:
     try:
         task = function(seed)
+        if isinstance(task, Task):
+            return reader.read(task)
+    except TaskError as error:
+        raise TaskError(f"the task {name}: {error}") from error
     except StudyError:
         raise
     except Exception as error:
         raise TaskError(f"the task {name} failed for seed {seed}: {_where(error)}") from error
-    if not isinstance(task, Task):
-        raise TaskError(
-            f"the task {name} returned {type(task).__name__}; it must return unyoke.study.Task"
-        )
-    from unyoke.study.tasks import requirements  # torch's names, which a command begins without
-
-    objection = requirements.of_containers(task)
-    if objection is not None:
-        raise TaskError(f"the task {name}: {objection}")
-    for part in requirements.PARTS:
-        inputs, targets = getattr(task, part)
-        if len(inputs) != len(targets) or len(targets) == 0:
-            raise TaskError(
-                f"the task {name} has {len(inputs)} inputs and {len(targets)} targets for {part}; "
-                "it needs as many of one as of the other, and at least one"
-            )
-    return task
+    raise TaskError(
+        f"the task {name} returned {type(task).__name__}; it must return unyoke.study.Task"
+    )
 
 
 def _where(error: BaseException) -> str:

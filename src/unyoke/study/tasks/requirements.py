@@ -2,61 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from unyoke.population.inputs import Inputs, called, leaves, taken
 from unyoke.study.errors import StudyError
+from unyoke.study.tasks.reading import PARTS
 from unyoke.study.tasks.task import Task, cross_entropy, misclassified
-
-PARTS = ("train", "validation", "test")
 
 
 def check(name: str, task: Task) -> None:
     """Raise StudyError, which names the first requirement that the task does not meet."""
-    objection = (
-        of_containers(task)
-        or _of_numbers(task)
-        or _of_model(task.model)
-        or _of_loss(task)
-        or _of_targets(task)
-    )
+    objection = _of_numbers(task) or _of_model(task.model) or _of_loss(task) or _of_targets(task)
     if objection is not None:
         raise StudyError(f"the task {name}: {objection}")
 
 
-def of_containers(task: Task) -> str | None:
-    """What is wrong with the types of the task's samples."""
-    for part in PARTS:
-        for what, given in zip(("inputs", "targets"), getattr(task, part), strict=True):
-            if not isinstance(given, Tensor):
-                return (
-                    f"its {what} for {part} are of the type {type(given).__name__}, and must be "
-                    "one tensor whose first dimension counts samples; use torch.as_tensor for "
-                    "lists and arrays of numbers, torch.stack for lists of tensors"
-                )
-    return None
-
-
 def _of_numbers(task: Task) -> str | None:
     for part in PARTS:
-        inputs = getattr(task, part)[0]  # targets may be NaN where a loss leaves them out
-        if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
-            lost = (~inputs.isfinite()).reshape(len(inputs), -1).any(dim=1)
-            if not _takes(task.model, inputs[lost][:1]):
-                return (
-                    f"{int(lost.sum())} of its {len(inputs)} inputs for {part} hold NaN or "
-                    "infinity, which the model does not take; leave those samples out or fill "
-                    "them in"
-                )
+        inputs, targets = getattr(task, part)  # targets may be NaN where a loss leaves them out
+        lost = torch.zeros(len(targets), dtype=torch.bool)
+        for each in leaves(inputs):
+            if each.is_floating_point() and not bool(each.isfinite().all()):
+                lost |= (~each.isfinite()).reshape(len(each), -1).any(dim=1).cpu()
+        first = lost.nonzero()[:1, 0]
+        if len(first) and not _takes(task.model, taken(inputs, first)):
+            return (
+                f"{int(lost.sum())} of its {len(targets)} inputs for {part} hold NaN or "
+                "infinity, which the model does not take; leave those samples out or fill "
+                "them in"
+            )
     return None
 
 
-def _takes(model: nn.Module, sample: Tensor) -> bool:
+def of_outputs(outputs: object) -> str | None:
+    """What is wrong with what the model returns."""
+    held_by: list[Any] = leaves(outputs)
+    for each in held_by:
+        if not isinstance(each, Tensor):
+            held = "" if each is outputs else f"{type(outputs).__name__} with a "
+            return (
+                f"its model returns a {held}{type(each).__name__}; it must return a tensor, or "
+                "tuples or dicts of tensors, as the loss and the error take them"
+            )
+    return None
+
+
+def _takes(model: nn.Module, sample: Inputs) -> bool:
     """Whether the model makes finite numbers of a sample that has others, as missing values are."""
     was_training = model.training
     try:
         with torch.no_grad():
-            return bool(torch.as_tensor(model.eval()(sample)).isfinite().all())
+            outputs = leaves(called(model.eval(), sample))
+            return all(bool(torch.as_tensor(each).isfinite().all()) for each in outputs)
     except Exception:  # it says so itself when it is tried
         return False
     finally:

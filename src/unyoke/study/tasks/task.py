@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    Samples = tuple[Tensor, Tensor]
-    PerBatch = Callable[[Tensor, Tensor], Tensor]
+    Samples = tuple[Any, Tensor]  # inputs as unyoke.population.inputs has them
+    PerBatch = Callable[[Any, Tensor], Tensor]
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -38,9 +38,12 @@ class Task:
 
     Attributes:
         model: a fresh model, its weights drawn from the seed.
-        train, validation, test: inputs and targets, the first dimension counting samples. A
-            cell is chosen by its validation error and reported by its test error.
-        batch_size: samples per update.
+        train, validation, test: inputs and targets, the first dimension counting samples. Inputs
+            are a tensor for ``model(x)``, a tuple of tensors for ``model(*inputs)`` or a dict of
+            them for ``model(**inputs)``. Or batches of these, such as a DataLoader, which are
+            read once and joined. A cell is chosen by its validation error and reported by its test
+            error.
+        batch_size: samples per update; where `train` is batches, their size.
         loss: (outputs, targets) to the scalar that is minimised.
         error: (outputs, targets) to one error per sample, shape [n]. Per sample, so that the
             study can say how far the mean is known.
@@ -49,9 +52,9 @@ class Task:
     """
 
     model: nn.Module
-    train: Samples
-    validation: Samples
-    test: Samples
+    train: Samples | Any
+    validation: Samples | Any
+    test: Samples | Any
     batch_size: int = 32
     loss: PerBatch = cross_entropy
     error: PerBatch = misclassified

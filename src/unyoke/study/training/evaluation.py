@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
 from unyoke.population.generators import seed_all
+from unyoke.population.inputs import Inputs, called, leaves, mapped, taken
 from unyoke.study.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ def evaluate(task: Task, samples: Samples) -> Figures:
     training = task.model.training
     task.model.eval()
     with torch.no_grad():
-        found = _figures(lambda part: task.model(part)[None], task, samples, 1, _in_turn, True)
+
+        def predict(inputs: Inputs) -> Any:
+            return mapped(lambda x: x[None], called(task.model, inputs))
+
+        found = _figures(predict, task, samples, 1, _in_turn, True)
     task.model.train(training)
     return found[0]
 
@@ -77,7 +82,7 @@ class Evaluation:
         for start in range(0, len(models), together):
             group = models[start : start + together]
 
-            def predict(inputs: Tensor, group: Sequence[int] = group) -> Tensor:
+            def predict(inputs: Inputs, group: Sequence[int] = group) -> Any:
                 return self._population.predict(inputs, group)
 
             seed_all(0)  # a metric that draws random numbers draws the same for every model
@@ -87,7 +92,7 @@ class Evaluation:
 
     def _each_way(self, models: Sequence[int], samples: Samples) -> _Each:
         if self._each is None:
-            inputs, targets = (part[:8] for part in samples)
+            inputs, targets = taken(samples, slice(8))
             outputs = self._population.predict(inputs, models[:2])
             functions = (self._task.loss, self._task.error)
             same = all(_means_the_same(function, outputs, targets) for function in functions)
@@ -95,18 +100,19 @@ class Evaluation:
         return self._each
 
 
-_Each = Callable[["PerBatch", Tensor, Tensor], Tensor]
+_Each = Callable[["PerBatch", Any, Tensor], Tensor]
 
 
-def _at_once(function: PerBatch, outputs: Tensor, targets: Tensor) -> Tensor:
+def _at_once(function: PerBatch, outputs: Any, targets: Tensor) -> Tensor:
     return vmap(function, in_dims=(0, None))(outputs, targets)
 
 
-def _in_turn(function: PerBatch, outputs: Tensor, targets: Tensor) -> Tensor:
-    return torch.stack([function(one, targets) for one in outputs])
+def _in_turn(function: PerBatch, outputs: Any, targets: Tensor) -> Tensor:
+    models = range(len(leaves(outputs)[0]))
+    return torch.stack([function(taken(outputs, model), targets) for model in models])
 
 
-def _means_the_same(function: PerBatch, outputs: Tensor, targets: Tensor) -> bool:
+def _means_the_same(function: PerBatch, outputs: Any, targets: Tensor) -> bool:
     expected = _in_turn(function, outputs, targets)
     try:
         with warnings.catch_warnings():
@@ -120,7 +126,7 @@ def _means_the_same(function: PerBatch, outputs: Tensor, targets: Tensor) -> boo
 
 
 def _figures(
-    predict: Callable[[Tensor], Tensor],
+    predict: Callable[[Inputs], Any],
     task: Task,
     samples: Samples,
     models: int,
@@ -129,15 +135,16 @@ def _figures(
 ) -> list[Figures]:
     """Of models whose outputs for some inputs `predict` gives as [models, n, …]."""
     inputs, targets = samples
-    numbers = models * max(1, inputs[0].numel())
+    numbers = models * max(1, sum(each[0].numel() for each in leaves(inputs)))
     answers = models * max(1, targets[0].numel())  # a text has one for each character
     size = max(1, min(_TARGETS // answers, _NUMBERS // numbers))
     loss = torch.full((models,), 0.0 if with_loss else math.nan, dtype=torch.float64)
     finite = torch.ones(models, dtype=torch.bool)
     errors = []
     for part in (slice(start, start + size) for start in range(0, len(targets), size)):
-        outputs = predict(inputs[part])
-        finite &= outputs.isfinite().reshape(models, -1).all(dim=1).cpu()
+        outputs = predict(taken(inputs, part))
+        for each_output in leaves(outputs):
+            finite &= each_output.isfinite().reshape(models, -1).all(dim=1).cpu()
         errors.append(each(task.error, outputs, targets[part]).double().cpu())
         if with_loss:
             share = len(targets[part]) / len(targets)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from unyoke.population import BatchOrder
 from unyoke.population.generators import left_alone, seed_all
+from unyoke.population.inputs import called, joined, leaves, place, taken
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.tasks.task import Task
+
+if TYPE_CHECKING:
+    from unyoke.study.tasks.task import Samples
 
 MEMORY = 2**29
 """Bytes that the models of one population may take, with what their gradients need."""
@@ -47,8 +53,9 @@ class StackSamples:
         parts = {seed: task.train for seed, task in stack.tasks.items()}
         distinct = {place(part): part for part in parts.values()}
         places = list(distinct)
-        self.inputs = _joined([inputs for inputs, _ in distinct.values()])
-        self.targets = _joined([targets for _, targets in distinct.values()])
+        read = list(distinct.values())
+        whole: Samples = read[0] if len(read) == 1 else joined(torch.cat, read)
+        self.inputs, self.targets = whole
         seeds = [cell.seed for cell in stack.cells]
         samples = len(stack.task.train[1])
         size = stack.cells[0].batch_size or stack.task.batch_size
@@ -86,11 +93,12 @@ def _alike(tasks: Sequence[Task]) -> bool:
     first = tasks[0]
     same = all(
         (task.loss, task.error, task.batch_size) == (first.loss, first.error, first.batch_size)
-        and [_form(x) for x in task.train] == [_form(x) for x in first.train]
+        and _forms(task.train) == _forms(first.train)
         for task in tasks
     )
     different = {place(task.train) for task in tasks}
-    small = len(different) == 1 or len(different) * first.train[0].numel() <= _LARGEST_COPY
+    numbers = sum(each.numel() for each in leaves(first.train[0]))
+    small = len(different) == 1 or len(different) * numbers <= _LARGEST_COPY
     return same and small and all(_same_program(first, task) for task in tasks[1:])
 
 
@@ -108,8 +116,11 @@ def _same_program(first: Task, other: Task) -> bool:
             weight.copy_(others[name])
         for model in (mine, theirs):
             seed_all(0)
-            outputs.append(model(other.train[0][:2]))
-    return torch.allclose(outputs[0], outputs[1], rtol=1e-4, atol=1e-6, equal_nan=True)
+            outputs.append(leaves(called(model, taken(other.train[0], slice(2)))))
+    return all(
+        torch.allclose(one, two, rtol=1e-4, atol=1e-6, equal_nan=True)
+        for one, two in zip(*outputs, strict=True)
+    )
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -120,13 +131,8 @@ def _form(tensor: Tensor) -> tuple[object, ...]:
     return tuple(tensor.shape), tensor.dtype, tensor.device, tensor.requires_grad
 
 
-def place(samples: tuple[Tensor, Tensor]) -> tuple[object, ...]:
-    """The same for the same memory."""
-    return tuple((x.data_ptr(), tuple(x.shape), x.stride(), x.dtype) for x in samples)
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+def _forms(tree: Any) -> tuple[object, ...]:
+    return pytree.tree_structure(tree), *map(_form, leaves(tree))
 
 
 def _affordable(cells: Sequence[Cell], task: Task) -> int:
@@ -148,10 +154,10 @@ def _kept_for_gradients(task: Task, batch_size: int) -> int:
         kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    inputs, targets = (part[:batch_size] for part in task.train)
+    inputs, targets = taken(task.train, slice(batch_size))
     with (
         left_alone([]),
         torch.autograd.graph.saved_tensors_hooks(count, lambda x: x),
     ):
-        task.loss(copy.deepcopy(task.model).train()(inputs), targets)
+        task.loss(called(copy.deepcopy(task.model).train(), inputs), targets)
     return kept

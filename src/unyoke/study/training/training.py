@@ -12,6 +12,7 @@ from torch import nn
 
 from unyoke import groups
 from unyoke.population import Population, UnstackableError
+from unyoke.population.inputs import place
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import decay_units, optimizers, schedules
 from unyoke.study.landscape.landscape import Cell
@@ -19,7 +20,7 @@ from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.landscape.schedules import SCHEDULES, Own
 from unyoke.study.tasks.task import Task
 from unyoke.study.training.evaluation import Evaluation, Figures, evaluate
-from unyoke.study.training.stacks import Stack, StackSamples, place, stacks
+from unyoke.study.training.stacks import Stack, StackSamples, stacks
 
 if TYPE_CHECKING:
     from unyoke.study.tasks.task import Samples
