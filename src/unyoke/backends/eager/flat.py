@@ -20,10 +20,10 @@ from unyoke.backends.eager.in_place import in_place, lent
 from unyoke.backends.layout import is_dense, same_order
 from unyoke.storage import formats
 
-# Measured with AdamW. On a CPU a piece is what one thread does alone (torch shares out what is
-# longer), and its intermediate results fit into the second level of cache. Elsewhere pieces only
-# bound the memory that these take, and copying is cheap beside the start of an operation.
-SMALL, PIECE = 1 << 13, 1 << 15
+# Measured with AdamW. On a CPU a piece is for each thread (torch shares out what is longer), and
+# its intermediate results fit into the second level of cache. Elsewhere pieces only bound the
+# memory that these take, and copying is cheap beside the start of an operation.
+SMALL, PIECE = 1 << 13, 1 << 16
 SMALL_ELSEWHERE, PIECE_ELSEWHERE = 1 << 20, 1 << 24
 OFTEN = 16
 
