@@ -427,3 +427,13 @@ def test_a_task_whose_code_was_changed_goes_on_where_that_is_accepted(
     assert accepted.exit_code == 0, accepted.output
     assert "4 of 4 cells" in accepted.output
     assert "accepted change: other code of the task task.py:line: task.py" in accepted.output
+
+
+def test_shards_are_whole_maps_of_some_seeds(landscape: Landscape) -> None:
+    wide = replace(landscape, seeds=(3, 5, 7))
+    parts = [driver.Shard(index, 2).cells(wide) for index in (1, 2)]
+    assert [{cell.seed for cell in part} for part in parts] == [{3, 7}, {5}]
+    assert sorted(map(len, parts)) == [18, 36]
+    parts = [driver.Shard(index, 4).cells(wide) for index in (1, 2, 3, 4)]  # more than seeds
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert set().union(*parts) == set(wide.cells())

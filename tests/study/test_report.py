@@ -33,6 +33,7 @@ from unyoke.study.report.findings import (
     errors_over_lr,
     extension,
     find,
+    lacking,
 )
 from unyoke.study.report.page import page_data
 from unyoke.study.report.report import write_report
@@ -675,3 +676,59 @@ def test_one_seed_is_judged_by_what_its_test_samples_leave_open(
     fill(tmp_path, replace(landscape, seeds=(0,)), error)
     finding = find(surveyed(tmp_path).panels[0])
     assert [edge.end for edge in finding.edges] == [end]
+
+
+def partly(
+    folder: Path, landscape: Landscape, ran: Callable[[Cell], bool]
+) -> tuple[Finding, Finding]:
+    """The findings of a ledger in which those cells of `bowl` have run."""
+    with Ledger.open_to_write(folder, landscape) as ledger:
+        cells = [cell for cell in ledger.open_cells() if ran(cell)]
+        ledger.claim_cells(cells)
+        ledger.record_all(
+            (cell, made(0.2 if (e := bowl(cell)) is None else e), "{}") for cell in cells
+        )
+    first, second = (find(panel) for panel in surveyed(folder).panels)
+    return first, second
+
+
+def test_a_map_that_no_seed_has_run_whole_has_a_best_cell_and_no_verdict(
+    tmp_path: Path, landscape: Landscape
+) -> None:
+    wide = replace(landscape, seeds=tuple(range(6)))
+    some = partly(tmp_path, wide, lambda cell: cell.lr != 1.0 or cell.weight_decay != 0.5)
+    for finding in some:
+        assert finding.best is not None
+        assert finding.error is not None
+        assert finding.seeds == 6
+        known = (finding.tilt, finding.regret, finding.lr_sensitivity, finding.ridge)
+        assert not any(math.isfinite(each.value) for each in known)
+        assert not any(math.isfinite(value) for value in finding.best_decays)
+        assert finding.gain is None
+        assert finding.without_decay is None
+        assert "48 of 54 trainings have run, of no seed all" in (lacking(finding) or "")
+    assert comparisons(list(some)) == []
+    lines = write_report(tmp_path).lines
+    assert sum("need a whole map" in line for line in lines) == 2
+    assert not any("basin tilt" in line for line in lines)
+
+
+def test_what_a_seed_that_has_not_run_its_map_says_changes_nothing(
+    tmp_path: Path, landscape: Landscape
+) -> None:
+    """Though its cells would choose another best one."""
+    wide = replace(landscape, seeds=(0, 1, 2))
+    whole = partly(tmp_path / "whole", replace(wide, seeds=(0, 1)), lambda cell: True)
+    extra = partly(tmp_path / "more", wide, lambda cell: cell.seed < 2 or cell.weight_decay == 0.25)
+    for one, other in zip(whole, extra, strict=True):
+        assert (one.best, one.error, one.gain, one.tilt) == (
+            other.best,
+            other.error,
+            other.gain,
+            other.tilt,
+        )
+        assert lacking(one) is None
+        assert "rests on the 2 of 3 seeds" in (lacking(other) or "")
+    assert [row.comparison for row in comparisons(list(whole))] == [
+        row.comparison for row in comparisons(list(extra))
+    ]

@@ -53,15 +53,18 @@ class PairVerdict:
 
 
 def comparisons(findings: list[Finding]) -> list[PairVerdict]:
-    """Every panel against its own best without decay, and the optimizers of a setting in pairs."""
+    """Every panel against its own best without decay, and the optimizers of a setting in pairs.
+
+    Of maps that some seed has run whole, and with those seeds.
+    """
     pairs: list[tuple[Setting, str, str, Comparison]] = []
     settings: dict[Setting, list[Finding]] = {}
     for finding in findings:
-        if finding.best is not None:
+        if finding.best is not None and finding.basis.whole.any():
             settings.setdefault(finding.panel.setting, []).append(finding)
     for setting, beside in settings.items():
         for first, second in _pairs(beside):
-            difference = compare(first.panel, first.best, second.panel, second.best)
+            difference = compare(first.basis, first.best, second.basis, second.best)
             pairs.append((setting, first.panel.title, second.panel.title, difference))
         for finding in beside:
             if finding.gain is not None:
@@ -77,5 +80,5 @@ def comparisons(findings: list[Finding]) -> list[PairVerdict]:
 def _pairs(beside: list[Finding]) -> list[tuple[Finding, Finding]]:
     if len(beside) <= EVERY_PAIR:
         return list(combinations(beside, 2))
-    best = min(beside, key=lambda finding: float(finding.panel.choice[finding.best]))
+    best = min(beside, key=lambda finding: float(finding.basis.choice[finding.best]))
     return [(best, other) for other in beside if other is not best]

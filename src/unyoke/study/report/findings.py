@@ -27,6 +27,9 @@ OFF = (2.0, 4.0)
 """Factors by which α is off in the sensitivity to it."""
 
 
+UNKNOWN = Interval(math.nan, math.nan, math.nan, math.nan)
+
+
 @dataclass(frozen=True)
 class OffBest:
     """How much the error rises where α is off by `factor`: with λ kept, and tuned anew."""
@@ -41,6 +44,9 @@ class Finding:
     """The verdicts on one panel. Errors are test errors of cells chosen by validation error.
 
     Attributes:
+        basis: the panel of the seeds that have run its whole map. Where none has, as in a map that
+            was refined, of all that have run anything: then only the best cell, its error and its
+            edges are known.
         best, circled: the best cell and the ten best.
         seeds: how many have run in the best cell.
         error: of the best cell, with an interval over seeds.
@@ -54,6 +60,7 @@ class Finding:
     """
 
     panel: Panel
+    basis: Panel
     best: Position | None
     circled: list[Position]
     seeds: int
@@ -72,26 +79,31 @@ class Finding:
 
 def find(panel: Panel) -> Finding:
     """The verdicts on one panel."""
-    choice = panel.choice
+    is_whole = bool(panel.whole.any())
+    basis = panel.of_whole_seeds() if is_whole else panel
+    choice = basis.choice
     best = statistics.best_cell(choice)
-    plain = statistics.best_cell(choice[:1]) if panel.axes.weight_decay[0] == 0 else None
-    gain = None if best is None or plain in (None, best) else compare(panel, best, panel, plain)
-    tilt, regret, lr_sensitivity, ridge, *off = _hyperparameters(panel)
+    has_zero = is_whole and panel.axes.weight_decay[0] == 0
+    plain = statistics.best_cell(choice[:1]) if has_zero else None
+    gain = None if best is None or plain in (None, best) else compare(basis, best, basis, plain)
+    tilt, regret, lr_sensitivity, ridge, *off = _hyperparameters(basis)
+    decays = statistics.best_decays(panel.axes.weight_decay, choice)
     return Finding(
         panel=panel,
+        basis=basis,
         best=best,
         circled=statistics.best_cells(choice),
-        seeds=0 if best is None else int(panel.done[(slice(None), *best)].sum()),
-        error=_error_at(panel, best),
-        any_samples=_error_at(panel, best, sampling_error=_sampling_error(panel, best)),
-        without_decay=_error_at(panel, plain),
+        seeds=0 if best is None else int(basis.done[(slice(None), *best)].sum()),
+        error=_error_at(basis, best),
+        any_samples=_error_at(basis, best, sampling_error=_sampling_error(basis, best)),
+        without_decay=_error_at(basis, plain),
         gain=gain,
-        edges=_edges(panel),
+        edges=_edges(basis),
         tilt=tilt,
         regret=regret,
         lr_sensitivity=lr_sensitivity,
         ridge=ridge,
-        best_decays=tuple(2 ** statistics.best_decays(panel.axes.weight_decay, choice)),
+        best_decays=tuple(2**decays if is_whole else np.full_like(decays, np.nan)),
         off=tuple(
             OffBest(factor, kept, retuned)
             for factor, kept, retuned in zip(OFF, off[::2], off[1::2], strict=True)
@@ -156,9 +168,8 @@ def errors_over_lr(panel: Panel) -> list[Interval]:
 
     Not known where a seed diverged or failed, or none has run.
     """
-    unknown = Interval(math.nan, math.nan, math.nan, math.nan)
     return [
-        unknown
+        UNKNOWN
         if panel.lost[:, 0, column].any()
         else mean_interval(_at(panel, "test_error", (0, column)))
         for column in range(len(panel.axes.lr))
@@ -177,12 +188,12 @@ def _hyperparameters(panel: Panel) -> list[Interval]:
     """Tilt, regret, sensitivity to α, ridge, and what α off by each factor of `OFF` costs.
 
     The last with λ kept and tuned anew. A training that diverged or failed has the worst error of
-    its map.
+    its map. Nothing is known of a map that no seed has run whole.
     """
     lr, weight_decay = panel.axes.lr, panel.axes.weight_decay
     errors = _finite(panel.figures["test_error"])
     worst = float(errors.max()) if errors.size else math.nan
-    whole = _whole_maps(panel)
+    whole = np.flatnonzero(panel.whole)
 
     def all_at_once(drawn: Seeds) -> Array:
         seeds = whole[drawn]
@@ -201,20 +212,24 @@ def _hyperparameters(panel: Panel) -> list[Interval]:
             ]
         )
 
+    if not len(whole):
+        return [UNKNOWN] * (4 + 2 * len(OFF))
     return bootstrap_all(all_at_once, len(whole))
 
 
-def _whole_maps(panel: Panel) -> Seeds:
-    """The seeds from which these are known: all that ran each cell that any seed ran.
-
-    Where fewer than two did, as in a map that was refined, all that ran anything; of a map that
-    has not begun, all.
-    """
-    anywhere = panel.done.any(axis=0)
-    whole = np.flatnonzero((panel.done | ~anywhere).all(axis=(1, 2)))
-    if len(whole) < 2:
-        whole = np.flatnonzero(panel.done.any(axis=(1, 2)))
-    return whole if len(whole) else np.arange(len(panel.done))
+def lacking(finding: Finding) -> str | None:
+    """What of a panel has not run, and what is therefore not known; None of a whole one."""
+    panel = finding.panel
+    whole, seeds = int(panel.whole.sum()), len(panel.done)
+    if whole == seeds:
+        return None
+    ran = f"{int(panel.done.sum())} of {panel.done.size} trainings have run"
+    if whole:
+        return f"{ran}; what is said of it rests on the {whole} of {seeds} seeds that ran all cells"
+    return (
+        f"{ran}, of no seed all: only a best cell so far is known; tilt, regret, sensitivity, "
+        "ridge, gain of decay and comparisons need a whole map"
+    )
 
 
 def edge_text(edge: Edge, panel: Panel) -> str:
@@ -251,7 +266,7 @@ def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | No
 
 def sampling_error(findings: list[Finding]) -> float:
     """The largest standard error that the test set's finite size leaves to a best cell's error."""
-    errors = [_sampling_error(f.panel, f.best) for f in findings if f.best is not None]
+    errors = [_sampling_error(f.basis, f.best) for f in findings if f.best is not None]
     return max(errors, default=math.nan)
 
 

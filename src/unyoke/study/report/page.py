@@ -28,6 +28,7 @@ from unyoke.study.report.findings import (
     edge_text,
     errors_over_lr,
     extension,
+    lacking,
     sampling_error,
 )
 from unyoke.study.report.survey import Array, Panel, Setting, Survey
@@ -165,6 +166,7 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
         "bestError": _rounded(finding.error.value) if finding.error else None,
         "circled": finding.circled,
         "edges": [edge_text(edge, panel) for edge in finding.edges],
+        "lacking": lacking(finding),
         "seedsOfBest": finding.seeds,
         "error": interval_text(finding.error, unit),
         "anySamples": interval_text(finding.any_samples, unit),

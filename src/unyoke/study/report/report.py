@@ -13,7 +13,14 @@ from unyoke.study.report.comparisons import PairVerdict, comparisons
 from unyoke.study.report.curves import read_curves
 from unyoke.study.report.exponents import torch_ridge, upright
 from unyoke.study.report.figures import FORMATS, PICTURES, drawn, write_figures
-from unyoke.study.report.findings import Finding, edge_text, extension, find, sampling_error
+from unyoke.study.report.findings import (
+    Finding,
+    edge_text,
+    extension,
+    find,
+    lacking,
+    sampling_error,
+)
 from unyoke.study.report.page import write_page
 from unyoke.study.report.survey import Survey, survey
 from unyoke.study.report.tables import rows, write_csv, write_json
@@ -129,6 +136,8 @@ def _lines(
         error = estimate_text(finding.error, unit)
         lines.append(f"{panel.title:10} {panel.setting}: test error {error}")
         lines += _coupling(finding, unit)
+        if (missing := lacking(finding)) is not None:
+            lines.append(f"  {missing}")
         lines += [f"  {edge_text(edge, panel)}" for edge in finding.edges]
     decided = [row for row in compared if row.better is not None]
     lines += [
@@ -149,8 +158,8 @@ def _lines(
 
 
 def _coupling(finding: Finding, unit: str) -> list[str]:
-    """How far α and λ depend on each other; nothing of a sweep."""
-    if finding.panel.is_sweep:
+    """How far α and λ depend on each other; nothing of a sweep or of a map that is not whole."""
+    if finding.panel.is_sweep or not finding.basis.whole.any():
         return []
     symbol = finding.panel.decay_symbol
     lines = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +65,23 @@ class Panel:
     def lost(self) -> NDArray[np.bool_]:
         """Where training has ended without an error that could be compared."""
         return np.asarray(self.diverged | self.failed)
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """Which seeds have run every cell, [seeds]."""
+        return np.asarray(self.done.all(axis=(1, 2)))
+
+    def of_whole_seeds(self) -> Panel:
+        """The same as if those seeds that lack a cell had not begun."""
+        whole = self.whole
+        kept = whole[:, None, None]
+        return replace(
+            self,
+            figures={name: np.where(kept, each, np.nan) for name, each in self.figures.items()},
+            diverged=self.diverged & kept,
+            done=self.done & kept,
+            failures={at: text for at, text in self.failures.items() if whole[at[0]]},
+        )
 
     @property
     def title(self) -> str:

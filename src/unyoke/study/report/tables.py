@@ -17,7 +17,7 @@ from unyoke.study.landscape.optimizers import OWN, decay
 from unyoke.study.ledger.ledger import Record
 from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.exponents import torch_ridge, upright
-from unyoke.study.report.findings import Finding, OffBest, edge_text
+from unyoke.study.report.findings import Finding, OffBest, edge_text, lacking
 from unyoke.study.report.survey import Panel, Survey
 from unyoke.study.statistics import Comparison, Interval
 
@@ -142,6 +142,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "schedule": panel.schedule,
         "updates": panel.updates,
         "batch_size": panel.batch_size,
+        "lacking": lacking(finding),
         "best": best,
         "without_decay": _plain(finding.without_decay),
         "gain_of_decay": _plain(finding.gain),
@@ -188,7 +189,7 @@ def _verdicts(findings: list[Finding]) -> dict[str, Any]:
 
 def _height(finding: Finding) -> float:
     """The validation error of the best cell."""
-    return math.inf if finding.best is None else float(finding.panel.choice[finding.best])
+    return math.inf if finding.best is None else float(finding.basis.choice[finding.best])
 
 
 def _row(row: PairVerdict) -> dict[str, Any]:

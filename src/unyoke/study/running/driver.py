@@ -49,14 +49,21 @@ class Refine:
 
 @dataclass(frozen=True)
 class Shard:
-    """Every `count`-th cell, from number `index` on, which counts from 1."""
+    """Every `count`-th seed with its whole maps, from number `index` on, which counts from 1.
+
+    Where there are more shards than seeds, every `count`-th cell.
+    """
 
     index: int
     count: int
 
     def cells(self, landscape: Landscape) -> list[Cell]:
         """Its part of a landscape's cells."""
-        return list(landscape.cells())[self.index - 1 :: self.count]
+        own = slice(self.index - 1, None, self.count)
+        if self.count > len(landscape.seeds):
+            return list(landscape.cells())[own]
+        seeds = set(landscape.seeds[own])
+        return [cell for cell in landscape.cells() if cell.seed in seeds]
 
 
 def run(

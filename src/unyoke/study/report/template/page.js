@@ -25,9 +25,14 @@ function describe() {
   if (DATA.done < DATA.total) {
     const notice = document.getElementById("unfinished");
     notice.hidden = false;
+    const several = DATA.settings.length > 1;
+    const missing = DATA.panels.filter((panel) => panel.lacking).map((panel) => element("p", {},
+      `${panel.title}${several ? `, ${DATA.settings[panel.setting].text}` : ""}: ${panel.lacking}.`));
     notice.append(`${DATA.done} of ${DATA.total} cells have run. Hatched cells have not: the run `
       + "goes on, or was stopped (the same command goes on), or --refine left them out. ",
-    element("progress", { value: DATA.done, max: DATA.total, "aria-label": "Cells that have run" }));
+    element("progress", { value: DATA.done, max: DATA.total, "aria-label": "Cells that have run" }),
+    element("details", missing.length <= 4 ? { open: "" } : {},
+      element("summary", {}, "What the maps so far can say"), ...missing));
   }
   if (DATA.extension) {
     const edge = document.getElementById("edge");
