@@ -22,10 +22,15 @@ Undo = Callable[[], object]
 def train(side: Side, k: int, n: int) -> None:
     """Some steps with ordinary gradients for all parameters."""
     for step in range(1 + n % 4):
-        for number, weight in enumerate(side.weights):
-            if weight.requires_grad:
-                weight.grad = side.numbers(weight, n + 1000 * number + step)
-        side.step()
+        train_once(side, k, n + step)
+
+
+def train_once(side: Side, k: int, n: int) -> None:
+    """One step with ordinary gradients for all parameters."""
+    for number, weight in enumerate(side.weights):
+        if weight.requires_grad:
+            weight.grad = side.numbers(weight, n + 1000 * number)
+    side.step()
 
 
 def step(side: Side, k: int, n: int) -> None:
@@ -305,9 +310,10 @@ TORCH = ("AdamW", "SGD", "RMSprop", "Adagrad", "NAdam", "Adamax", "RAdam", "Adad
 
 def load_torch(side: Side, k: int, n: int) -> None:
     """A checkpoint of torch's own optimizer, of this algorithm or of another."""
-    weights = [nn.Parameter(weight.detach().clone()) for weight in side.weights]
-    if any(weight.is_meta for weight in weights):
+    if any(weight.is_meta for weight in side.weights):
         return
+    # Of the story's dtype on both sides: torch's state is rounded to that of its weights
+    weights = [nn.Parameter(weight.detach().to(side.dtype, copy=True)) for weight in side.weights]
     sizes = [len(group["params"]) for group in side.optimizer.param_groups]
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     groups = [{"params": weights[e - size : e]} for e, size in zip(ends, sizes, strict=True)]
@@ -379,7 +385,17 @@ def other_calls(side: Side, k: int, n: int) -> None:
 ACTS: dict[str, Callable[[Side, int, int], None]] = {
     act.__name__: act
     for act in (
-        *(train, step, strange_gradient, zero_grad, other_data, cast, lose_memory, freeze),
+        *(
+            train,
+            train_once,
+            step,
+            strange_gradient,
+            zero_grad,
+            other_data,
+            cast,
+            lose_memory,
+            freeze,
+        ),
         *(exchange, swap, edit_state, move_state, write_step, mend, shrink, save, load, resume),
         *(load_torch, add_group, write_number, scheduler_step, other_calls),
     )

@@ -11,6 +11,8 @@ from torch import nn
 
 import unyoke
 from unyoke import optimizers, schedules
+from unyoke.backends.layout import is_dense
+from unyoke.storage import encodings, formats
 from unyoke.storage.fit import lacks_memory
 
 SHAPES = ((70, 64), (37,), (5, 13), (2, 3, 4, 2), (), (5, 13))
@@ -158,8 +160,12 @@ def snapshot(side: Side) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, weight in enumerate(side.weights):
         found[f"weight {number}"] = _copy(weight)
-        for name, value in side.optimizer.state.get(weight, {}).items():
-            found[f"{name} of weight {number}"] = _copy(value)
+        state = side.optimizer.state.get(weight, {})
+        for name, value in state.items():
+            copied = _copy(value)
+            if isinstance(copied, torch.Tensor) and copied.dtype in (torch.int8, torch.uint8):
+                copied = _without_codes_of_nan(copied, state.get(formats.scale_name(name)))
+            found[f"{name} of weight {number}"] = copied
     for index, group in enumerate(side.optimizer.param_groups):
         for name in ("lr", "base_lr", "weight_decay", "updates", "direction"):
             found[f"{name} of group {index}"] = group[name]
@@ -172,6 +178,23 @@ def _copy(value: Any) -> Any:
     if value.layout is torch.strided and lacks_memory(value):
         return "without memory"  # torch would read past its end
     return value.detach().clone()
+
+
+def _without_codes_of_nan(codes: torch.Tensor, scales: Any) -> torch.Tensor:
+    """8-bit codes, zeros where a block's scale is NaN: all of such a block is, whatever it holds.
+
+    A code there is made of the bits of a NaN, and which of its operands' bits a processor passes on
+    depends on the order in which they stand.
+    """
+    blocks = -(-codes.numel() // encodings.BLOCK)
+    is_plain = isinstance(scales, torch.Tensor) and scales.layout is torch.strided
+    if not is_plain or scales.shape != (blocks,) or scales.is_meta or lacks_memory(scales):
+        return codes
+    if codes.is_meta or codes.layout is not torch.strided or not is_dense(codes):
+        return codes
+    spoilt = scales.isnan().repeat_interleave(encodings.BLOCK)[: codes.numel()]
+    formats.in_memory(codes)[spoilt] = 0
+    return codes
 
 
 def difference(

@@ -9,11 +9,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
+from sides import difference, snapshot
 from story import Story, pool, stories
 from telling import Difference, tell
+
+import unyoke
 
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 FEW = [
@@ -53,6 +58,55 @@ def test_a_difference_is_found() -> None:
         del ACTS["only_one_side"]
     assert isinstance(result, Difference)
     assert (result.kind, result.at) == ("only_one_side: differs", 1)
+
+
+PLAIN = {
+    "state_dtype": "float32",
+    "rounding": "nearest",
+    "backend": "auto",
+    "schedule": "none",
+    "named": False,
+    "swapping": False,
+    "exact": False,
+}
+BESIDE_FLOAT64 = {**PLAIN, "name": "Adagrad", "dtype": "bfloat16", "exact": True}
+TOLD = {
+    # An L2 penalty carries the rounding of a bfloat16 weight into the next gradient's square
+    "weights beside float64 for four updates": (BESIDE_FLOAT64, [("train", 3, 271)]),
+    # torch's state has its weights' dtype, so both sides' checkpoints come from bfloat16 weights
+    "torch's state of bfloat16 weights": (BESIDE_FLOAT64, [("load_torch", 1, 507)]),
+    # A gradient of inf makes Adadelta's Δ NaN; a block of NaN has no codes to speak of
+    "codes in a block of NaN": (
+        {**PLAIN, "direction": "adadelta", "decay": "lr_coupled", "state_dtype": "int8"}
+        | {"dtype": "float32"},
+        [("strange_gradient", 0, 350)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_stories_in_which_a_comparison_saw_too_much(name: str) -> None:
+    settings_of, acts = TOLD[name]
+    result = tell(Story(settings_of, tuple(acts)))
+    assert result == "told", result
+
+
+def test_codes_beside_a_block_of_nan_are_compared() -> None:
+    """Of the block that is NaN no code is looked at, of its neighbours each."""
+    codes = torch.zeros(300, dtype=torch.uint8)
+    scales = torch.tensor([1.0, torch.nan, 1.0])
+    model = torch.nn.ParameterList([torch.nn.Parameter(torch.zeros(300))])
+    optimizer = unyoke.Optimizer(model.parameters(), direction="adadelta")
+    weight = model[0]
+    optimizer.state[weight] = {"acc_delta": codes, "acc_delta_scale": scales}
+    side = SimpleNamespace(weights=[weight], optimizer=optimizer)
+    before = snapshot(side)
+    codes[128:256] = 9
+    assert difference(before, snapshot(side)) is None
+    for beside in (127, 256):
+        codes[beside] = 9
+        assert difference(before, snapshot(side)) is not None
+        codes[beside] = 0
 
 
 @pytest.mark.slow
