@@ -10,7 +10,7 @@ from asking import asked
 from unyoke import schedules
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import calls
-from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.landscape.landscape import Axes, Landscape
 from unyoke.study.landscape.optimizers import canonical, decay, direction
 from unyoke.study.landscape.schedules import make
 from unyoke.study.ledger.ledger import Ledger
@@ -34,6 +34,21 @@ def ramp(updates, low=0.0):
 
 def wrong(params, lr, weight_decay):
     return 3
+
+from unyoke import optimizers
+from unyoke.equation import direction
+from unyoke.primitives import sign
+
+@direction(coefficients=lambda lr: {"lr": lr})
+def sign_descent(grad, lr):
+    "Steps of one size."
+    return lr * sign(grad)
+
+class SignW(optimizers.Named, direction=sign_descent):
+    "Sign descent with decoupled weight decay."
+
+class Descent(optimizers.Named, direction="heavy_ball", decay="l2", momentum=0.5):
+    "Gradient descent with a penalty."
 """
 
 
@@ -222,3 +237,40 @@ def test_own_groups_stay_multiples_of_what_was_given(line_file: Path, own: Path)
         scheduler.step()
     loss = task.loss(task.model.eval()(task.train[0]), task.train[1]).item()
     assert found.train_loss == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "relative"), [("SignW", "AdamW"), ("Descent", "SGD")])
+def test_a_named_optimizer_of_ones_own_has_the_axes_of_what_steps_alike(
+    own: Path, name: str, relative: str
+) -> None:
+    axes = asked(optimizers=f"{relative},{own}:{name}").axes
+    assert axes[f"own.py:{name}"] == axes[relative]
+    some = asked(optimizers=f"{own}:{name}", lr="0.1").axes[f"own.py:{name}"]
+    assert some == Axes((0.1,), axes[relative].weight_decay)
+
+
+def test_a_function_of_ones_own_has_no_usual_axes(own: Path) -> None:
+    with pytest.raises(StudyError, match=r"own\.py:make has no usual axes; give them: --lr"):
+        asked(optimizers=f"{own}:make")
+
+
+@pytest.mark.parametrize(
+    ("mine", "ours"), [("SignW", "SignumW(momentum=0.0)"), ("Descent(momentum=0.9)", "SGD")]
+)
+def test_a_named_optimizer_of_ones_own_trains_in_a_stack_as_ours(
+    line_file: Path, own: Path, mine: str, ours: str
+) -> None:
+    import time
+
+    from unyoke.study.tasks import registry
+    from unyoke.study.training.training import train_together
+
+    landscape = small(line_file, own, f"{own}:{mine},{ours}")
+    build, functions = registry.load(landscape.task), registry.load_own(landscape.task)
+    parts = [[c for c in landscape.cells() if c.optimizer == name] for name in landscape.axes]
+    stacked, expected = (
+        train_together(part, build, time.perf_counter, "stacked", 1, functions) for part in parts
+    )
+    assert {outcome.engine for outcome in stacked} == {"stacked"}
+    for one, other in zip(stacked, expected, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-6)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -121,13 +121,17 @@ def factory(
         decaying: whether weight decay applies, for each parameter; to all by default.
     """
     call = calls.parse(name)
-    if call.own is not None:
-        return partial(_of_a_file, call, own[call.own], decaying)
-    rule = decay(name)
-    objection = directions.get(direction(name)).objection
-    main: Callable[..., unyoke.Optimizer] = _class(call.name)
-    if "weight_decay" not in inspect.signature(main).parameters:  # one without decay ignores λ
-        main = partial(unyoke.Optimizer, direction=direction(name))
+    main: Callable[..., unyoke.Optimizer]
+    if call.own is None:
+        main, made = _class(call.name), directions.get(direction(name))
+        if "weight_decay" not in inspect.signature(main).parameters:  # one without decay ignores λ
+            main = partial(unyoke.Optimizer, direction=direction(name))
+        main = partial(main, decay=decay(name))
+    elif is_named(main := own[call.own]):
+        made = main.composition.direction
+    else:
+        return partial(_of_a_file, call, main, decaying)
+    objection = made.objection
     main = partial(main, **call.arguments)
 
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
@@ -139,9 +143,15 @@ def factory(
         ]
         free = _free(params, decaying, weight_decay)
         filled = [part for group in groups for part in _divided(group, free)]
-        return main(filled, lr=lr, weight_decay=weight_decay, decay=rule, **more)
+        return main(filled, lr=lr, weight_decay=weight_decay, **more)
 
     return make
+
+
+def is_named(function: object) -> TypeGuard[type[optimizers.Named]]:
+    """Whether what a user's file has is a class of unyoke's kind, with direction and decay."""
+    is_class = isinstance(function, type) and issubclass(function, optimizers.Named)
+    return is_class and hasattr(function, "composition")
 
 
 class _Free(NamedTuple):

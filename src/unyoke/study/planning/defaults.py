@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unyoke import decays, directions
+from unyoke.optimizers import Composition
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
 from unyoke.study.landscape.landscape import Axes
@@ -31,13 +32,16 @@ class Preset:
     seeds: int
     folder: str
 
-    def axes(self, optimizer: str) -> Axes:
+    def axes(self, optimizer: str, own: Composition | None = None) -> Axes:
         """The usual axes of one optimizer.
+
+        Args:
+            own: what an optimizer of a user's own file is made of, where that is known.
 
         Raises:
             StudyError: the preset has none for it.
         """
-        usual = self.usual(optimizer)
+        usual = self.usual(optimizer) if own is None else self._of(own)
         if usual is None:
             raise StudyError(
                 f"{optimizer} has no usual axes; give them: --lr {optimizer}=2^-10:2^-2 "
@@ -49,12 +53,15 @@ class Preset:
         """Its own axes, or those of the relative whose steps have the same size, or None."""
         if decay(optimizer) == OWN:
             return None
-        steps = size_of_steps(directions.get(direction(optimizer)))
-        strength = unit_of_decay(decays.get(decay(optimizer)))
+        named = directions.get(direction(optimizer)), decays.get(decay(optimizer))
+        return self._of(Composition(*named))
+
+    def _of(self, made: Composition) -> Axes | None:
+        steps, strength = size_of_steps(made.direction), unit_of_decay(made.decay)
         if steps is None or strength is None:
             return None
         name, kind = _STEPS[steps], _STRENGTHS[strength]
-        penalties = "0" if decay(optimizer) == "none" else self.weight_decay[name + kind]
+        penalties = "0" if made.decay.kind == "none" else self.weight_decay[name + kind]
         return Axes(
             parse_axis(self.lr[name + kind], "learning rate"), parse_axis(penalties, "weight decay")
         )

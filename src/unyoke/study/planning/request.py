@@ -64,12 +64,14 @@ def landscape(
     names = _optimizers(optimizers) or defaults.OPTIMIZERS
     rates = _by_optimizer(lr, names, "--lr")
     decays = _by_optimizer(weight_decay, names, "--weight-decay")
+    own = (*optimizers, *schedule)
+    reference = _with_own(replace(registry.refer(task, data), device=device), own)
     axes = {}
     for name in names:
         if name in rates and name in decays:
             axes[name] = Axes(rates[name].values, decays[name].values, decays[name].unit)
         else:
-            usual = preset.axes(name)
+            usual = preset.axes(name, registry.composition(reference, name))
             lrs = rates[name].values if name in rates else usual.lr
             chosen = decays.get(name, AxisWord(None, usual.weight_decay))
             axes[name] = Axes(lrs, chosen.values, chosen.unit)
@@ -80,9 +82,8 @@ def landscape(
             f"--updates {_listed(updates)} and --epochs {_listed(epochs)} are both budgets; "
             "give one of the two"
         )
-    own = (*optimizers, *schedule)
     planned = Landscape(
-        task=_with_own(replace(registry.refer(task, data), device=device), own),
+        task=reference,
         axes=axes,
         schedules=_schedules(schedule),
         updates=tuple(updates) or (preset.updates,),

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unyoke.study.errors import StudyError, TaskError
+from unyoke.study.landscape import calls
 from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.task_reference import OwnCode, TaskReference
 from unyoke.study.ledger import code_digest
@@ -23,6 +24,7 @@ from unyoke.study.tasks.devices import Mover
 from unyoke.study.tasks.task import Task
 
 if TYPE_CHECKING:
+    from unyoke.optimizers import Composition
     from unyoke.study.tasks.reading import Reader
 
 
@@ -124,6 +126,18 @@ def load_own(reference: TaskReference) -> dict[str, Callable[..., Any]]:
             )
         found[own.name] = function
     return found
+
+
+def composition(reference: TaskReference, optimizer: str) -> Composition | None:
+    """What an optimizer of a user's own file is made of, if it is a `Named`. Runs the file."""
+    from unyoke.study.landscape.optimizers import is_named  # torch's names, as above
+
+    call = calls.parse(optimizer)
+    if call.own is None:
+        return None
+    own = tuple(each for each in reference.own if each.name == call.own)
+    found = load_own(replace(reference, own=own))[call.own]
+    return found.composition if is_named(found) else None
 
 
 def check_trainer(reference: TaskReference) -> None:
