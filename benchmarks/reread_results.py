@@ -1,10 +1,10 @@
-"""The verdicts that docs/results.md's own figures have by the present rule. Trains nothing.
+"""The verdicts that docs/results.md's own figures have by the present classes. Trains nothing.
 
     python benchmarks/reread_results.py [PAGE]
 
 The page prints three digits of each number and its 95 % interval, from which the standard error
-follows by Student's distribution. The gain of decay is not among them, so no row can come out as
-"not asked here" here.
+follows by Student's distribution, and the region, which is taken as it stands there. The gain of
+decay is not among them, so no row can come out as "not asked here" here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from scipy.stats import t
 
 from unyoke.study.claims import catalogue
-from unyoke.study.claims.claim import Claim, Measurement
+from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.verdicts import judge
 from unyoke.study.statistics import Interval
@@ -41,11 +41,21 @@ def read(page: str) -> Iterator[tuple[str, Claim, str]]:
         if name is None or (columns[1], name[1]) not in seeds:
             continue
         measurement = _measurement(columns[3], columns[4], seeds[columns[1], name[1]])
-        yield columns[1], _with(known[name[1]], measurement), columns[7]
+        claim = replace(known[name[1]], region=_region(columns[5]))
+        yield columns[1], _with(claim, measurement), columns[7]
 
 
 def _with(claim: Claim, measurement: Measurement) -> Claim:
     return replace(claim, measure=lambda maps: measurement)
+
+
+def _region(text: str) -> Region:
+    scale = 100 if "%" in text else 1
+    if "…" in text:
+        low, high = (_figure(end) / scale for end in text.split("…"))
+        return Region(low, high)
+    end = _figure(text.strip("<> ")) / scale
+    return Region(low=end) if text.startswith(">") else Region(high=end)
 
 
 def _measurement(number: str, interval: str, seeds: int) -> Measurement:

@@ -492,7 +492,7 @@ def test_without_the_extra_the_report_says_what_to_install(
 ) -> None:
     from unyoke.study.statistics import intervals
 
-    intervals._quantile.cache_clear()
+    intervals.student_quantile.cache_clear()
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
     with pytest.raises(StudyError, match="pip install 'unyoke\\[study\\]'"):
         write_report(folder)

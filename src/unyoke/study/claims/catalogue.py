@@ -16,7 +16,7 @@ LANGUAGE = ("shakespeare", "shakespeare-lstm")
 def claims(task: str) -> list[Claim]:
     """All that can be tested on a task, and what is about none."""
     rows = [*PROPOSITIONS, *basins.coupling(), *basins.generalisation(), *basins.gains()]
-    rows += [*basins.training_loss(), *budgets.budgets(), *budgets.schedules()]
+    rows += [*basins.training_loss(), *budgets.budgets(), *budgets.law(), *budgets.schedules()]
     rows += [*budgets.restarts(), *basins.long_training_loss(), *others.others()]
     rows += others.ablation()
     return [*rows, *others.language()] if task in LANGUAGE else rows

@@ -18,8 +18,9 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import CurvePoint
 from unyoke.study.ledger.ledger import FILE_NAME, Ledger
-from unyoke.study.report.survey import Panel, Survey, survey
+from unyoke.study.report.survey import Array, Panel, Survey, survey
 from unyoke.study.statistics import Edge, edges
+from unyoke.study.tasks.built_in import BUILT_IN
 
 
 class Incomplete(Exception):
@@ -122,6 +123,33 @@ class Maps:
                     )
                 return panel
         raise Incomplete(f"the study {study} has no map of {optimizer}")
+
+    @property
+    def split_by_seed(self) -> bool:
+        """Whether each seed draws its own test samples, as far as that is known of the task."""
+        names = {source.survey.landscape.task.name for source in self.sources.values()}
+        return bool(names) and all(
+            name in BUILT_IN and BUILT_IN[name].split_by_seed for name in names
+        )
+
+    def sample_errors(self, panel: Panel, position: tuple[int, int]) -> Array | None:
+        """The error of each test sample in one cell of a map, as the mean over its seeds.
+
+        None where the ledger keeps no errors of single samples.
+        """
+        for source in self.sources.values():
+            if not any(panel is each for each in source.survey.panels):
+                continue
+            cells = [
+                panel.cell(source.survey.landscape, seed, position)
+                for seed in range(len(panel.done))
+            ]
+            with Ledger.open_to_read(source.folder) as ledger:
+                errors = [ledger.sample_errors(cell) for cell in cells]
+            known = [each for each in errors if each is not None]
+            if len(known) == len(cells) and len({len(each) for each in known}) == 1:
+                return np.asarray(np.mean(known, axis=0))
+        return None
 
     def curve(self, study: str, cell: Cell) -> tuple[CurvePoint, ...]:
         """The learning curve of a training that has run."""

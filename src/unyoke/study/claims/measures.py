@@ -3,47 +3,64 @@
 Choice is by validation error and report by test error, always. Every number is computed anew for
 each draw of seeds, choices included (`unyoke.study.statistics.bootstrap`), so that its interval
 covers the choice of the cells too. Seeds are paired, because the draws are the same for all maps.
+
+Comparisons of two decay rules are shares of what decay itself gains. Cells with λ = 0 belong to
+neither map there: they are the same trainings in both, and no difference can show in them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unyoke.study import statistics
 from unyoke.study.claims.claim import Measurement
+from unyoke.study.claims.maps import Incomplete, Maps
 from unyoke.study.landscape.axes import label
 from unyoke.study.report.survey import Array, Panel
-from unyoke.study.wording import error_text
+from unyoke.study.wording import error_text, number_text
 
 Seeds = NDArray[np.intp]
 Position = tuple[int, int]
+Cells = Literal["all", "decayed", "plain"]
+"""Which cells of a map take part: all, those with λ > 0, or those with λ = 0."""
+BOTH: tuple[Cells, Cells] = ("plain", "decayed")
 
 
 def measured(
     statistic: Callable[[Seeds], Array],
     panels: Sequence[Panel],
-    *,
-    sampling_error: float = math.nan,
-    unit: str = "%",
+    maps: Maps,
+    cells: Cells = "all",
 ) -> Measurement:
     """A statistic of seed positions [draws, seeds] with its interval, and what its maps chose.
 
     Of maps with more seeds than others only the first are used, which all have.
     """
-    seeds = min(len(panel.done) for panel in panels)
-    number = statistics.bootstrap(statistic, seeds)
-    details = "; ".join(chosen_text(panel, unit) for panel in panels)
-    return Measurement(number, seeds, sampling_error=sampling_error, details=details)
+    seeds = fewest_seeds(panels)
+    return Measurement(
+        statistics.bootstrap(statistic, seeds),
+        seeds,
+        sampling_error=0.0 if maps.split_by_seed else math.nan,
+        sampling="drawn by the seed" if maps.split_by_seed else "unknown",
+        details="; ".join(chosen_text(panel, maps.unit, cells) for panel in panels),
+    )
 
 
-def chosen_text(panel: Panel, unit: str) -> str:
+def fewest_seeds(panels: Sequence[Panel]) -> int:
+    """How many seeds all of these maps have."""
+    return min(len(panel.done) for panel in panels)
+
+
+def chosen_text(panel: Panel, unit: str, cells: Cells = "all") -> str:
     """The best cell of a map and its test error, in words."""
-    best = statistics.best_cell(panel.choice)
+    best = chosen(panel, cells)
     if best is None:
         return f"{panel.title}: nothing finished"
     row, column = best
@@ -52,13 +69,42 @@ def chosen_text(panel: Panel, unit: str) -> str:
     return f"{panel.title} ({panel.schedule}, {panel.updates} updates) {error} at {place}"
 
 
-def best_error(panel: Panel, seeds: Seeds) -> Array:
+def chosen(panel: Panel, cells: Cells = "all") -> Position | None:
+    """The best of these cells by mean validation error; None where none has one."""
+    return statistics.best_cell(np.where(_rows(panel, cells)[:, None], panel.choice, np.nan))
+
+
+def _rows(panel: Panel, cells: Cells) -> NDArray[np.bool_]:
+    """The weight decays of these cells.
+
+    Raises:
+        Incomplete: the map has none.
+    """
+    decays = np.array(panel.axes.weight_decay)
+    rows = {"all": decays >= 0, "decayed": decays > 0, "plain": decays == 0}[cells]
+    if not rows.any():
+        raise Incomplete(f"the map of {panel.title} has no cells {_WORDS[cells]}")
+    return np.asarray(rows)
+
+
+_WORDS = {"all": "at all", "decayed": "with λ > 0", "plain": "with λ = 0"}
+
+
+def best_error(panel: Panel, seeds: Seeds, cells: Cells = "all") -> Array:
     """Test error of the cell of lowest validation error, for each draw."""
-    choice = panel.resampled("validation_error", seeds)
-    return statistics.error_of_the_best(choice, panel.resampled("test_error", seeds))
+    return statistics.error_of_the_best(*_errors(panel, seeds, cells))
 
 
-def advantage(first: Panel, second: Panel, unit: str) -> Measurement:
+def _errors(panel: Panel, seeds: Seeds, cells: Cells) -> tuple[Array, Array]:
+    """What chooses and what is reported, for each draw."""
+    rows = _rows(panel, cells)
+    choice, report = (
+        panel.resampled(figure, seeds)[:, rows] for figure in ("validation_error", "test_error")
+    )
+    return choice, report
+
+
+def advantage(first: Panel, second: Panel, maps: Maps) -> Measurement:
     """By which share of the second's error the first's best is below the second's best.
 
     (E_second − E_first)/E_second
@@ -68,40 +114,20 @@ def advantage(first: Panel, second: Panel, unit: str) -> Measurement:
         reference = best_error(second, seeds)
         return (reference - best_error(first, seeds)) / reference
 
-    best = [(panel, statistics.best_cell(panel.choice)) for panel in (first, second)]
-    noise = _ratio_sampling_error(*best)
-    return measured(share, (first, second), sampling_error=noise, unit=unit)
+    measurement = measured(share, (first, second), maps)
+    return with_samples(measurement, _of_ratio((first, "all"), (second, "all")), maps)
 
 
-def gain_sampling_error(panel: Panel) -> float:
-    """Standard error of `gain_of_decay` from finite test samples, at most."""
-    best, plain = statistics.best_cell(panel.choice), statistics.best_cell(panel.choice[:1])
-    return _ratio_sampling_error((panel, best), (panel, plain))
-
-
-def _ratio_sampling_error(
-    first: tuple[Panel, Position | None], second: tuple[Panel, Position | None]
-) -> float:
-    """Standard error of the ratio of two cells' test errors from finite test samples, at most.
-
-    As if the two were tested on different samples; that both err on the same ones makes it
-    smaller. All seeds have the same test samples, so that seeds do not lessen it.
-    """
-    errors, shares = [], []
-    for panel, cell in (first, second):
-        if cell is None:
-            return math.nan
-        errors.append(panel.mean("test_error")[cell])
-        shares.append(panel.mean("test_standard_error")[cell] / errors[-1])
-    return float(errors[0] / errors[1] * math.hypot(*shares))
+def gain(panel: Panel, maps: Maps) -> Measurement:
+    """`gain_of_decay` of one map."""
+    measurement = measured(lambda seeds: gain_of_decay(panel, seeds), (panel,), maps, "decayed")
+    return with_samples(measurement, _of_ratio((panel, "decayed"), (panel, "plain")), maps)
 
 
 def gain_of_decay(panel: Panel, seeds: Seeds) -> Array:
-    """By which share the best cell's error is below that of the best without decay."""
-    choice = panel.resampled("validation_error", seeds)
-    report = panel.resampled("test_error", seeds)
-    plain = statistics.error_of_the_best(choice[..., :1, :], report[..., :1, :])
-    return (plain - statistics.error_of_the_best(choice, report)) / plain
+    """By which share the best error with decay is below the best without."""
+    plain = best_error(panel, seeds, "plain")
+    return (plain - best_error(panel, seeds, "decayed")) / plain
 
 
 def mean_gain(panels: Sequence[Panel]) -> statistics.Interval:
@@ -110,74 +136,189 @@ def mean_gain(panels: Sequence[Panel]) -> statistics.Interval:
     def gain(seeds: Seeds) -> Array:
         return np.asarray(np.mean([gain_of_decay(panel, seeds) for panel in panels], axis=0))
 
-    return statistics.bootstrap(gain, min(len(panel.done) for panel in panels))
+    return statistics.bootstrap(gain, fewest_seeds(panels))
 
 
-def regret_saved(coupled: Panel, decoupled: Panel, unit: str) -> Measurement:
-    """One-at-a-time regret of the coupled map less that of the decoupled, over its best error.
+def share_of_gain(
+    difference: Callable[[Seeds], Array], panels: tuple[Panel, Panel], maps: Maps
+) -> Measurement:
+    """A difference of two decay rules' errors, as a share of what decay gains.
 
-    (regret_coupled − regret_decoupled)/E_coupled
+        N/G ;  G = E_plain − (E_first + E_second)/2, best errors without decay and with
+
+    E_plain is the mean over both maps, whose trainings without decay are the same but for rounding.
+    Both are divided by E_plain first, so that G reads as the gain of `gain_of_decay`.
+    """
+
+    def parts(seeds: Seeds) -> tuple[Array, Array]:
+        plain, decayed = (
+            np.mean([best_error(panel, seeds, cells) for panel in panels], axis=0) for cells in BOTH
+        )
+        return difference(seeds) / plain, (plain - decayed) / plain
+
+    return _as_share(parts, panels, maps)
+
+
+def _as_share(
+    parts: Callable[[Seeds], tuple[Array, Array]], panels: tuple[Panel, Panel], maps: Maps
+) -> Measurement:
+    seeds = fewest_seeds(panels)
+    ratio = statistics.bootstrap_ratio(parts, seeds)
+    texts = [chosen_text(panel, maps.unit, "decayed") for panel in panels]
+    texts.append(f"the difference is {_per_cent(ratio.above)} of the error without decay")
+    return Measurement(
+        ratio.interval(),
+        seeds,
+        sampling_error=0.0 if maps.split_by_seed else math.nan,
+        sampling="drawn by the seed" if maps.split_by_seed else "unknown",
+        details="; ".join(texts),
+        gain=ratio.below,
+        ratio=ratio,
+    )
+
+
+def _per_cent(interval: statistics.Interval) -> str:
+    return f"{number_text(interval, scale=100.0, digits=1)} %"
+
+
+def rule_advantage(first: Panel, second: Panel, maps: Maps) -> Measurement:
+    """How far the best error of one decay rule is below another's, as a share of decay's gain.
+
+    (E_second − E_first)/G
+    """
+
+    def difference(seeds: Seeds) -> Array:
+        return best_error(second, seeds, "decayed") - best_error(first, seeds, "decayed")
+
+    measurement = share_of_gain(difference, (first, second), maps)
+    if measurement.ratio is None or not measurement.ratio.below.value > 0:
+        return measurement
+    share = measurement.number.value
+    everyone = np.arange(measurement.samples)[None, :]
+    plain = (best_error(first, everyone, "plain") + best_error(second, everyone, "plain")) / 2
+    gained = measurement.ratio.below.value * float(plain[0])
+    terms = [
+        Term((share / 2 - 1) / gained, first, chosen(first, "decayed")),
+        Term((share / 2 + 1) / gained, second, chosen(second, "decayed")),
+        Term(-share / gained, first, chosen(first, "plain")),  # the same training as the second's
+    ]
+    return with_samples(measurement, terms, maps)
+
+
+def equal_gains(first: Panel, second: Panel, maps: Maps) -> Measurement:
+    """By how much decay gains more in the first map than in the second, over the mean of both."""
+
+    def parts(seeds: Seeds) -> tuple[Array, Array]:
+        one, other = gain_of_decay(first, seeds), gain_of_decay(second, seeds)
+        return one - other, (one + other) / 2
+
+    return _as_share(parts, (first, second), maps)
+
+
+def regret_saved(decoupled: Panel, coupled: Panel, maps: Maps) -> Measurement:
+    """One-at-a-time regret of the coupled map less that of the decoupled, over decay's gain.
+
+    (regret_coupled − regret_decoupled)/G
     """
 
     def saved(seeds: Seeds) -> Array:
-        return (_regret(coupled, seeds) - _regret(decoupled, seeds)) / best_error(coupled, seeds)
+        return _regret(coupled, seeds) - _regret(decoupled, seeds)
 
-    return measured(saved, (coupled, decoupled), unit=unit)
+    return share_of_gain(saved, (decoupled, coupled), maps)
 
 
 def _regret(panel: Panel, seeds: Seeds) -> Array:
-    choice = panel.resampled("validation_error", seeds)
-    return statistics.one_at_a_time_regret(choice, panel.resampled("test_error", seeds))
-
-
-def tilt_removed(coupled: Panel, decoupled: Panel, unit: str) -> Measurement:
-    """|tilt| of the coupled map less |tilt| of the decoupled."""
-
-    def removed(seeds: Seeds) -> Array:
-        return np.abs(_tilt(coupled, seeds)) - np.abs(_tilt(decoupled, seeds))
-
-    return measured(removed, (coupled, decoupled), unit=unit)
-
-
-def _tilt(panel: Panel, seeds: Seeds) -> Array:
-    axes = panel.axes
-    return statistics.tilt(axes.lr, axes.weight_decay, panel.resampled("validation_error", seeds))
+    return statistics.one_at_a_time_regret(*_errors(panel, seeds, "decayed"))
 
 
 LEVELS = 8
 """Bins of training loss in which two optimizers are compared."""
 
 
-def at_equal_training_loss(first: Panel, second: Panel, unit: str) -> Measurement:
-    """By which share the first's error is below the second's where both fit the data as well.
+def at_equal_training_loss(first: Panel, second: Panel, maps: Maps) -> Measurement:
+    """How far the first's error is below the second's where both fit the data as well.
 
-    The range of log training loss that both maps reach is cut into `LEVELS` equal parts. In each,
-    the cell of lowest validation error is chosen from either map; the mean of (E_second −
-    E_first)/E_second over those parts in which both have a cell.
+    The range of log training loss that both maps reach with λ > 0 is cut into `LEVELS` equal
+    parts. In each, the cell of lowest validation error is chosen from either map; the mean of
+    E_second − E_first over those parts in which both have a cell, over decay's gain.
     """
-    losses = [np.log(np.maximum(panel.mean("train_loss"), 1e-12)) for panel in (first, second)]
+    losses = [
+        np.where(
+            _rows(panel, "decayed")[:, None],
+            np.log(np.maximum(panel.mean("train_loss"), 1e-12)),
+            np.nan,
+        )
+        for panel in (first, second)
+    ]
     low = max(np.nanmin(loss) for loss in losses)
     high = min(np.nanmax(loss) for loss in losses)
     ends = np.linspace(low, high, LEVELS + 1)
 
-    def share(seeds: Seeds) -> Array:
-        shares = []
+    def difference(seeds: Seeds) -> Array:
+        found = []
         for start, stop in pairwise(ends):
             errors = [
                 _best_within(panel, (loss >= start) & (loss <= stop), seeds)
                 for panel, loss in zip((first, second), losses, strict=True)
             ]
-            shares.append((errors[1] - errors[0]) / errors[1])
-        stacked = np.stack(shares)
+            found.append(errors[1] - errors[0])
+        stacked = np.stack(found)
         known = np.isfinite(stacked)
         total = np.where(known, stacked, 0.0).sum(axis=0)
         return np.asarray(
             np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
         )
 
-    return measured(share, (first, second), unit=unit)
+    return share_of_gain(difference, (first, second), maps)
 
 
 def _best_within(panel: Panel, cells: NDArray[np.bool_], seeds: Seeds) -> Array:
     choice = np.where(cells, panel.resampled("validation_error", seeds), np.nan)
     return statistics.error_of_the_best(choice, panel.resampled("test_error", seeds))
+
+
+class Term(NamedTuple):
+    """A cell's mean test error in a number, and how much the number changes with it."""
+
+    weight: float
+    panel: Panel
+    cell: Position | None
+
+
+def _of_ratio(first: tuple[Panel, Cells], second: tuple[Panel, Cells]) -> list[Term]:
+    """The terms of (E_second − E_first)/E_second, each the best of its cells."""
+    (one, its), (other, cells) = first, second
+    cell, reference = chosen(one, its), chosen(other, cells)
+    if cell is None or reference is None:
+        return [Term(math.nan, one, cell)]
+    low, high = (
+        float(panel.mean("test_error")[at]) for panel, at in ((one, cell), (other, reference))
+    )
+    return [Term(-1 / high, one, cell), Term(low / high**2, other, reference)]
+
+
+def with_samples(measurement: Measurement, terms: Sequence[Term], maps: Maps) -> Measurement:
+    """The measurement with how far other test samples would move it.
+
+    From the errors of single samples, which all cells share: Σ w·e over the cells of each sample,
+    whose mean has the standard error wanted. Where a ledger has none, from each cell's own
+    standard error, as if the cells were tested on different samples. A task whose seeds draw the
+    test samples has them in its interval over seeds already.
+    """
+    if measurement.sampling == "drawn by the seed":
+        return measurement
+    if any(term.cell is None for term in terms):
+        return measurement
+    errors = [maps.sample_errors(term.panel, term.cell) for term in terms if term.cell]
+    together = [each for each in errors if each is not None]
+    if len(together) == len(terms):
+        moved = sum(term.weight * each for term, each in zip(terms, together, strict=True))
+        assert isinstance(moved, np.ndarray)
+        error = float(moved.std(ddof=1) / math.sqrt(len(moved)))
+        return replace(measurement, sampling_error=error, sampling="paired")
+    parts = [
+        term.weight * float(term.panel.mean("test_standard_error")[term.cell])
+        for term in terms
+        if term.cell
+    ]
+    return replace(measurement, sampling_error=math.hypot(*parts), sampling="bound")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unyoke.study.claims.claim import Prediction
 from unyoke.study.claims.request import Request
 from unyoke.study.claims.verdicts import Answer
 from unyoke.study.tasks.built_in import BUILT_IN
@@ -26,10 +27,19 @@ COLUMNS = (
     "samples",
     "holds_above",
     "holds_below",
-    "holm_p_value",
+    "predicted",
+    "rival",
+    "corrected_p_value",
     "detectable",
+    "gain_of_decay",
+    "gain_low",
+    "gain_high",
+    "test_samples",
     "missing",
+    "holm_p_value",
 )
+"""`holm_p_value` is the old name of `corrected_p_value`, whose correction is more than Holm's; it
+stays for programs that read it."""
 
 
 def command(request: Request, name: str = "") -> str:
@@ -66,7 +76,7 @@ def words(row: Answer, request: Request) -> dict[str, str]:
         "interval": interval,
         "samples": "–" if measured is None else str(measured.samples),
         "sample_kind": "problems" if measured is not None and not measured.drawn else "seeds",
-        "region": f"{claim.region.text(scale)}{unit}",
+        "region": f"{claim.region.text(scale)}{unit}{' of the gain' if claim.of_gain else ''}",
         "reason": claim.reason,
         "p_value": probability_text(row.p_value),
         "verdict": row.verdict,
@@ -89,15 +99,19 @@ def _gain(row: Answer) -> str:
 
 def _covers(row: Answer, scale: float, unit: str) -> str:
     """What the interval is about, and what it would be with other test samples."""
-    if row.measurement is None or not row.measurement.drawn:
+    measured = row.measurement
+    if measured is None or not measured.drawn:
         return "the drawn problems"
     draws = BUILT_IN[row.task].draws if row.task in BUILT_IN else "what the task draws from a seed"
+    if measured.sampling == "drawn by the seed":
+        return f"other seeds ({draws}), and with them other test samples of the same data"
     text = f"other seeds ({draws}), not other test samples"
     if row.any_samples is None:
         return f"{text}, of whose part nothing is known"
     stays = "stays on its side" if row.on_other_samples else "could be on either side"
     interval = _interval(row.any_samples, scale, unit)
-    return f"{text}; with those too it is at most {interval}, and {stays}"
+    most = "" if measured.sampling == "paired" else "at most "
+    return f"{text}; with those too it is {most}{interval}, and {stays}"
 
 
 def _interval(ends: tuple[float, float], scale: float, unit: str) -> str:
@@ -123,22 +137,38 @@ def write_table(rows: Sequence[Answer], path: Path) -> Path:
 
 def _plain(row: Answer) -> list[Any]:
     region, measured = row.claim.region, row.measurement
-    ends = [end if math.isfinite(end) else None for end in (region.low, region.high)]
-    figures: list[Any] = [None] * 7
+    ends: tuple[float, ...] = (math.nan, math.nan, math.nan, math.nan)
+    if isinstance(region, Prediction):
+        ends = (math.nan, math.nan, region.value, region.rival)
+    else:
+        ends = (region.low, region.high, math.nan, math.nan)
+    figures: list[float | None] = [None] * 6
+    gain: list[float | None] = [None] * 3
     if measured is not None:
         number = measured.number
         figures = [number.value, number.low, number.high, *(row.any_samples or (None, None))]
-        figures += [number.standard_error, measured.samples]
+        figures.append(number.standard_error)
+        if measured.gain is not None:
+            gain = [measured.gain.value, measured.gain.low, measured.gain.high]
     return [
         row.task,
         row.claim.name,
         row.verdict,
-        *figures,
-        *ends,
-        row.p_value,
-        row.detectable,
+        *map(_known, figures),
+        None if measured is None else measured.samples,
+        *map(_known, ends),
+        _known(row.p_value),
+        _known(row.detectable),
+        *map(_known, gain),
+        None if measured is None or not measured.drawn else measured.sampling,
         row.missing,
+        _known(row.p_value),
     ]
+
+
+def _known(value: float | None) -> float | None:
+    """What is not finite is an empty field."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def lines(rows: Sequence[Answer]) -> list[str]:

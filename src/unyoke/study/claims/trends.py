@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -11,52 +12,43 @@ import numpy as np
 from unyoke.study import statistics
 from unyoke.study.claims.claim import Measurement
 from unyoke.study.claims.maps import Incomplete, Maps
-from unyoke.study.claims.measures import Seeds, advantage
+from unyoke.study.claims.measures import Seeds, advantage, measured
 from unyoke.study.landscape.axes import label
 from unyoke.study.report.survey import Array, Panel
 
-NEAR = 3
-"""The third best λ of a profile is one spread above the best."""
-
 
 def best_decay(panel: Panel, seeds: Seeds) -> Array:
-    """log2 of the best λ > 0, with α tuned for each λ, for each draw.
-
-        E_i = min_j C_ij ;  w_i = exp(−(E_i − E_min)/s) ;  s = E_(3) − E_min ;  Σ w·log2 λ / Σ w
-
-    A weighted mean, because the best one of a grid jumps where the profile is flat.
-    """
-    decays = np.array(panel.axes.weight_decay)
-    choice = panel.resampled("validation_error", seeds)[:, decays > 0]
-    profile = np.where(np.isfinite(choice), choice, np.inf).min(axis=-1)
-    ranked = np.sort(profile, axis=-1)
-    spread = np.maximum(ranked[:, min(NEAR, ranked.shape[-1]) - 1] - ranked[:, 0], 1e-12)
-    weights = np.exp(-(profile - ranked[:, :1]) / spread[:, None])
-    return np.asarray((weights * np.log2(decays[decays > 0])).sum(axis=-1) / weights.sum(axis=-1))
+    """log2 of the best λ > 0, with α tuned for each λ, for each draw; NaN where it is not known."""
+    choice = panel.resampled("validation_error", seeds)
+    return statistics.best_decay(panel.axes.weight_decay, choice)
 
 
-def slope(
-    panels: Sequence[Panel], of: Literal["updates", "batch_size"], against: float
-) -> Measurement:
-    """By how many powers of two the best λ moves when `of` doubles, less `against`.
+def slope(panels: Sequence[Panel], of: Literal["updates", "batch_size"], maps: Maps) -> Measurement:
+    """By how many powers of two the best λ moves when `of` doubles.
 
-    The least-squares plane of log2 λ over log2 updates and log2 batch size.
+    The least-squares plane of log2 λ over log2 updates and log2 batch size, through those budgets
+    whose best λ is known in the draw.
     """
     about = np.log2([[panel.updates, panel.batch_size or 1] for panel in panels])
-    design = np.column_stack([np.ones(len(panels)), about])
-    row = np.linalg.pinv(design)[1 if of == "updates" else 2]
+    design = np.column_stack([np.ones(len(panels)), about - about.mean(axis=0)])
+    column = 1 if of == "updates" else 2
 
     def moved(seeds: Seeds) -> Array:
-        return np.asarray(row @ np.stack([best_decay(panel, seeds) for panel in panels])) - against
+        found = np.stack([best_decay(panel, seeds) for panel in panels], axis=-1)
+        return statistics.least_squares(design, found)[:, column]
 
-    seeds = len(panels[0].done)
-    everyone = np.arange(seeds)[None, :]
+    measurement = measured(moved, panels, maps)
+    everyone = np.arange(measurement.samples)[None, :]
     places = "; ".join(
         f"{panel.updates} updates of {panel.batch_size}: λ = "
         f"{label(float(2 ** best_decay(panel, everyone)[0]))}"
         for panel in panels
     )
-    return Measurement(statistics.bootstrap(moved, seeds), seeds, details=places)
+    unknown = "" if math.isfinite(measurement.number.low) else OUTSIDE
+    return replace(measurement, details=places, unknown=unknown)
+
+
+OUTSIDE = "in some draws of the seeds the best λ of too many budgets lies at an end of its grid"
 
 
 def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
@@ -83,7 +75,7 @@ def restarts_anytime(maps: Maps, optimizer: str) -> Measurement:
         maps.panel("restarts", optimizer, schedule=name) for name in ("warm_restarts", "cosine")
     )
     measured = advantage(
-        anytime(maps, "restarts", with_restarts), anytime(maps, "restarts", without), maps.unit
+        anytime(maps, "restarts", with_restarts), anytime(maps, "restarts", without), maps
     )
     ahead = _ahead(maps, with_restarts, without)
     return replace(measured, details=f"{measured.details}; restarts are ahead {ahead}")

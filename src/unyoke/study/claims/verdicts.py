@@ -1,16 +1,21 @@
 """From numbers to verdicts.
 
 A drawn number is tested two-sided, by Student's distribution with one degree of freedom less than
-there are seeds, against the nearest end of its region. Where the region begins at a notable effect
-c, it is tested against 0 and −c too, and what those three tests say is the verdict:
+there are seeds, against the nearest end of its region. Where the region lies on one side of 0 and
+begins at a notable effect c, it is tested against 0 and −c too, and what those three tests say is
+the verdict:
 
     held                   in the region
     smaller than notable   between 0 and c: the claim's sign, and less than c
     no difference          between −c and c, and neither sign is certain
     contradicted           of the other sign; of other regions: outside
-    not asked here         two decay rules are compared, and that decay gains anything is not
+    not asked here         the claim is about decay rules, and that decay gains anything is not
                            established on this task
     undecided              anything else, and what fewer than three seeds say
+
+A region that begins at 0 itself has no "smaller than notable". A claim that predicts one number is
+tested at that number and at its rival's: held where only the rival's is rejected, contradicted
+where its own is.
 
 The p-values of one claim on all tasks of a page are corrected together, so that the command of a
 single row gives the verdict of the page. An exact row is decided where all its problems lie on one
@@ -25,13 +30,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unyoke.study.claims.claim import Claim, Measurement, Verdict
+from unyoke.study.claims.claim import Claim, Measurement, Prediction, Region, Verdict
 from unyoke.study.claims.maps import Incomplete, Maps
 from unyoke.study.statistics import detectable_effect
 
 LEVEL = 0.05
 FEWEST = 3
 """Seeds without which nothing is decided: the spread of two can be small by chance."""
+
+ROUNDING = 1e-12
+"""Numbers of claims are of the order of 1; what is as near as this to a point is at it."""
+Z = 1.96
+"""Standard errors that an interval of 95 % reaches where no degrees of freedom are counted."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Answer:
     Attributes:
         task: that it was tested on; empty for an exact claim.
         measurement: None where something is missing.
-        missing: what, in words.
+        missing: what, in words; or why the number is not known.
         p_values: of each tested point, corrected over the claim's tasks; empty for exact and
             incomplete rows.
     """
@@ -54,7 +64,7 @@ class Answer:
 
     @property
     def p_value(self) -> float:
-        """Of "the number lies at the nearest end of the region"; NaN where nothing is tested."""
+        """Of the region's nearest end, or of what is predicted; NaN where nothing is tested."""
         if self.measurement is None:
             return math.nan
         nearest = self.claim.region.nearest_end(self.measurement.number.value)
@@ -67,6 +77,7 @@ class Answer:
             return "incomplete"
         region, number = self.claim.region, self.measurement.number
         if not self.measurement.drawn:
+            assert isinstance(region, Region)
             inside = {number.low in region, number.high in region}
             return "undecided" if len(inside) > 1 else _side(inside.pop())
         if self.measurement.samples < FEWEST:
@@ -74,26 +85,34 @@ class Answer:
         gain = self.measurement.gain
         if gain is not None and not gain.low > 0:
             return "not asked here"
-        if region.notable is not None:
-            return self._directional(region.notable, number.value)
+        if isinstance(region, Prediction):
+            return self._of_two_predictions(region)
+        if region.sign:
+            return self._directional(region, number.value)
         return _side(number.value in region) if self.p_value < LEVEL else "undecided"
 
-    def _directional(self, notable: float, value: float) -> Verdict:
-        """Of a region that begins at a notable effect."""
-        sign = math.copysign(1.0, notable)
-        value, size = sign * value, abs(notable)
-        differs = {
-            point: self.p_values.get(sign * point, math.nan) < LEVEL for point in (-size, 0.0, size)
-        }
-        if differs[size] and value > size:
-            return "held"
-        if differs[0.0] and value < 0:
+    def _of_two_predictions(self, region: Prediction) -> Verdict:
+        if self._differs(region.value):
             return "contradicted"
-        if not (differs[size] and value < size):
+        return "held" if self._differs(region.rival) else "undecided"
+
+    def _directional(self, region: Region, value: float) -> Verdict:
+        """Of a region that lies on one side of 0."""
+        sign, start, size = region.sign, region.start, region.notable
+        value = sign * value
+        if value > start and self._differs(sign * start):
+            return "held"
+        if value < 0 and self._differs(0.0):
+            return "contradicted"
+        if not (value < size and self._differs(sign * size)):
             return "undecided"
-        if differs[0.0] and value > 0:
+        if value > 0 and self._differs(0.0):
             return "smaller than notable"
-        return "no difference" if differs[-size] and value > -size else "undecided"
+        return "no difference" if value > -size and self._differs(-sign * size) else "undecided"
+
+    def _differs(self, point: float) -> bool:
+        """Whether the number is certainly not this."""
+        return self.p_values.get(point, math.nan) < LEVEL
 
     @property
     def detectable(self) -> float:
@@ -111,9 +130,9 @@ class Answer:
         """The interval's ends if the test samples count as drawn too; None where not known."""
         if self.measurement is None or not math.isfinite(self.measurement.sampling_error):
             return None
-        number = self.measurement.number
-        reach = math.hypot(number.high - number.value, 1.96 * self.measurement.sampling_error)
-        return number.value - reach, number.value + reach
+        number, samples = self.measurement.number, Z * self.measurement.sampling_error
+        below = math.hypot(number.value - number.low, samples)
+        return number.value - below, number.value + math.hypot(number.high - number.value, samples)
 
     @property
     def on_other_samples(self) -> bool | None:
@@ -121,8 +140,8 @@ class Answer:
         ends = self.any_samples
         if self.measurement is None or ends is None:
             return None
-        number = self.measurement.number
-        return self.claim.region.distance(number.value) > number.value - ends[0]
+        end = self.claim.region.nearest_end(self.measurement.number.value)
+        return not ends[0] <= end <= ends[1]
 
 
 def _side(inside: bool) -> Verdict:
@@ -138,8 +157,8 @@ def judge(tested: Iterable[tuple[str, Claim, Maps]]) -> list[Answer]:
         except Incomplete as lacking:
             found.append((task, claim, None, str(lacking)))
             continue
-        if math.isfinite(measurement.number.value):
-            found.append((task, claim, measurement, ""))
+        if math.isfinite(measurement.number.value) or measurement.unknown or measurement.ratio:
+            found.append((task, claim, measurement, measurement.unknown))
         else:
             found.append((task, claim, None, "no map has a cell from which it is known"))
     families: dict[str, list[int]] = {}
@@ -177,20 +196,26 @@ def step_down(rows: Sequence[Mapping[float, float]]) -> list[dict[float, float]]
 
 
 def _p_values(claim: Claim, measurement: Measurement | None) -> dict[float, float]:
-    """Two-sided, of "the number lies at this point", for each point that the verdict needs."""
+    """Two-sided, of "the number is this", for each point that the verdict needs.
+
+    None of a number whose interval is not known.
+    """
     if measurement is None or not measurement.drawn or measurement.samples < FEWEST:
         return {}
-    value, notable = measurement.number.value, claim.region.notable
-    nearest = claim.region.nearest_end(value)
-    points = (nearest,) if notable is None else (notable, 0.0, -notable)
-    return {point: _p_value(measurement, point) for point in points}
+    points = claim.region.points(measurement.number.value)
+    found = {point: _p_value(measurement, point) for point in points}
+    return {point: p_value for point, p_value in found.items() if math.isfinite(p_value)}
 
 
 def _p_value(measurement: Measurement, point: float) -> float:
     from scipy.stats import t
 
-    number = measurement.number
-    away = abs(number.value - point)
-    if not number.standard_error > 1e-9 * max(away, abs(number.value)):
-        return 2.0 ** (1 - measurement.samples) if away > 0 else 1.0
-    return float(np.minimum(1.0, 2 * t.sf(away / number.standard_error, measurement.samples - 1)))
+    value, error = measurement.away_from(point)
+    away = abs(value)
+    if not math.isfinite(away) or not math.isfinite(error):
+        return math.nan
+    if away < ROUNDING:
+        return 1.0
+    if error <= 1e-9 * max(away, abs(measurement.number.value)):
+        return 2.0 ** (1 - measurement.samples)
+    return float(np.minimum(1.0, 2 * t.sf(away / error, measurement.samples - 1)))

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
 from unyoke.study.landscape.outcome import CurvePoint
@@ -156,6 +159,13 @@ class Contents:
             raise KeyError(f"the ledger has no finished cell {cell}")
         with reading(self.path, "cells", cell.key):
             return curve_of(row[0])
+
+    def sample_errors(self, cell: Cell) -> NDArray[np.float64] | None:
+        """The error of each test sample of one finished cell, in the test set's order.
+
+        None where the ledger keeps none.
+        """
+        return None
 
     def claimed(self) -> list[Claims]:
         """Who has claimed cells; nobody in a ledger of version 1, which does not say."""

@@ -1,6 +1,7 @@
 """What a landscape says, in numbers: pure functions of arrays.
 
-`basin` and `ridge` have the statistics of one map, `intervals` how far a number is known.
+`basin` and `ridge` have the statistics of one map, `intervals` and `ratios` how far a number is
+known.
 """
 
 from unyoke.study.statistics.basin import (
@@ -27,7 +28,16 @@ from unyoke.study.statistics.intervals import (
     paired_difference,
     require_libraries,
 )
-from unyoke.study.statistics.ridge import best_decays, exponent_class, lr_sensitivity, ridge
+from unyoke.study.statistics.ratios import Ratio, bootstrap_ratio
+from unyoke.study.statistics.ridge import (
+    best_decay,
+    best_decays,
+    exponent_class,
+    least_squares,
+    lr_sensitivity,
+    plane,
+    ridge,
+)
 
 __all__ = [
     "BEST",
@@ -35,21 +45,26 @@ __all__ = [
     "Edge",
     "Interval",
     "Position",
+    "Ratio",
     "Sensitivity",
     "best_cell",
     "best_cells",
+    "best_decay",
     "best_decays",
     "bootstrap",
     "bootstrap_all",
+    "bootstrap_ratio",
     "detectable_effect",
     "edges",
     "error_of_the_best",
     "exponent_class",
     "holm",
+    "least_squares",
     "lr_sensitivity",
     "mean_interval",
     "one_at_a_time_regret",
     "paired_difference",
+    "plane",
     "require_libraries",
     "ridge",
     "sensitivity",

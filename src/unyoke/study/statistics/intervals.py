@@ -92,8 +92,8 @@ def mean_interval(
         return Interval(value, math.nan, math.nan, math.nan, confidence)
     over_seeds = float(known.std(ddof=1)) / math.sqrt(known.size)
     reach = math.hypot(
-        _quantile(known.size - 1, confidence) * over_seeds,
-        _quantile(math.inf, confidence) * sampling_error,
+        student_quantile(known.size - 1, confidence) * over_seeds,
+        student_quantile(math.inf, confidence) * sampling_error,
     )
     standard_error = math.hypot(over_seeds, sampling_error)
     return Interval(value, standard_error, value - reach, value + reach, confidence)
@@ -198,7 +198,7 @@ def bootstrap_all(
         drawn = statistics(positions)
         variance = (drawn - (drawn @ probability)[:, None]) ** 2 @ probability
         errors = np.sqrt(seeds / (seeds - 1) * variance)
-    reaches = _quantile(seeds - 1, confidence) * errors
+    reaches = student_quantile(seeds - 1, confidence) * errors
     return [
         Interval(value, error, value - reach, value + reach, confidence)
         for value, error, reach in zip(
@@ -208,7 +208,7 @@ def bootstrap_all(
 
 
 @cache
-def _quantile(degrees: float, confidence: float) -> float:
+def student_quantile(degrees: float, confidence: float) -> float:
     """How many standard errors Student's interval reaches; NaN without degrees of freedom."""
     return float(_library("scipy.stats").t.ppf((1 + confidence) / 2, degrees))
 

@@ -11,6 +11,8 @@ from unyoke.study.statistics.basin import Array, Axis, error_of_the_best, quotie
 
 FEWEST = 3
 """Learning rates whose best λ must be known for a line through them."""
+CONDITION = 1e8
+"""Of the normal equations, beyond which the points are taken not to determine a fit."""
 
 
 def best_decays(weight_decay: Axis, error: Array) -> Array:
@@ -82,6 +84,61 @@ def ridge(lr: Axis, weight_decay: Axis, error: Array) -> Array:
     variance = (weights * a_centred**2).sum(axis=-1)
     there = (known.sum(axis=-1) >= FEWEST) & (variance > 1e-9)
     return quotient((weights * a_centred * l_centred).sum(axis=-1), variance, there)
+
+
+def plane(lr: Axis, weight_decay: Axis, moved: Array, errors: Array) -> Array:
+    """Exponents of the best λ in α and in what else differs between maps; shape [..., 1 + others].
+
+        log2 λ* = c + p·log2 α + Σ_k q_k·m_k   by weighted least squares
+
+    over all learning rates of all maps whose best λ is known (`best_decays`), each with the weight
+    that it has in its map's `ridge`. So q is at one α, unlike the exponent of the best cells.
+
+    Args:
+        moved: m, [maps, others]: for instance log2 of the updates of each map.
+        errors: [..., maps, weight decays, learning rates].
+
+    Returns:
+        p and then each q; NaN where the points do not determine them.
+    """
+    found = best_decays(weight_decay, errors)
+    known = np.isfinite(found)
+    weights = np.where(known, _shares(errors), 0.0)
+    a = np.log2(np.asarray(lr, dtype=np.float64))
+    others = [np.broadcast_to(column[:, None], found.shape[-2:]) for column in moved.T]
+    columns = [np.broadcast_to(a, found.shape[-2:]), *others]
+    centred = [column - column.mean() for column in columns]  # else the matrix is ill-conditioned
+    design = np.stack([np.ones(found.shape[-2:]), *centred], axis=-1)
+    flat = (*found.shape[:-2], -1)
+    through = design.reshape(-1, design.shape[-1])
+    return least_squares(through, found.reshape(flat), weights.reshape(flat))[..., 1:]
+
+
+def best_decay(weight_decay: Axis, error: Array) -> Array:
+    """log2 of the best λ > 0 with α tuned for each λ; shape [...], NaN where it is not known.
+
+    `best_decays` of the profile E_i = min_j C_ij.
+    """
+    profile = np.where(np.isfinite(error), error, np.inf).min(axis=-1)
+    return best_decays(weight_decay, profile[..., None])[..., 0]
+
+
+def least_squares(design: Array, target: Array, weights: Array | None = None) -> Array:
+    """The coefficients of a fit, [..., columns]; NaN where the known points do not determine them.
+
+    Args:
+        design: [points, columns].
+        target: [..., points]; NaN where a point is not known, which then has no part.
+        weights: of each point, the same shape; all alike where none are given.
+    """
+    known = np.isfinite(target)
+    shares = np.where(known, 1.0 if weights is None else weights, 0.0)
+    matrix = np.einsum("...n,ni,nj->...ij", shares, design, design)
+    vector = np.einsum("...n,ni,...n->...i", shares, design, np.where(known, target, 0.0))
+    there = np.linalg.cond(matrix) < CONDITION
+    safe = np.where(there[..., None, None], matrix, np.eye(matrix.shape[-1]))
+    solution = np.linalg.solve(safe, vector[..., None])[..., 0]
+    return np.asarray(np.where(there[..., None], solution, np.nan))
 
 
 def _shares(error: Array) -> Array:

@@ -19,12 +19,14 @@ class BuiltIn:
         function: the function's name. It takes the seed, and the data's folder if there is one.
         source: the files that it reads, or None.
         draws: what its seed draws, in words.
+        split_by_seed: whether that includes which samples test.
     """
 
     module: str
     function: str
     source: Source | None = None
     draws: str = "initial weights and the order of the batches"
+    split_by_seed: bool = False
 
 
 FASHION_MNIST = Source(
@@ -66,6 +68,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         "unyoke.study.tasks.digits",
         "digits",
         draws="the split, the initial weights and the order of the batches",
+        split_by_seed=True,
     ),
     "digits-plain": BuiltIn("unyoke.study.tasks.digits_plain", "digits_plain"),
     "breast-cancer": BuiltIn("unyoke.study.tasks.tabular", "breast_cancer"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 from unyoke.study.claims.claim import Claim, Measurement, Region
@@ -12,67 +10,106 @@ from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.measures import (
     advantage,
     at_equal_training_loss,
-    gain_of_decay,
-    gain_sampling_error,
-    mean_gain,
-    measured,
+    equal_gains,
+    gain,
     regret_saved,
-    tilt_removed,
+    rule_advantage,
 )
-from unyoke.study.claims.topics.sizes import MORE, NOTABLE, SAME, TURN
-from unyoke.study.landscape.optimizers import direction
+from unyoke.study.claims.ridges import leans_more, ridge_of
+from unyoke.study.claims.topics.sizes import (
+    MIDDLE,
+    MORE,
+    NEARER,
+    NOTABLE,
+    PART,
+    PART_OF_GAIN,
+    TURN,
+)
 from unyoke.study.report.survey import Panel
 
 COUPLED = (("Adam", "AdamW"), ("SGD", "SGDW"))
 
-Pair = Callable[[Panel, Panel, str], Measurement]
+Pair = Callable[[Panel, Panel, Maps], Measurement]
 
 
 def two(study: str, first: str, second: str, statistic: Pair, maps: Maps) -> Measurement:
-    """A statistic of two maps of one study.
+    """A statistic of two maps of one study."""
+    return statistic(maps.panel(study, first), maps.panel(study, second), maps)
 
-    Of two decay rules of one direction it comes with the gain of decay itself.
-    """
-    panels = maps.panel(study, first), maps.panel(study, second)
-    measurement = statistic(*panels, maps.unit)
-    if direction(first) != direction(second):
-        return measurement
-    return replace(measurement, gain=mean_gain(panels))
+
+def one(study: str, optimizer: str, maps: Maps) -> Measurement:
+    """The ridge of one map."""
+    return ridge_of(maps.panel(study, optimizer), maps)
 
 
 def coupling() -> list[Claim]:
     """Whether decoupling separates learning rate and weight decay."""
     rows = []
     for coupled, decoupled in COUPLED:
-        kind = coupled.lower()
+        kind, place = coupled.lower(), "Section 4.2, Figure 2"
         rows += [
             Claim(
                 f"coupling/{kind}-tilt",
                 f"The basin of {coupled} with L2 leans more than that of {decoupled}.",
-                "Section 4.2, Figure 2",
-                f"|tilt| of {coupled} + L2 less |tilt| of {decoupled}",
+                place,
+                f"|slope of the ridge| of {coupled} + L2 less that of {decoupled}",
                 Region(TURN),
-                "a quarter of a full coupling, which has tilt −1",
+                "a quarter of a full coupling, whose ridge has slope −1",
                 ("main",),
                 (coupled, decoupled),
-                partial(two, "main", coupled, decoupled, tilt_removed),
+                partial(two, "main", decoupled, coupled, leans_more),
             ),
             Claim(
+                f"coupling/{kind}-leans",
+                f"The basin of {coupled} with L2 is a diagonal: α·λ′ decides.",
+                place,
+                f"slope of the ridge of {coupled} + L2, d log λ′/d log α",
+                Region(high=-NEARER),
+                MIDDLE,
+                ("main",),
+                (coupled,),
+                partial(one, "main", coupled),
+            ),
+            Claim(
+                f"coupling/{decoupled.lower()}-upright",
+                f"The basin of {decoupled} is upright: λ keeps its best value when α changes.",
+                place,
+                f"slope of the ridge of {decoupled}, d log λ/d log α",
+                Region(-NEARER, NEARER),
+                MIDDLE,
+                ("main",),
+                (decoupled,),
+                partial(one, "main", decoupled),
+            ),
+            regret(
                 f"coupling/{kind}-regret",
+                coupled,
+                decoupled,
                 f"Tuning one hyperparameter at a time costs more with {coupled} + L2 than with "
                 f"{decoupled}.",
-                "Section 4.2, Figure 2",
-                f"one-at-a-time regret of {coupled} + L2 less that of {decoupled}, share of best "
-                "error",
-                Region(NOTABLE),
-                MORE,
-                ("main",),
-                (coupled, decoupled),
-                partial(two, "main", coupled, decoupled, regret_saved),
-                percent=True,
+                place,
             ),
         ]
     return rows
+
+
+def regret(
+    name: str, coupled: str, decoupled: str, sentence: str, place: str, study: str = "main"
+) -> Claim:
+    """One-at-a-time search loses more with L2 than decoupled."""
+    return Claim(
+        name,
+        sentence,
+        place,
+        f"one-at-a-time regret of {coupled} with L2 less that of {decoupled}, over decay's gain",
+        Region(PART_OF_GAIN),
+        PART,
+        (study,),
+        (coupled, decoupled),
+        partial(two, study, decoupled, coupled, regret_saved),
+        percent=True,
+        of_gain=True,
+    )
 
 
 def better(
@@ -83,13 +120,14 @@ def better(
         name,
         sentence,
         place,
-        f"(test error of {second} − {first})/{second}, best cells",
-        Region(NOTABLE),
-        MORE,
+        f"(test error of {second} − {first})/gain of decay, best cells with λ > 0",
+        Region(PART_OF_GAIN),
+        PART,
         (study,),
         (first, second),
-        partial(two, study, first, second, advantage),
+        partial(two, study, first, second, rule_advantage),
         percent=True,
+        of_gain=True,
     )
 
 
@@ -121,36 +159,18 @@ def generalisation() -> list[Claim]:
 def gains() -> list[Claim]:
     """What decay gains over none."""
 
-    def gain(optimizer: str, maps: Maps) -> Measurement:
-        panel = maps.panel("main", optimizer)
-        return measured(
-            partial(gain_of_decay, panel),
-            (panel,),
-            sampling_error=gain_sampling_error(panel),
-            unit=maps.unit,
-        )
-
-    def difference(maps: Maps) -> Measurement:
-        adam, sgd = maps.panel("main", "AdamW"), maps.panel("main", "SGDW")
-        return measured(
-            lambda seeds: gain_of_decay(adam, seeds) - gain_of_decay(sgd, seeds),
-            (adam, sgd),
-            sampling_error=math.hypot(gain_sampling_error(adam), gain_sampling_error(sgd)),
-            unit=maps.unit,
-        )
-
     return [
         *(
             Claim(
                 f"gain/{optimizer.lower()}",
                 f"Decoupled decay lowers the error of {optimizer}.",
                 "Section 2: weight decay is equally effective in both SGD and Adam",
-                f"(best test error of {optimizer} with λ = 0 − best with any λ)/with λ = 0",
+                f"(best test error of {optimizer} with λ = 0 − best with λ > 0)/with λ = 0",
                 Region(NOTABLE),
                 MORE,
                 ("main",),
                 (optimizer,),
-                partial(gain, optimizer),
+                partial(_gain, optimizer),
                 percent=True,
             )
             for optimizer in ("AdamW", "SGDW")
@@ -159,15 +179,20 @@ def gains() -> list[Claim]:
             "gain/equal",
             "Weight decay is equally effective in Adam and in SGD.",
             "Section 2",
-            "gain of AdamW over λ = 0 less that of SGDW",
-            Region(-SAME, SAME),
-            "twice what is notable, since a difference of two gains carries two noises",
+            "gain of AdamW over λ = 0 less that of SGDW, over the mean of both",
+            Region(-PART_OF_GAIN, PART_OF_GAIN),
+            PART,
             ("main",),
             ("AdamW", "SGDW"),
-            difference,
+            partial(two, "main", "AdamW", "SGDW", equal_gains),
             percent=True,
+            of_gain=True,
         ),
     ]
+
+
+def _gain(optimizer: str, maps: Maps) -> Measurement:
+    return gain(maps.panel("main", optimizer), maps)
 
 
 def training_loss() -> list[Claim]:
@@ -183,19 +208,20 @@ def long_training_loss() -> list[Claim]:
 def _loss_claim(study: str) -> Claim:
     def measure(maps: Maps) -> Measurement:
         first, second = (maps.panel(study, name, schedule="cosine") for name in ("AdamW", "Adam"))
-        measurement = at_equal_training_loss(first, second, maps.unit)
-        return replace(measurement, gain=mean_gain((first, second)))
+        return at_equal_training_loss(first, second, maps)
 
     return Claim(
         f"training-loss/{study}",
         "AdamW often reaches a lower test error at equal training loss than Adam + L2."
         + (" Longer budget." if study == "long" else ""),
         "Section 4.3, Figure 3",
-        "mean over eight bins of training loss of (test error of Adam − AdamW)/Adam",
-        Region(NOTABLE),
-        MORE,
+        "mean over eight bins of training loss of (test error of Adam − AdamW)/gain of decay, "
+        "cells with λ > 0",
+        Region(PART_OF_GAIN),
+        PART,
         (study,),
         ("Adam", "AdamW"),
         measure,
         percent=True,
+        of_gain=True,
     )

@@ -3,66 +3,108 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
-from unyoke.study.claims import trends
-from unyoke.study.claims.claim import Claim, Measurement, Region
+from unyoke.study.claims import ridges, trends
+from unyoke.study.claims.claim import Claim, Measurement, Prediction, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.measures import advantage
-from unyoke.study.claims.topics.sizes import HALF, MORE, NOTABLE, TURN
+from unyoke.study.claims.topics.sizes import HALF, MORE, NOTABLE, TURN, TWO
+from unyoke.study.report.survey import Panel
 
 
 def budgets() -> list[Claim]:
     """How the best λ moves with the number of updates and with the batch size."""
-
-    def moved(optimizer: str, of: str, against: float, maps: Maps) -> Measurement:
-        landscape = maps.landscape("budgets")
-        panels = [
-            maps.panel("budgets", optimizer, updates=budget.updates, batch_size=budget.batch_size)
-            for budget in landscape.budgets()
-        ]
-        return trends.slope(panels, "updates" if of == "updates" else "batch_size", against)
-
+    norm = "Section 3, Appendix B.1"
     parts = (
-        ("shrinks", "updates", 0.0, Region(high=-TURN), "The best raw λ shrinks with the budget."),
-        ("norm", "updates", -0.5, Region(-TURN, TURN), "The best λ_norm stays as updates grow."),
+        (
+            "shrinks",
+            "updates",
+            Region(high=0.0, negligible=TURN),
+            "The best raw λ shrinks with the budget.",
+            norm,
+        ),
+        (
+            "norm",
+            "updates",
+            Prediction(-0.5, rival=0.0),
+            "The best λ is proportional to 1/√updates, as λ_norm has it.",
+            norm,
+        ),
         (
             "norm-batch",
             "batch_size",
-            0.0,
-            Region(-TURN, TURN),
+            Prediction(0.0, rival=1.0),
             "At equal updates the best λ does not depend on the batch size, as λ_norm has it.",
+            norm,
         ),
         (
             "timescale",
             "updates",
-            0.0,
-            Region(-TURN, TURN),
+            Prediction(0.0, rival=-0.5),
             "The best λ does not depend on the budget, as a constant timescale in epochs has it.",
+            TIMESCALE,
         ),
         (
             "timescale-batch",
             "batch_size",
-            1.0,
-            Region(-TURN, TURN),
+            Prediction(1.0, rival=0.0),
             "The best λ is proportional to the batch size, as a constant timescale has it.",
+            TIMESCALE,
         ),
     )
     return [
         Claim(
             f"budgets/{optimizer.lower()}-{part}",
             f"{sentence} {optimizer}.",
-            "arXiv 2405.13698" if "timescale" in part else "Section 3, Appendix B.1",
-            f"slope of log2 best λ over log2 {of.replace('_', ' ')}, less {against:g}".replace(
-                ", less 0", ""
-            ),
+            place,
+            f"slope of log2 best λ over log2 {of.replace('_', ' ')}",
             region,
-            HALF,
+            HALF if isinstance(region, Region) else TWO,
             ("budgets",),
             (optimizer,),
-            partial(moved, optimizer, of, against),
+            partial(_moved, optimizer, of),
         )
         for optimizer in ("AdamW", "SGDW")
-        for part, of, against, region, sentence in parts
+        for part, of, region, sentence, place in parts
+    ]
+
+
+TIMESCALE = "arXiv 2405.13698"
+
+
+def _budgets(optimizer: str, maps: Maps) -> list[Panel]:
+    return [
+        maps.panel("budgets", optimizer, updates=budget.updates, batch_size=budget.batch_size)
+        for budget in maps.landscape("budgets").budgets()
+    ]
+
+
+def _moved(optimizer: str, of: str, maps: Maps) -> Measurement:
+    axis: Literal["updates", "batch_size"] = "updates" if of == "updates" else "batch_size"
+    return trends.slope(_budgets(optimizer, maps), axis, maps)
+
+
+def law() -> list[Claim]:
+    """Whether the exponents of the best λ in α and in the budget belong together."""
+
+    def measure(optimizer: str, maps: Maps) -> Measurement:
+        return ridges.law(_budgets(optimizer, maps), maps)
+
+    return [
+        Claim(
+            f"law/{optimizer.lower()}",
+            "The best λ is α times a function of α·updates, so that p = 1 + q: "
+            f"λ ∝ α^p at one budget and ∝ updates^q at one α. {optimizer}.",
+            "gradient flow",
+            "p − q, from one plane through the best λ of every α and budget",
+            Prediction(1.0, rival=0.0),
+            "gradient flow says 1; a best λ that heeds neither α nor the budget says 0",
+            ("budgets",),
+            (optimizer,),
+            partial(measure, optimizer),
+        )
+        for optimizer in ("AdamW", "SGDW")
     ]
 
 
@@ -71,12 +113,12 @@ def schedules() -> list[Claim]:
 
     def against(schedule: str, optimizer: str, maps: Maps) -> Measurement:
         other = maps.panel("schedules", optimizer, schedule=schedule)
-        return advantage(maps.panel("main", optimizer), other, maps.unit)
+        return advantage(maps.panel("main", optimizer), other, maps)
 
     def drops(maps: Maps) -> Measurement:
         first = maps.panel("schedules", "AdamW", schedule="step_drops")
         second = maps.panel("schedules", "AdamW", schedule="constant")
-        return advantage(first, second, maps.unit)
+        return advantage(first, second, maps)
 
     place = "Section 4.1, Figure 1"
     rows = [
@@ -117,7 +159,7 @@ def restarts() -> list[Claim]:
 
     def final(optimizer: str, maps: Maps) -> Measurement:
         first = maps.panel("restarts", optimizer, schedule="warm_restarts")
-        return advantage(first, maps.panel("restarts", optimizer, schedule="cosine"), maps.unit)
+        return advantage(first, maps.panel("restarts", optimizer, schedule="cosine"), maps)
 
     rows = []
     for optimizer in ("AdamW", "SGDW"):

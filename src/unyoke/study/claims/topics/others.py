@@ -6,10 +6,10 @@ from functools import partial
 
 from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
-from unyoke.study.claims.measures import advantage, regret_saved
+from unyoke.study.claims.measures import advantage, rule_advantage
 from unyoke.study.claims.plan import OTHERS
-from unyoke.study.claims.topics.basins import better, two
-from unyoke.study.claims.topics.sizes import MORE, NOTABLE
+from unyoke.study.claims.topics.basins import better, regret, two
+from unyoke.study.claims.topics.sizes import MORE, NOTABLE, PART, PART_OF_GAIN
 
 
 def others() -> list[Claim]:
@@ -26,23 +26,19 @@ def others() -> list[Claim]:
                 place,
                 kind,
             ),
-            Claim(
+            regret(
                 f"others/{kind}-regret",
+                coupled,
+                decoupled,
                 "Tuning one hyperparameter at a time costs more with L2 than decoupled: "
                 f"{decoupled[:-1]}.",
                 place,
-                f"one-at-a-time regret of {coupled} less that of {decoupled}, share of best error",
-                Region(NOTABLE),
-                MORE,
-                (kind,),
-                (coupled, decoupled),
-                partial(two, kind, coupled, decoupled, regret_saved),
-                percent=True,
+                kind,
             ),
         ]
 
     def directions(maps: Maps) -> Measurement:
-        return advantage(maps.panel("nd-adam", "NDAdam"), maps.panel("main", "Adam"), maps.unit)
+        return advantage(maps.panel("nd-adam", "NDAdam"), maps.panel("main", "Adam"), maps)
 
     rows.append(
         Claim(
@@ -66,12 +62,11 @@ def ablation() -> list[Claim]:
 
     def against(part: str, maps: Maps) -> Measurement:
         other = maps.panel("ablation", f"Adam+l2_{part}_moment")
-        return advantage(other, maps.panel("main", "Adam"), maps.unit)
+        return rule_advantage(other, maps.panel("main", "Adam"), maps)
 
     def closes(maps: Maps) -> Measurement:
         first = maps.panel("ablation", "Adam+l2_first_moment")
-        second = maps.panel("main", "AdamW")
-        return advantage(first, second, maps.unit)
+        return rule_advantage(first, maps.panel("main", "AdamW"), maps)
 
     place = "Bjorck et al. 2021"
     rows = [
@@ -79,13 +74,14 @@ def ablation() -> list[Claim]:
             f"ablation/{part}",
             f"L2 in the {part} moment only is better than L2 in both.",
             place,
-            f"(test error of L2 in both − in the {part} only)/both, best cells",
-            Region(NOTABLE),
-            MORE,
+            f"(test error of L2 in both − in the {part} only)/gain of decay, best with λ > 0",
+            Region(PART_OF_GAIN),
+            PART,
             ("main", "ablation"),
             ("Adam", f"Adam+l2_{part}_moment"),
             partial(against, part),
             percent=True,
+            of_gain=True,
         )
         for part in ("first", "second")
     ]
@@ -95,13 +91,14 @@ def ablation() -> list[Claim]:
             "ablation/first-decoupled",
             "L2 in the first moment only is as good as decoupled decay.",
             place,
-            "(test error of AdamW − L2 in the first moment)/AdamW, best cells",
-            Region(low=-NOTABLE),
-            "to be worse by less than what is notable is to be as good",
+            "(test error of AdamW − L2 in the first moment)/gain of decay, best with λ > 0",
+            Region(low=-PART_OF_GAIN),
+            "to lose less than half of what decay gains is to be as good",
             ("main", "ablation"),
             ("AdamW", "Adam+l2_first_moment"),
             closes,
             percent=True,
+            of_gain=True,
         ),
     ]
 
@@ -113,12 +110,13 @@ def language() -> list[Claim]:
             "language/little",
             "In language models decoupling matters little for the error reached.",
             "D'Angelo et al., arXiv 2310.04415",
-            "(test error of Adam − AdamW)/Adam, best cells",
-            Region(-0.02, 0.02),
-            "2 % of the loss is more than such models differ by from seed to seed",
+            "(test error of Adam − AdamW)/gain of decay, best cells with λ > 0",
+            Region(-PART_OF_GAIN, PART_OF_GAIN),
+            "to move the error by less than half of what decay gains is to matter little",
             ("main",),
             ("Adam", "AdamW"),
-            partial(two, "main", "AdamW", "Adam", advantage),
+            partial(two, "main", "AdamW", "Adam", rule_advantage),
             percent=True,
+            of_gain=True,
         )
     ]
