@@ -23,6 +23,7 @@ from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.ledger import file
 from unyoke.study.ledger.file import migrate
 from unyoke.study.ledger.ledger import FILE_NAME, LEASE, Count, Ledger, NotClaimed
+from unyoke.study.ledger.merge import merge
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]
 
@@ -100,7 +101,7 @@ class TestLeases:
 def of_version_1(folder: Path) -> None:
     """Rewrite a ledger as version 1 had it: no leases, and no batch size in a cell."""
     with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
-        for column in ("owner", "lease_until"):
+        for column in ("owner", "lease_until", "mistakes"):
             connection.execute(f"ALTER TABLE cells DROP COLUMN {column}")
         said = connection.execute("SELECT count(*) FROM cells WHERE configuration LIKE '%batch%'")
         assert said.fetchone() == (0,)
@@ -231,6 +232,7 @@ class TestVersion2:
         plain["looks"] = plain.pop("evaluations")
         del plain["task"]["files"]
         changed(tmp_path, "UPDATE study SET value=? WHERE name='landscape'", json.dumps(plain))
+        changed(tmp_path, "ALTER TABLE cells DROP COLUMN mistakes")
         changed(tmp_path, "PRAGMA user_version = 2")
         return tmp_path
 
@@ -254,6 +256,13 @@ class TestVersion2:
         assert "looks" not in text
         with Ledger.open_to_read(old) as ledger:
             assert ledger.count().done == 36
+
+    def test_it_has_no_errors_of_single_samples(self, old: Path, tmp_path: Path) -> None:
+        merge([old], tmp_path / "new")
+        for folder in (old, tmp_path / "new"):
+            with Ledger.open_to_read(folder) as ledger:
+                cell = next(ledger.records()).cell
+                assert ledger.sample_errors(cell) is None
 
 
 def test_reading_needs_no_locks_of_this_system(

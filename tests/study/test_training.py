@@ -89,7 +89,7 @@ def test_plain_sgd_is_torchs() -> None:
         optimizer.step()
         optimizer.zero_grad()
         updates += 1
-    loss, _, _ = evaluate(task, task.train)
+    loss, *_ = evaluate(task, task.train)
     assert outcome.train_loss == pytest.approx(loss, rel=1e-4)  # float32, another order of sums
 
 
@@ -151,7 +151,7 @@ def test_as_many_looks_as_asked_for(asked: int, made: Sequence[int]) -> None:
 def test_standard_error_of_a_share() -> None:
     torch.manual_seed(0)
     task = line(0)
-    _, error, standard_error = evaluate(task, task.test)
+    _, error, standard_error, _ = evaluate(task, task.test)
     # The sample's own n − 1, where the binomial formula has n.
     assert standard_error == pytest.approx(math.sqrt(error * (1 - error) / 29), rel=1e-6)
 

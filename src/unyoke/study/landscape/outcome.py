@@ -42,6 +42,9 @@ class Outcome:
         engine: "stacked" if it was trained as one of a stack, else "one_by_one".
         reason: why by that engine.
         failure: of a failed cell, what was raised; the first `FAILURE` characters.
+        mistakes: of a classification, which test samples were wrong at the end: a bit for each in
+            the test set's order, the first the highest of its byte. Two cells of one seed can so
+            be compared sample by sample. None where errors are others than 0 and 1.
     """
 
     status: Status
@@ -58,6 +61,7 @@ class Outcome:
     engine: str = "one_by_one"
     reason: str = ""
     failure: str | None = None
+    mistakes: bytes | None = None
 
     @classmethod
     def failed(cls, text: str) -> Outcome:
@@ -66,9 +70,9 @@ class Outcome:
         return cls("failed", 0, *nothing, 0, "", 0.0, (), failure=text[:FAILURE])
 
     def figures(self) -> dict[str, Any]:
-        """All but the curve."""
+        """All but the curve and the mistakes."""
         figures = asdict(self)
-        del figures["curve"]
+        del figures["curve"], figures["mistakes"]
         if self.failure is None:
             del figures["failure"]
         return figures

@@ -23,6 +23,7 @@ from unyoke.study.ledger.decoding import (
     curve_of,
     decoded,
     landscape_of,
+    mistakes_of,
     outcome_of,
     owner_of,
     querying,
@@ -103,13 +104,14 @@ class Contents:
         grid = Grid(self.landscape)
 
         def one(row: Columns) -> Finished:
-            key, cell, outcome, curve, versions, time_ = row
+            key, cell, outcome, curve, versions, time_, mistakes = row
             cell_of(key, cell, grid)
-            outcome_of(outcome)
+            bits = mistakes_of(mistakes, outcome_of(outcome))
             curve_of(curve)
-            return Finished(key, outcome, curve, versions_of(versions), time_of(time_))
+            return Finished(key, outcome, curve, versions_of(versions), time_of(time_), bits)
 
-        return list(self._rows("done", "outcome, curve, versions, recorded_at", one))
+        columns = f"outcome, curve, versions, recorded_at, {self._mistakes}"
+        return list(self._rows("done", columns, one))
 
     def records(self) -> Iterator[Record]:
         """Every finished cell, in the landscape's order.
@@ -163,14 +165,36 @@ class Contents:
     def sample_errors(self, cell: Cell) -> NDArray[np.float64] | None:
         """The error of each test sample of one finished cell, in the test set's order.
 
-        None where the ledger keeps none.
+        None where none are kept: of a task whose errors are others than 0 and 1, of a training
+        that diverged or failed, and of cells that an older unyoke recorded.
+
+        Raises:
+            StudyError: they are damaged.
         """
-        return None
+        query = f"SELECT outcome, {self._mistakes} FROM cells WHERE key = ? AND state = 'done'"
+        row = self._connection.execute(query, (cell.key,)).fetchone()
+        if row is None:
+            raise KeyError(f"the ledger has no finished cell {cell}")
+        with reading(self.path, "cells", cell.key):
+            outcome = outcome_of(row[0])
+            bits = mistakes_of(row[1], outcome)
+        if bits is None:
+            return None
+        wrong = np.unpackbits(np.frombuffer(bits, np.uint8), count=outcome.test_samples)
+        return wrong.astype(np.float64)
+
+    @property
+    def _mistakes(self) -> str:
+        """The column of that name, which ledgers have from version 4 on."""
+        return "mistakes" if self._has("mistakes") else "NULL"
+
+    def _has(self, column: str) -> bool:
+        """Whether the table of cells has this column."""
+        return any(row[1] == column for row in self._connection.execute("PRAGMA table_info(cells)"))
 
     def claimed(self) -> list[Claims]:
         """Who has claimed cells; nobody in a ledger of version 1, which does not say."""
-        columns = {row[1] for row in self._connection.execute("PRAGMA table_info(cells)")}
-        if "owner" not in columns:
+        if not self._has("owner"):
             return []
         query = (
             "SELECT owner, count(*), max(lease_until) FROM cells WHERE state = 'claimed'"

@@ -185,6 +185,19 @@ def curve_of(text: object) -> tuple[CurvePoint, ...]:
     return curve
 
 
+def mistakes_of(value: object, outcome: Outcome) -> bytes | None:
+    """Which test samples were wrong, in bits, as many as there are and in the outcome's error."""
+    if value is None:
+        return None
+    samples, error = outcome.test_samples, outcome.test_error
+    if not isinstance(value, bytes) or len(value) != (samples + 7) // 8 or error is None:
+        raise Damage(f"its mistakes are no bits of {samples} test samples with an error")
+    wrong = int.from_bytes(value, "big").bit_count()
+    if int.from_bytes(value, "big") % 2 ** (-samples % 8) or abs(wrong / samples - error) > 1e-9:
+        raise Damage(f"its mistakes are {wrong} of {samples} test samples, its error {error:g}")
+    return value
+
+
 @lru_cache
 def versions_of(text: object) -> str:
     """The versions of a cell, as they stand there."""

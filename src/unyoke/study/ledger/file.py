@@ -1,9 +1,10 @@
 """The ledger's file: its tables, how it comes to be, which files are ledgers, who may write.
 
 Version 2 added to version 1 who holds a claim and until when. Version 3 calls the looks of a
-landscape evaluations, and keeps the digest of each file of code. A ledger of an older version is
-brought up to date when it is opened to be written. (Cells of version 1 had their task's own batch
-size. That is still written by saying nothing, so their keys are the same.)
+landscape evaluations, and keeps the digest of each file of code. Version 4 keeps which test samples
+were wrong, a bit for each; cells that an older version recorded have none. A ledger of an older
+version is brought up to date when it is opened to be written. (Cells of version 1 had their task's
+own batch size. That is still written by saying nothing, so their keys are the same.)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from unyoke.study.ledger.decoding import ADVICE, Damage, check_tables
 from unyoke.study.output_files import check_no_link
 
 APPLICATION_ID = 0x756E796B  # "unyk", so that another program's database is recognised
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE_NAME = "ledger.sqlite"
 LOCK_NAME = f".{FILE_NAME}.lock"
 """Of the file whose lock a driver holds. It stays: removing it could take another's lock away."""
@@ -47,6 +48,7 @@ CREATE TABLE cells (
     curve         TEXT,
     owner         TEXT,
     lease_until   REAL,
+    mistakes      BLOB,
     CHECK ((state = 'done') = (outcome IS NOT NULL))
 );
 CREATE INDEX cells_by_state ON cells (state, position);
@@ -133,6 +135,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         if version == 1:
             connection.execute("ALTER TABLE cells ADD COLUMN owner TEXT")
             connection.execute("ALTER TABLE cells ADD COLUMN lease_until REAL")
+        connection.execute("ALTER TABLE cells ADD COLUMN mistakes BLOB")
         query = "SELECT value FROM study WHERE name = 'landscape'"
         landscape = Landscape.from_json(connection.execute(query).fetchone()[0])
         query = "UPDATE study SET value = ? WHERE name = 'landscape'"

@@ -194,13 +194,14 @@ class Ledger(Contents):
         """
         now = time.time()
         query = (
-            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
+            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, mistakes = ?, versions = ?,"
             " recorded_at = ?, lease_until = NULL WHERE key = ? AND state = 'claimed' AND owner = ?"
         )
         with writing(self.path), self._connection:
             for cell, outcome, versions in results:
                 named = versions if self._accepted is None else self._accepted.named(versions)
-                row = (*outcome.to_json(), named, now, cell.key, self._owner)
+                texts = outcome.to_json()
+                row = (*texts, outcome.mistakes, named, now, cell.key, self._owner)
                 if self._connection.execute(query, row).rowcount != 1:
                     raise NotClaimed(
                         f"{self.path}: {cell} is not claimed by this driver any more: it was "
@@ -216,12 +217,13 @@ class Ledger(Contents):
             StudyError: the disk is full.
         """
         query = (
-            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, versions = ?,"
+            "UPDATE cells SET state = 'done', outcome = ?, curve = ?, mistakes = ?, versions = ?,"
             " recorded_at = ? WHERE key = ? AND state = 'open'"
         )
         with writing(self.path), self._connection:
             for one in finished:
-                row = (one.outcome, one.curve, one.versions, one.recorded_at, one.key)
+                texts = (one.outcome, one.curve)
+                row = (*texts, one.mistakes, one.versions, one.recorded_at, one.key)
                 if self._connection.execute(query, row).rowcount != 1:
                     raise RuntimeError(f"cell {one.key} is not open in {self.path}")
 

@@ -27,6 +27,7 @@ class Finished:
     curve: str
     versions: str
     recorded_at: float
+    mistakes: bytes | None = None
 
 
 @dataclass(frozen=True)

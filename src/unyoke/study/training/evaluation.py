@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -36,11 +38,14 @@ class Figures(NamedTuple):
         loss: NaN where it was not wanted.
         error: NaN where an output is not a finite number.
         standard_error: of the mean error.
+        mistakes: which samples have the error 1, if all have 0 or 1: a bit for each, the first
+            sample's the highest of the first byte. None of other errors, and where not wanted.
     """
 
     loss: float
     error: float
     standard_error: float
+    mistakes: bytes | None = None
 
 
 def evaluate(task: Task, samples: Samples) -> Figures:
@@ -52,7 +57,7 @@ def evaluate(task: Task, samples: Samples) -> Figures:
         def predict(inputs: Inputs) -> Any:
             return mapped(lambda x: x[None], called(task.model, inputs))
 
-        found = _figures(predict, task, samples, 1, _in_turn, True)
+        found = _figures(predict, task, samples, 1, _in_turn, loss=True, mistakes=True)
     task.model.train(training)
     return found[0]
 
@@ -72,9 +77,14 @@ class Evaluation:
         self._together = min(16, max(1, _WEIGHTS // max(1, weights)))
 
     def __call__(
-        self, models: Sequence[int], samples: Samples, *, loss: bool = False
+        self,
+        models: Sequence[int],
+        samples: Samples,
+        *,
+        loss: bool = False,
+        mistakes: bool = False,
     ) -> list[Figures]:
-        """The figures of these models; the loss if it is wanted."""
+        """The figures of these models; the loss and the mistakes if they are wanted."""
         stacked = self._population.engine == "stacked"
         together = self._together if stacked else 1
         each = self._each_way(models, samples) if stacked else _in_turn
@@ -87,7 +97,15 @@ class Evaluation:
 
             seed_all(0)  # a metric that draws random numbers draws the same for every model
             with torch.no_grad():
-                found += _figures(predict, self._task, samples, len(group), each, loss)
+                found += _figures(
+                    predict,
+                    self._task,
+                    samples,
+                    len(group),
+                    each,
+                    loss=loss,
+                    mistakes=mistakes,
+                )
         return found
 
     def _each_way(self, models: Sequence[int], samples: Samples) -> _Each:
@@ -131,14 +149,16 @@ def _figures(
     samples: Samples,
     models: int,
     each: _Each,
-    with_loss: bool,
+    *,
+    loss: bool,
+    mistakes: bool,
 ) -> list[Figures]:
     """Of models whose outputs for some inputs `predict` gives as [models, n, …]."""
     inputs, targets = samples
     numbers = models * max(1, sum(each[0].numel() for each in leaves(inputs)))
     answers = models * max(1, targets[0].numel())  # a text has one for each character
     size = max(1, min(_TARGETS // answers, _NUMBERS // numbers))
-    loss = torch.full((models,), 0.0 if with_loss else math.nan, dtype=torch.float64)
+    losses = torch.full((models,), 0.0 if loss else math.nan, dtype=torch.float64)
     finite = torch.ones(models, dtype=torch.bool)
     errors = []
     for part in (slice(start, start + size) for start in range(0, len(targets), size)):
@@ -146,11 +166,21 @@ def _figures(
         for each_output in leaves(outputs):
             finite &= each_output.isfinite().reshape(models, -1).all(dim=1).cpu()
         errors.append(each(task.error, outputs, targets[part]).double().cpu())
-        if with_loss:
+        if loss:
             share = len(targets[part]) / len(targets)
-            loss += share * each(task.loss, outputs, targets[part]).double().cpu()
+            losses += share * each(task.loss, outputs, targets[part]).double().cpu()
     error = torch.cat(errors, dim=1)
     spread = error.std(dim=1) if len(targets) > 1 else torch.zeros(models)
     mean = torch.where(finite, error.mean(dim=1), math.nan)
-    columns = (loss, mean, spread / math.sqrt(len(targets)))
-    return [Figures(*row) for row in torch.stack(columns, dim=1).tolist()]
+    columns = (losses, mean, spread / math.sqrt(len(targets)))
+    bits = _packed(error) if mistakes else [None] * models
+    found = zip(*torch.stack(columns).tolist(), bits, strict=True)
+    return list(itertools.starmap(Figures, found))
+
+
+def _packed(errors: Tensor) -> list[bytes | None]:
+    """The errors [models, n] of each model in bits, None of a model with others than 0 and 1."""
+    wrong = errors == 1
+    whole = (wrong | (errors == 0)).all(dim=1).tolist()
+    packed = np.packbits(wrong.numpy(), axis=1)
+    return [row.tobytes() if known else None for row, known in zip(packed, whole, strict=True)]

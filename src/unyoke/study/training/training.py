@@ -221,7 +221,7 @@ class _Training:
             return {}
         train = self._figures(models, lambda task: task.train, loss=True)
         validation = self._figures(models, lambda task: task.validation)
-        test = self._figures(models, lambda task: task.test)
+        test = self._figures(models, lambda task: task.test, mistakes=True)
         found = {}
         for model in models:
             point = CurvePoint(
@@ -237,7 +237,12 @@ class _Training:
         return found
 
     def _figures(
-        self, models: Sequence[int], part: Callable[[Task], Samples], *, loss: bool = False
+        self,
+        models: Sequence[int],
+        part: Callable[[Task], Samples],
+        *,
+        loss: bool = False,
+        mistakes: bool = False,
     ) -> dict[int, Figures]:
         """Models with the same samples are evaluated together."""
         groups: dict[object, list[int]] = {}
@@ -246,7 +251,8 @@ class _Training:
             groups.setdefault(place(samples), []).append(model)
         found: dict[int, Figures] = {}
         for group in groups.values():
-            figures = self._evaluation(group, part(self._task(group[0])), loss=loss)
+            samples = part(self._task(group[0]))
+            figures = self._evaluation(group, samples, loss=loss, mistakes=mistakes)
             found |= zip(group, figures, strict=True)
         return found
 
@@ -271,6 +277,7 @@ class _Training:
             curve=tuple(curve),
             engine=self._population.engine,
             reason=self._reason or self._population.reason,
+            mistakes=test.mistakes if finished else None,
         )
 
 
