@@ -116,6 +116,39 @@ def test_best_cells_are_in_order_and_never_diverged() -> None:
     assert best_cell(np.full((2, 2), np.nan)) is None
 
 
+def test_cells_of_the_same_counts_are_tied_however_they_were_added_up() -> None:
+    """Three seeds with 1, 2 and 3 wrong samples of ten, in either order."""
+    up, down = 0.1 + 0.2 + 0.3, 0.3 + 0.2 + 0.1
+    assert up > down  # by the last bit
+    choice = np.array([[0.9, up], [down, down]]) / 3
+    report = np.array([[0.9, 0.1], [0.2, 0.3]])
+    assert best_cells(choice) == [(0, 1), (1, 0), (1, 1), (0, 0)]
+    assert error_of_the_best(choice, report) == 0.1
+    assert lr_sensitivity(choice, report) == pytest.approx((0.9 - 0.1) / 2)
+    # The first column's best row is 1, the second's 0; from either row the descent ends at (0, 1).
+    assert one_at_a_time_regret(choice, report) == pytest.approx(
+        ((0.1 + 0.2) / 2 + (0.2 + 0.1) / 2) / 2 - 0.1
+    )
+
+
+def test_ten_best_cells_of_the_same_counts_share_the_tilt_alike() -> None:
+    up, down = (0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3
+    error = np.full((4, 4), 0.9)
+    diagonal = [(i, j) for i in range(4) for j in range(4) if abs(i - j) <= 1]
+    for place, cell in enumerate(diagonal):
+        error[cell] = (up, down)[place % 2]
+    assert len(diagonal) == 10
+    exact = np.where(error < 0.5, 0.2, 0.9)
+    axis = [1.0, 2.0, 4.0, 8.0]
+    assert tilt(axis, axis, error) == pytest.approx(float(tilt(axis, axis, exact)))
+
+
+def test_a_decay_that_is_as_good_as_none_is_no_best_decay() -> None:
+    up, down = (0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3
+    error = np.array([[up], [0.4], [down], [0.4]])
+    assert math.isnan(best_decays([0.0, 0.25, 0.5, 1.0], error)[0])
+
+
 @pytest.mark.parametrize(
     ("position", "found"),
     [

@@ -35,10 +35,36 @@ class Edge:
 FLAT = 0.1
 """A share of the lower quartile's distance from the best: errors so near are the same."""
 
+TIE = 1e-10
+"""Relative distance within which two errors are the same. Means of the same counts, added up in
+another order, differ by 1e-16; means that differ by one sample, by 1e-7 at least."""
+
+
+def first_lowest(error: Array, axis: int = -1) -> NDArray[np.intp]:
+    """Where along an axis the lowest error is; of equal ones the first.
+
+    Errors are mostly counts of wrong samples, so that cells often have the same. Maps have their
+    rows and columns in ascending order: of equal cells that with the smaller λ is taken, then that
+    with the smaller α. Never λ rather than none for nothing.
+    """
+    filled = _or_infinite(error)
+    lowest = filled.min(axis=axis, keepdims=True)
+    return np.asarray((filled <= lowest + TIE * np.abs(lowest)).argmax(axis=axis))
+
+
+def _ranked(values: Array) -> NDArray[np.intp]:
+    """Places in ascending order of value, equal ones in the order in which they stand."""
+    order = np.argsort(values, kind="stable")
+    in_order = values[order]
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(in_order) > TIE * np.abs(in_order[:-1])
+    group = np.concatenate([[0], np.cumsum(steps)])
+    return np.asarray(order[np.lexsort((order, group))])
+
 
 def best_cells(choice: Array, count: int = BEST) -> list[Position]:
     """The `count` cells of lowest error of one map, best first; fewer if fewer have an error."""
-    order = np.argsort(choice, axis=None, kind="stable")[:count]
+    order = _ranked(_or_infinite(choice).ravel())[:count]
     cells = (np.unravel_index(index, choice.shape) for index in order)
     return [(int(row), int(column)) for row, column in cells if math.isfinite(choice[row, column])]
 
@@ -119,8 +145,9 @@ def _share_in_basin(error: Array) -> Array:
     known = np.isfinite(error)
     height = np.where(known, error, 0.0) - np.where(finite > 0, lowest, 0.0)
     spread = np.where(finite > 0, tenth, 0.0) - np.where(finite > 0, lowest, 0.0)
+    same = TIE * np.abs(np.where(finite > 0, lowest, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(spread > 0, np.exp(-height / spread), height == 0)
+        share = np.where(spread > same, np.exp(-height / spread), height <= same)
     share = np.where(known, share, 0.0)
     return np.asarray(share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-300))
 
@@ -142,7 +169,7 @@ def one_at_a_time_regret(choice: Array, report: Array) -> Array:
 def error_of_the_best(choice: Array, report: Array) -> Array:
     """R at argmin C, shape [...]; NaN where no cell has an error."""
     flat = _or_infinite(choice).reshape(*choice.shape[:-2], -1)
-    at = flat.argmin(axis=-1)[..., None]
+    at = first_lowest(flat)[..., None]
     reported = np.take_along_axis(report.reshape(flat.shape), at, axis=-1)[..., 0]
     return np.where(np.isfinite(flat).any(axis=-1), reported, np.nan)
 
@@ -154,8 +181,8 @@ def _descents(choice: Array, report: Array) -> Array:
     """
     filled = _or_infinite(choice)
     starts = np.isfinite(filled).any(axis=-1)
-    columns = filled.argmin(axis=-1)
-    rows = np.take_along_axis(filled.argmin(axis=-2), columns, axis=-1)
+    columns = first_lowest(filled)
+    rows = np.take_along_axis(first_lowest(filled, axis=-2), columns, axis=-1)
     ends = np.take_along_axis(
         report.reshape(*report.shape[:-2], -1), rows * choice.shape[-1] + columns, axis=-1
     )
@@ -187,13 +214,15 @@ def sensitivity(lr: Axis, choice: Array, report: Array, factor: float) -> Sensit
     steps = [_columns_at(rates, factor), _columns_at(rates, 1 / factor)]
     filled = _or_infinite(choice)
     flat = filled.reshape(*filled.shape[:-2], -1)
-    best_row, best_column = np.divmod(flat.argmin(axis=-1), choice.shape[-1])
+    best_row, best_column = np.divmod(first_lowest(flat), choice.shape[-1])
     base = error_of_the_best(choice, report)
     kept, retuned = [], []
     for step in steps:
         column = step[best_column]
         kept.append(_at(report, best_row, column) - base)
-        tuned = np.take_along_axis(filled.argmin(axis=-2), column[..., None], axis=-1)[..., 0]
+        tuned = np.take_along_axis(first_lowest(filled, axis=-2), column[..., None], axis=-1)[
+            ..., 0
+        ]
         retuned.append(_at(report, tuned, column) - base)
     return Sensitivity(_mean_of_known(kept), _mean_of_known(retuned))
 

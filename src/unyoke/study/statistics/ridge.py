@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from unyoke.study.statistics.basin import Array, Axis, error_of_the_best, quotient
+from unyoke.study.statistics.basin import (
+    TIE,
+    Array,
+    Axis,
+    error_of_the_best,
+    first_lowest,
+    quotient,
+)
 
 FEWEST = 3
 """Learning rates whose best λ must be known for a line through them."""
@@ -29,7 +36,7 @@ def best_decays(weight_decay: Axis, error: Array) -> Array:
     place = np.log2(decays[rows])
     filled = np.where(np.isfinite(error), error, np.inf)
     positive = filled[..., rows, :]
-    lowest = positive.argmin(axis=-2)[..., None, :]
+    lowest = first_lowest(positive, axis=-2)[..., None, :]
     inside = np.clip(lowest, 1, len(place) - 2)
 
     def at(shift: int) -> Array:
@@ -38,7 +45,7 @@ def best_decays(weight_decay: Axis, error: Array) -> Array:
     below, centre, above = at(-1), at(0), at(1)
     known = (lowest == inside)[..., 0, :] & np.isfinite(centre)
     if not rows.all():
-        known &= centre < filled[..., ~rows, :].min(axis=-2)
+        known &= centre < (1 - TIE) * filled[..., ~rows, :].min(axis=-2)
     index = inside[..., 0, :]
     moved = _lowest_of_parabola(
         place[index] - place[index - 1], place[index + 1] - place[index], below, centre, above
@@ -166,7 +173,7 @@ def lr_sensitivity(choice: Array, report: Array) -> Array:
     """
     filled = np.where(np.isfinite(choice), choice, np.inf)
     flat = filled.reshape(*filled.shape[:-2], -1)
-    row = (flat.argmin(axis=-1) // choice.shape[-1])[..., None, None]
+    row = (first_lowest(flat) // choice.shape[-1])[..., None, None]
     kept = np.take_along_axis(report, row, axis=-2)[..., 0, :]
     known = np.isfinite(kept)
     count = known.sum(axis=-1)
