@@ -1,15 +1,20 @@
-"""Convolutions of many models as products of matrices, where that is faster: on a GPU.
+"""Convolutions of many models as products of matrices, where that is faster.
 
-Under vmap the convolutions of K models become one with K groups, which cuDNN does slowly. The same
-sums are a product of each model's weights with the shifted copies of its inputs, and products of
-many matrices are what a GPU does best. The copies take as many times the memory of the inputs as a
-filter has places.
+Under vmap the convolutions of K models become one with K groups. The same sums are a product of
+each model's weights with what its filters meet.
+
+- On a GPU that is always faster: cuDNN does grouped convolutions slowly. What filters meet are
+  shifted copies of the inputs, as many times their memory as a filter has places.
+- On a CPU it is faster where each number is met once, so that nothing is copied twice: filters of
+  one place, and those that move by their own size, as in networks of patches. Elsewhere oneDNN's
+  grouped convolution is faster, also than torch's im2col (docs/population.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,23 +23,26 @@ from torch.nn import functional
 
 from unyoke.population.replacing import Replacing
 
-DEVICES = ("cuda",)
-"""Where it is faster."""
+Pair = tuple[int, int]
+Way = Callable[[Tensor, Tensor, Tensor | None, Pair, Pair, Pair], Tensor | None]
+"""(input, weight, bias, stride, padding, dilation) to the outputs; None where it is no gain."""
 
 
 def convolutions(tensor: Tensor) -> AbstractContextManager[object]:
     """The faster way on a tensor's device, while active."""
-    return Products() if tensor.device.type in DEVICES else nullcontext()
+    way = WAYS.get(tensor.device.type)
+    return nullcontext() if way is None else Products(way)
 
 
 class Products(Replacing):
-    """While active, two-dimensional convolutions without groups are products of matrices."""
+    """While active, two-dimensional convolutions without groups go this way where it is a gain."""
 
-    def __init__(self) -> None:
-        super().__init__({functional.conv2d: _conv2d})
+    def __init__(self, way: Way) -> None:
+        super().__init__({functional.conv2d: partial(_conv2d, way)})
 
 
 def _conv2d(
+    way: Way,
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -44,18 +52,19 @@ def _conv2d(
     groups: int = 1,
 ) -> Tensor:
     usual = groups == 1 and input.dim() == 4 and input.shape[1] == weight.shape[1]
-    if not usual or isinstance(padding, str):
-        return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    pads, steps = _pair(padding), _pair(dilation)
-    reach = [step * (size - 1) for step, size in zip(steps, weight.shape[2:], strict=True)]
-    if any(
-        size + 2 * pad <= far for size, pad, far in zip(input.shape[2:], pads, reach, strict=True)
-    ):
-        return functional.conv2d(input, weight, bias, stride, padding, dilation)  # it says why not
-    return conv2d(input, weight, bias, _pair(stride), pads, steps)
+    result = None
+    if usual and not isinstance(padding, str):
+        pads, steps = _pair(padding), _pair(dilation)
+        reach = [step * (size - 1) for step, size in zip(steps, weight.shape[2:], strict=True)]
+        sides = zip(input.shape[2:], pads, reach, strict=True)
+        if all(size + 2 * pad > far for size, pad, far in sides):  # else torch says why not
+            result = way(input, weight, bias, _pair(stride), pads, steps)
+    if result is not None:
+        return result
+    return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: Any) -> Pair:
     first, last = value if isinstance(value, Sequence) and len(value) == 2 else (value, value)
     return _number(first), _number(last)
 
@@ -64,18 +73,13 @@ def _number(value: Any) -> int:
     return int(value[0] if isinstance(value, Sequence) else value)
 
 
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-    dilation: tuple[int, int],
+def by_copies(
+    input: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
 ) -> Tensor:
     """:func:`torch.nn.functional.conv2d` without groups, [N, C, H, W] → [N, O, H′, W′]."""
     rows, columns = weight.shape[2:]
     input = functional.pad(input, (padding[1], padding[1], padding[0], padding[0]))
-    samples, channels, height, width = input.shape
+    samples, _, height, width = input.shape
     height = (height - dilation[0] * (rows - 1) - 1) // stride[0] + 1
     width = (width - dilation[1] * (columns - 1) - 1) // stride[1] + 1
 
@@ -88,8 +92,33 @@ def conv2d(
 
     places = [shifted(row, column) for row in range(rows) for column in range(columns)]
     met = torch.stack(places, dim=2).permute(1, 2, 0, 3, 4)
-    met = met.reshape(channels * rows * columns, samples * height * width)
-    result = weight.flatten(1) @ met
+    return _product(met, weight, bias, (samples, height, width))
+
+
+def of_patches(
+    input: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
+) -> Tensor | None:
+    """The same for filters that meet each number once; None for others."""
+    rows, columns = weight.shape[2:]
+    one_place = rows == columns == 1
+    if stride != (rows, columns) or padding != (0, 0) or not (one_place or dilation == (1, 1)):
+        return None
+    samples, channels, height, width = input.shape
+    height, width = height // rows, width // columns
+    used = input[:, :, : height * rows, : width * columns]
+    patches = used.reshape(samples, channels, height, rows, width, columns)
+    return _product(patches.permute(1, 3, 5, 0, 2, 4), weight, bias, (samples, height, width))
+
+
+def _product(
+    met: Tensor, weight: Tensor, bias: Tensor | None, shape: tuple[int, int, int]
+) -> Tensor:
+    """Outputs [N, O, H′, W′] of what each place of a filter meets, [C, …, N, H′, W′]."""
+    result = weight.flatten(1) @ met.reshape(weight[0].numel(), -1)
     if bias is not None:
         result = result + bias.to(result.dtype)[:, None]
-    return result.reshape(-1, samples, height, width).transpose(0, 1)
+    return result.reshape(-1, *shape).transpose(0, 1)
+
+
+WAYS: Mapping[str, Way] = {"cuda": by_copies, "cpu": of_patches}
+"""Which way is faster, by the kind of device."""
