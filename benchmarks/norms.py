@@ -1,4 +1,4 @@
-"""Time of a step of LAMB and LARS: the cpu backend beside eager, and AdamW for comparison.
+"""Time of a step of what needs norms: the cpu backend beside eager, and AdamW for comparison.
 
     python benchmarks/norms.py [--threads 1,2] [--rounds 9]
 
@@ -23,6 +23,15 @@ SHAPES = {
 }
 
 
+CLASSES = (
+    unyoke.LambW,
+    unyoke.LarsW,
+    unyoke.CautiousAdamW,
+    unyoke.StableAdamW,
+    unyoke.MARSW,
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", default="1,2")
@@ -30,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| optimizer | threads | case | cpu | eager | eager / cpu | cpu's AdamW |")
     print("|---|---|---|---|---|---|---|")
-    for cls in (unyoke.LambW, unyoke.LarsW):
+    for cls in CLASSES:
         for threads in map(int, arguments.threads.split(",")):
             torch.set_num_threads(threads)
             for case, shapes in SHAPES.items():

@@ -15,21 +15,40 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
-from unyoke.primitives import absolute, sign
+from unyoke.primitives import absolute, sign, where
 from unyoke.slots import Direction
-from unyoke.stages import Formula
+from unyoke.stages import Formula, Norms, arguments_of
 
 LEAST = 1e-3
 """The share of agreeing elements that a cautious step is divided by at least; the authors'."""
 
 
-def _agreeing(step: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-    """The step where it goes down the gradient, divided by the share of such elements."""
+def _agreeing(step: Any, grad: Any) -> Any:
+    """φ: 1 where the step goes down the gradient, else 0."""
     # Not step·grad > 0: a product of small numbers is 0 in float32
-    agrees = (((step > 0) & (grad > 0)) | ((step < 0) & (grad < 0))).to(step.dtype)
-    return step * (agrees / agrees.mean().clamp(min=LEAST))
+    agrees = ((step > 0) & (grad > 0)) | ((step < 0) & (grad < 0))
+    return where(agrees, absolute(sign(step)), 0.0)  # 1 in the step's dtype
+
+
+def _terms(step: Any, grad: Any) -> tuple[Any]:
+    return (_agreeing(step, grad),)
+
+
+def _down(step: Any, grad: Any, agreeing_share: Any) -> Any:
+    """The step where it goes down the gradient, divided by the share of such elements."""
+    return step * (_agreeing(step, grad) / agreeing_share)
+
+
+def _down_of_tensor(step: Any, grad: Any) -> Any:
+    """The same, of a whole tensor."""
+    agreeing = _agreeing(step, grad)
+    return step * (agreeing / agreeing.mean().clamp(min=LEAST))
+
+
+def _share(agreeing_norm: Any, elements: Any) -> Any:
+    """max(mean φ, 0.001), of the root of Σφ²."""
+    mean = agreeing_norm * agreeing_norm / elements
+    return where(mean < LEAST, LEAST, mean)
 
 
 def _along(step: Any, grad: Any) -> Any:
@@ -42,7 +61,7 @@ def cautious(direction: Direction) -> Direction:
 
     φ = [step·g_t > 0] ;  step' = step·φ / max(mean φ, 0.001), the mean over the tensor's elements
 
-    It needs the mean over a tensor, so it runs in eager and compile only.
+    Of a direction whose own step needs norms or matrices it runs in eager and compile only.
 
     Args:
         direction: any but those that keep weights on a sphere.
@@ -59,8 +78,11 @@ def cautious(direction: Direction) -> Direction:
     <direction cautious_lion>
     """
     first = f"{_named(direction)} only where it goes down the newest gradient."
-    changed = {"scope": "tensor", "skips_zeros": False}
-    return _masked("cautious", direction, _agreeing, first + _AGREEING, changed)
+    changed: dict[str, Any] = {"scope": "tensor", "skips_zeros": False}
+    if direction.scope == "tensor":
+        return _masked("cautious", direction, _down_of_tensor, first + _AGREEING, changed)
+    changed["norms"] = Norms(_joined("agreeing", direction, _terms), _share, "agreeing_share")
+    return _masked("cautious", direction, _down, first + _AGREEING, changed)
 
 
 def grams(direction: Direction) -> Direction:
@@ -125,9 +147,9 @@ def _masked(
             f"{name} has no meaning: direction {direction.name!r} has no decay because "
             f"{direction.no_decay}, and a masked step would not keep it"
         )
-    formula = _joined(name, direction, mask)
+    formula = _joined(name, direction, mask, *direction.moments)
     result = replace(
-        direction, name=name, formula=formula, **{**changed, "stage": None, "norms": None}
+        direction, name=name, formula=formula, **{"stage": None, "norms": None, **changed}
     )
     own = not direction.__module__.startswith("unyoke.")
     object.__setattr__(result, "__doc__", text.strip())
@@ -135,11 +157,16 @@ def _masked(
     return result
 
 
-def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
-    """The formula that asks the direction's, its norms and its stage, and masks the step."""
+def _joined(name: str, direction: Direction, mask: Formula, *results: str) -> Formula:
+    """The formula that asks the direction's, its norms and its stage, and masks the step.
+
+    It takes what the mask takes beside step and gradient too, and gives back the masked step and
+    ``results``.
+    """
     own, stage, norms = direction.arguments, direction.stage, direction.norms
     more = () if stage is None else (*stage.state, *stage.coefficient_names)
-    given = dict.fromkeys((*own, *more, *(() if norms is None else norms.arguments)))
+    masked, rest = arguments_of(mask), () if norms is None else norms.arguments
+    given = dict.fromkeys((*own, *more, *rest, *masked[2:]))
     if norms is not None:
         del given[norms.name]
     source = f"def {name}({', '.join(given)}):\n"
@@ -150,8 +177,8 @@ def _joined(name: str, direction: Direction, mask: Formula) -> Formula:
         source += (
             f"    {', '.join(('step', *stage.state))}, = stage({', '.join(('step', *more))})\n"
         )
-    masked = ", ".join(("mask(step, grad)", *direction.moments))
-    source += f"    return {masked}\n"
+    result = ", ".join((f"mask({', '.join(masked)})", *results))
+    source += f"    return {result}\n"
     filename = f"<unyoke {name} {id(direction):x}>"  # read again by name, as those of equation.py
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"inner": direction.formula, "mask": mask}

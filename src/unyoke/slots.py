@@ -77,7 +77,7 @@ class Part:
         check: raises ValueError for hyperparameters out of a range that is narrower than what
             :func:`unyoke.ranges.check_defaults` asks of every number.
         scope: ``"element"`` runs on every backend. ``"tensor"`` needs norms or matrices: eager
-            and compile only.
+            and compile, and the cpu backend with ``norms`` or ``stage``.
         scalars: names of per-parameter numbers that ``coefficients`` reads and renews; 1 before
             the first update.
         sums: those of them that are 0 before the first update and depend on the learning rate, so

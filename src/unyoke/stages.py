@@ -16,6 +16,9 @@ import torch
 
 Formula: TypeAlias = Callable[..., Any]
 
+ELEMENTS = "elements"
+"""The argument of :attr:`Norms.ratio` that is the number of a tensor's elements."""
+
 
 @functools.lru_cache(maxsize=256)
 def arguments_of(function: Formula) -> tuple[str, ...]:
@@ -95,6 +98,7 @@ class Norms:
         terms: a formula of an element, as the direction's, which returns several numbers: of each
             the norm over the tensor is formed, the root of the sum of its squares.
         ratio: ``(norm, …, *coefficients)`` → the number, of numbers or of tensors of any shape.
+            An argument ``elements`` is how many the tensor has, for means.
         name: of that number among the arguments of the direction's formula.
     """
 
@@ -104,8 +108,10 @@ class Norms:
 
     count: int = field(init=False)
     """How many norms there are: arguments of ``ratio`` whose names end in ``_norm``."""
+    takes_elements: bool = field(init=False)
+    """Whether ``ratio`` takes the number of elements, right after the norms."""
     ratio_coefficients: tuple[str, ...] = field(init=False)
-    """What ``ratio`` takes beside the norms."""
+    """What ``ratio`` takes beside the norms and that number."""
     arguments: tuple[str, ...] = field(init=False)
     """Those of :meth:`of_tensor`, each once."""
     _terms: tuple[str, ...] = field(init=False)
@@ -114,15 +120,21 @@ class Norms:
         """Found out here: torch.compile would warn of a cache that it meets later."""
         names, terms = arguments_of(self.ratio), arguments_of(self.terms)
         count = sum(name.endswith("_norm") for name in names)
+        takes_elements = names[count : count + 1] == (ELEMENTS,)
+        rest = names[count + takes_elements :]
         object.__setattr__(self, "count", count)
-        object.__setattr__(self, "ratio_coefficients", names[count:])
-        object.__setattr__(self, "arguments", tuple(dict.fromkeys((*terms, *names[count:]))))
+        object.__setattr__(self, "takes_elements", takes_elements)
+        object.__setattr__(self, "ratio_coefficients", rest)
+        object.__setattr__(self, "arguments", tuple(dict.fromkeys((*terms, *rest))))
         object.__setattr__(self, "_terms", terms)
 
     def of_tensor(self, *given: Any) -> Any:
         """The number, of a whole tensor; arguments are those of :attr:`arguments`, by place."""
         known = dict(zip(self.arguments, given, strict=True))
         terms = self.terms(*(known[name] for name in self._terms))
+        size = (terms[0].numel(),) if self.takes_elements else ()
         return self.ratio(
-            *(term.norm() for term in terms), *(known[name] for name in self.ratio_coefficients)
+            *(term.norm() for term in terms),
+            *size,
+            *(known[name] for name in self.ratio_coefficients),
         )

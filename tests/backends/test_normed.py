@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:weight_decay=.* is per update"),
 ]
 NORMED = [name for name, part in directions.ALL.items() if part.norms is not None]
+NORMED += ["cautious_lion", "cautious_schedule_free_adam"]
 TENSORS = [*SHAPES.values(), (40, 128), (3, 50)]
 SETTINGS: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.004}
 
@@ -33,7 +34,14 @@ def goes(direction: str, decay: str) -> bool:
     return rule.decay.scope == "element"
 
 
-PAIRS = [(r, d) for r in NORMED for d in decays.ALL if goes(r, d)]
+EVERY_TIME = {"decoupled", "l2", "cautious"}
+"""Decays of the fast tier: each pair is a kernel to compile."""
+PAIRS = [
+    pytest.param(r, d, marks=[] if d in EVERY_TIME else pytest.mark.slow)
+    for r in NORMED
+    for d in decays.ALL
+    if goes(r, d)
+]
 
 
 def assert_cpu_is_eager(tolerance: float, **settings: Any) -> None:

@@ -65,8 +65,8 @@ def test_cautious_keeps_what_goes_down_the_gradient(name: str) -> None:
 def test_the_state_is_the_direction_s(mask: str, name: str) -> None:
     plain, masked = directions.get(name), directions.get(f"{mask}_{name}")
     for attribute in ("state", "defaults", "scalars", "nonnegative", "arguments"):
-        if attribute == "arguments" and (plain.stage or plain.norms):
-            continue  # what the stage and the norms take becomes the formula's
+        if attribute == "arguments" and (plain.stage or plain.norms or masked.norms):
+            continue  # what a stage or norms take becomes the formula's, and the share is one more
         assert getattr(masked, attribute) == getattr(plain, attribute)
     assert set(masked.coefficient_names) == set(plain.coefficient_names)
     assert masked.scope == ("tensor" if mask == "cautious" else plain.scope)

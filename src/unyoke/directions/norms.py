@@ -1,4 +1,4 @@
-"""Directions that need norms of whole tensors: tensor scope, so eager and compile only."""
+"""Directions that need norms of whole tensors."""
 
 from __future__ import annotations
 

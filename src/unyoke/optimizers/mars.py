@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from unyoke.directions.moments import adam_coefficients
-from unyoke.equation import direction
+from unyoke.equation import Norms, direction
 from unyoke.optimizers.named import Named
+from unyoke.primitives import sqrt, where
 
 
 def _coefficients(t: Any, lr: Any, betas: Any, gamma: Any, eps: Any) -> dict[str, Any]:
     beta1, _ = betas
     return adam_coefficients(t, lr, betas, eps) | {"ahead": gamma * beta1 / (1.0 - beta1)}
+
+
+def _corrected(grad: Any, previous_grad: Any, ahead: Any) -> tuple[Any]:
+    return (grad + ahead * (grad - previous_grad),)  # c_t
+
+
+def _length(corrected_norm: Any) -> Any:
+    """max(1, ‖c_t‖); NaN stays NaN."""
+    return where(corrected_norm <= 1.0, 1.0, corrected_norm)
 
 
 @direction(
@@ -20,10 +30,11 @@ def _coefficients(t: Any, lr: Any, betas: Any, gamma: Any, eps: Any) -> dict[str
     coefficients=_coefficients,
     defaults={"betas": (0.95, 0.99), "gamma": 0.025, "eps": 1e-8},
     scope="tensor",
+    norms=Norms(_corrected, _length, "length"),
 )
 def mars(
     grad, exp_avg, exp_avg_sq, previous_grad,
-    beta1, new1, beta2, new2, ahead, size, correction, eps,
+    beta1, new1, beta2, new2, ahead, size, correction, eps, length,
 ):  # fmt: skip
     """Adam on gradients whose variance is lowered by the gradient of before.
 
@@ -32,11 +43,11 @@ def mars(
 
     Source: Yuan et al., arXiv 2411.10438, Algorithm 2, approximate; the authors' mars.py.
     """
-    corrected = grad + ahead * (grad - previous_grad)  # c_t
-    clipped = corrected / corrected.norm().clamp(min=1.0)
+    (corrected,) = _corrected(grad, previous_grad, ahead)
+    clipped = corrected / length  # c̃_t
     exp_avg = beta1 * exp_avg + new1 * clipped  # m_t
     exp_avg_sq = beta2 * exp_avg_sq + new2 * (clipped * clipped)  # v_t
-    step = size * (exp_avg / (correction * exp_avg_sq.sqrt() + eps))
+    step = size * (exp_avg / (correction * sqrt(exp_avg_sq) + eps))
     return step, exp_avg, exp_avg_sq, grad
 
 
@@ -72,7 +83,7 @@ class MARSW(Named, direction=mars, lr=3e-3):
     the authors' mars.py, whose default values these are; the decay is Loshchilov & Hutter's.
 
     Departures: the authors' code gives all but matrices to AdamW: give such parameters a group of
-    their own with ``direction="adam"``. The norm needs whole tensors: eager and compile only.
+    their own with ``direction="adam"``.
 
     >>> import torch, unyoke
     >>> model = torch.nn.Linear(2, 1)
@@ -113,7 +124,7 @@ class MARS(Named, direction=mars, decay="lr_coupled", lr=3e-3, weight_decay=0.0)
     the authors' mars.py, whose default values these are.
 
     Departures: the authors' code gives all but matrices to AdamW: give such parameters a group of
-    their own with ``direction="adam"``. The norm needs whole tensors: eager and compile only.
+    their own with ``direction="adam"``.
 
     >>> import torch, unyoke
     >>> model = torch.nn.Linear(2, 1)

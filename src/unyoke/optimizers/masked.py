@@ -37,7 +37,7 @@ class CautiousAdamW(Named, direction="cautious_adam"):
     least mean; the decay is Loshchilov & Hutter's.
 
     Departures: eps is 1e-8, where the authors' code has 1e-6. The mean is over the elements of a
-    tensor, so it needs whole tensors: eager and compile only.
+    tensor.
 
     >>> import torch, unyoke
     >>> model = torch.nn.Linear(2, 1)

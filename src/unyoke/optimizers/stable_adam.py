@@ -5,25 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from unyoke.directions.moments import adam, adam_coefficients
-from unyoke.equation import direction
+from unyoke.equation import Norms, direction
 from unyoke.optimizers.named import Named
+from unyoke.primitives import maximum, sqrt, where
+
+_adam = adam.formula
 
 
-def _coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> dict[str, Any]:
-    own = adam_coefficients(t, lr, betas, eps)
-    return own | {"unbiased": own["correction"] * own["correction"], "least": eps * eps}
+def _surprise(grad_v, exp_avg_sq, beta2, new2, correction, eps):
+    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    return (grad_v / maximum(correction * sqrt(exp_avg_sq), eps),)  # g_t/√max(v̂_t, ε²)
+
+
+def _shortening(surprise_norm: Any, elements: Any) -> Any:
+    """max(1, rms_t); NaN stays NaN."""
+    mean = surprise_norm * surprise_norm / elements
+    return where(mean <= 1.0, 1.0, mean) ** 0.5
 
 
 @direction(
     state=("exp_avg", "exp_avg_sq"),
     nonnegative=("exp_avg_sq",),
-    coefficients=_coefficients,
+    coefficients=adam_coefficients,
     defaults={"betas": (0.9, 0.99), "eps": 1e-6},
     scope="tensor",
+    norms=Norms(_surprise, _shortening, "shortening"),
 )
 def stable_adam(
     grad, grad_v, exp_avg, exp_avg_sq,
-    beta1, new1, beta2, new2, size, correction, eps, unbiased, least,
+    beta1, new1, beta2, new2, size, correction, eps, shortening,
 ):  # fmt: skip
     """Adam's step, shortened in a tensor whose gradients are larger than its second moment knows.
 
@@ -33,11 +43,10 @@ def stable_adam(
     Source: Wortsman et al., NeurIPS 2023 (arXiv 2304.13013), Algorithm 2; the clipping of updates
     is Shazeer & Stern's (Adafactor, 2018).
     """
-    step, exp_avg, exp_avg_sq = adam.formula(
+    step, exp_avg, exp_avg_sq = _adam(
         grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps
     )
-    squares = grad_v * grad_v / (unbiased * exp_avg_sq).clamp(min=least)
-    return step / squares.mean().sqrt().clamp(min=1.0), exp_avg, exp_avg_sq
+    return step / shortening, exp_avg, exp_avg_sq
 
 
 class StableAdamW(Named, direction=stable_adam, lr=2e-3):
@@ -70,7 +79,7 @@ class StableAdamW(Named, direction=stable_adam, lr=2e-3):
     the decay is Loshchilov & Hutter's.
 
     Departures: the published decay is multiplied by the learning rate and by 1/max(1, rms_t); this
-    one by neither. The mean needs whole tensors: eager and compile only.
+    one by neither.
 
     >>> import torch, unyoke
     >>> model = torch.nn.Linear(2, 1)

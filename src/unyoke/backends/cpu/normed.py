@@ -44,6 +44,7 @@ class Normed:
         self._grid = np.frombuffer(self._rows).reshape(count, width)
         own = rule.coefficient_names.index(norms.name)
         self._own, self._others = own, [k for k in range(width) if k != own]
+        self._sizes = torch.tensor([each.numel() for each in work.weights], dtype=torch.float64)
         for table in tables:
             table.tell(self._rows.buffer_info()[0], range(count))
         self._form = [
@@ -99,7 +100,9 @@ class Normed:
 
     def _ratios(self, work: Work, which: Any, norms: Any) -> Any:
         """The number that is made of each parameter's norms."""
-        columns = torch.from_numpy(norms).unbind(1)
+        columns = list(torch.from_numpy(norms).unbind(1))
+        if self._norms.takes_elements:
+            columns.append(self._sizes[which])
         names = self._norms.ratio_coefficients
         sets = [[float(each[name]) for name in names] for each in work.coefficients]
         own: Any = sets[0]
