@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from unyoke.study import Task
 from unyoke.study.errors import StudyError
 from unyoke.study.running import workers
 from unyoke.study.tasks.digits import digits
+from unyoke.study.tasks.digits_noisy import digits_noisy
 from unyoke.study.tasks.digits_plain import digits_plain
 from unyoke.study.tasks.registry import load, refer
 
@@ -93,28 +95,49 @@ def parts_of(task: Task) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [task.train, task.validation, task.test]
 
 
-def test_plain_digits_are_split_alike_for_every_seed_and_begin_differently() -> None:
-    first, again, other = digits_plain(0), digits_plain(0), digits_plain(1)
-    assert [len(part[1]) for part in parts_of(first)] == [200, 698, 899]
-    for mine, theirs in zip(parts_of(first), parts_of(other), strict=True):
-        assert torch.equal(mine[0], theirs[0])
-        assert torch.equal(mine[1], theirs[1])
-    weights, same, differ = (next(task.model.parameters()) for task in (first, again, other))
-    assert torch.equal(weights, same)
-    assert not torch.equal(weights, differ)
-
-
-def test_the_seed_of_digits_draws_the_split_and_the_weights() -> None:
-    first, again, other = digits(0), digits(0), digits(1)
+@pytest.mark.parametrize(
+    ("build", "sizes"),
+    [
+        (digits, [200, 698, 899]),
+        (digits_plain, [200, 698, 899]),
+        (digits_noisy, [300, 598, 899]),
+    ],
+)
+def test_the_seed_of_digits_draws_the_split_and_the_weights(
+    build: Callable[[int], Task], sizes: list[int]
+) -> None:
+    first, again, other = build(0), build(0), build(1)
     for task in (first, other):
-        assert [len(part[1]) for part in parts_of(task)] == [200, 698, 899]
+        assert [len(part[1]) for part in parts_of(task)] == sizes
         images = torch.cat([inputs for inputs, _ in parts_of(task)])
         assert len(images.unique(dim=0)) == len(images) == 1797  # each once, in one part
     assert torch.equal(first.train[0], again.train[0])
+    assert torch.equal(first.train[1], again.train[1])
     assert not torch.equal(first.train[0], other.train[0])
     weights, same, differ = (next(task.model.parameters()) for task in (first, again, other))
     assert torch.equal(weights, same)
     assert not torch.equal(weights, differ)
+
+
+def test_both_networks_of_a_seed_see_the_same_images() -> None:
+    for mine, theirs in zip(parts_of(digits(3)), parts_of(digits_plain(3)), strict=True):
+        assert torch.equal(mine[0], theirs[0])
+        assert torch.equal(mine[1], theirs[1])
+
+
+def test_noisy_digits_have_wrong_labels_where_they_train_only() -> None:
+    right = {
+        tuple(image.tolist()): int(label)
+        for part in parts_of(digits(0))
+        for image, label in zip(*part, strict=True)
+    }
+    shares = []
+    for seed in range(5):
+        for part in parts_of(digits_noisy(seed)):
+            labels = torch.tensor([right[tuple(image.tolist())] for image in part[0]])
+            shares.append(float((labels != part[1]).float().mean()))
+    assert [share for place, share in enumerate(shares) if place % 3] == [0.0] * 10
+    assert sum(shares) / 5 == pytest.approx(0.3, abs=0.04)
 
 
 def test_no_weight_of_digits_has_a_size_that_matters() -> None:

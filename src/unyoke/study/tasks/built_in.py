@@ -61,18 +61,31 @@ SHAKESPEARE = Source(
     get="save data/tinyshakespeare/input.txt of github.com/karpathy/char-rnn",
 )
 
+_SPLIT_TOO = "the split, the initial weights and the order of the batches"
 _SAMPLES_TOO = "initial weights, the order of the batches and the training samples"
 
 BUILT_IN: Mapping[str, BuiltIn] = {
     "digits": BuiltIn(
         "unyoke.study.tasks.digits",
         "digits",
-        draws="the split, the initial weights and the order of the batches",
+        draws=_SPLIT_TOO,
         split_by_seed=True,
     ),
-    "digits-plain": BuiltIn("unyoke.study.tasks.digits_plain", "digits_plain"),
-    "breast-cancer": BuiltIn("unyoke.study.tasks.tabular", "breast_cancer"),
-    "diabetes": BuiltIn("unyoke.study.tasks.tabular", "diabetes"),
+    "digits-plain": BuiltIn(
+        "unyoke.study.tasks.digits_plain", "digits_plain", draws=_SPLIT_TOO, split_by_seed=True
+    ),
+    "digits-noisy": BuiltIn(
+        "unyoke.study.tasks.digits_noisy",
+        "digits_noisy",
+        draws=f"{_SPLIT_TOO}, and which labels are wrong",
+        split_by_seed=True,
+    ),
+    "breast-cancer": BuiltIn(
+        "unyoke.study.tasks.tabular", "breast_cancer", draws=_SPLIT_TOO, split_by_seed=True
+    ),
+    "diabetes": BuiltIn(
+        "unyoke.study.tasks.tabular", "diabetes", draws=_SPLIT_TOO, split_by_seed=True
+    ),
     "fashion-mnist": BuiltIn(
         "unyoke.study.tasks.fashion", "fashion_mnist", source=FASHION_MNIST, draws=_SAMPLES_TOO
     ),

@@ -19,17 +19,14 @@ and the order of the batches.
 
 from __future__ import annotations
 
-from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from unyoke.study.tasks import shipped
+from unyoke.study.tasks.digit_images import CLASSES, PIXELS, divided
 from unyoke.study.tasks.task import Task
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-CLASSES = 10
 TRAINING = 200
 VALIDATION = 698
 INITIAL_SCALE = 6.0
@@ -44,11 +41,7 @@ def digits(seed: int) -> Task:
     import torch
 
     torch.manual_seed(seed)
-    inputs, targets = _digits()
-    order = torch.randperm(len(targets))
-    ends = (0, TRAINING, TRAINING + VALIDATION, len(order))
-    parts = [order[start:end] for start, end in pairwise(ends)]
-    train, validation, test = ((inputs[part], targets[part]) for part in parts)
+    train, validation, test = divided(TRAINING, VALIDATION)
     return Task(_network(), train, validation, test, batch_size=BATCH_SIZE)
 
 
@@ -56,7 +49,7 @@ def _network() -> nn.Module:
     import torch
     from torch import nn
 
-    first, last = nn.Linear(64, HIDDEN, bias=False), nn.Linear(HIDDEN, CLASSES, bias=False)
+    first, last = nn.Linear(PIXELS, HIDDEN, bias=False), nn.Linear(HIDDEN, CLASSES, bias=False)
     with torch.no_grad():
         for layer in (first, last):
             layer.weight.mul_(INITIAL_SCALE)
@@ -78,14 +71,3 @@ def _scaled_norm() -> nn.Module:
     with torch.no_grad():
         norm.weight.fill_(TEMPERATURE)
     return norm.requires_grad_(False)
-
-
-@cache
-def _digits() -> tuple[Tensor, Tensor]:
-    import torch
-
-    pixels, classes = shipped.digits()
-    return (
-        torch.tensor(pixels, dtype=torch.float32) / 8 - 1,
-        torch.tensor(classes, dtype=torch.int64),
-    )

@@ -1,13 +1,12 @@
 """Small tables that scikit-learn ships: breast cancer (two classes) and diabetes (a number).
 
 Few samples are for training, so that a network learns them by heart and regularization matters.
-Columns are scaled by the mean and the standard deviation of the training samples. The split is the
-same for every seed; the seed draws the initial weights and the order of the batches.
+Columns are scaled by the mean and the standard deviation of the training samples. The seed draws
+the split, the initial weights and the order of the batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,8 @@ BATCH_SIZE = 25
 
 def breast_cancer(seed: int) -> Task:
     """569 tumours, 30 measurements, malignant or benign: 100 train, 200 choose, 269 report."""
-    train, validation, test = _parts(shipped.breast_cancer, 100, 200, classes=True)
     torch.manual_seed(seed)
+    train, validation, test = _divided(*_classes(), 100, 200)
     model = nn.Sequential(nn.Linear(30, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
     return Task(model, train, validation, test, batch_size=BATCH_SIZE)
 
@@ -38,8 +37,8 @@ def diabetes(seed: int) -> Task:
     The error is the squared error as a share of the variance of the training targets: 100 % is
     what their mean achieves.
     """
-    train, validation, test = _parts(shipped.diabetes, 100, 150, classes=False)
     torch.manual_seed(seed)
+    train, validation, test = _divided(*_numbers(), 100, 150)
     model = nn.Sequential(
         nn.Linear(10, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1), nn.Flatten(start_dim=0)
     )
@@ -60,18 +59,25 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 @cache
-def _parts(
-    read: Callable[[], tuple[shipped.Numbers, shipped.Numbers]],
-    training: int,
-    validation: int,
-    *,
-    classes: bool,
+def _classes() -> tuple[Tensor, Tensor]:
+    inputs, targets = shipped.breast_cancer()
+    return torch.tensor(inputs), torch.tensor(targets).long()
+
+
+@cache
+def _numbers() -> tuple[Tensor, Tensor]:
+    inputs, targets = shipped.diabetes()
+    return torch.tensor(inputs), torch.tensor(targets)
+
+
+def _divided(
+    inputs: Tensor, targets: Tensor, training: int, validation: int
 ) -> tuple[Samples, Samples, Samples]:
-    inputs, targets = read()
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
-    columns = _scaled(torch.tensor(inputs)[order], training)
-    answers = torch.tensor(targets)[order]
-    answers = answers.long() if classes else _scaled(answers, training)
+    """A drawn split, with numbers scaled by the samples that train; classes stay."""
+    order = torch.randperm(len(targets))
+    columns, answers = _scaled(inputs[order], training), targets[order]
+    if answers.is_floating_point():
+        answers = _scaled(answers, training)
     bounds = [training, training + validation]
     first, second, third = zip(
         columns.tensor_split(bounds), answers.tensor_split(bounds), strict=True
