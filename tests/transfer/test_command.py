@@ -51,7 +51,7 @@ def test_unverified_rules_are_marked() -> None:
     line = "transfer --lr 1e-3 --weight-decay 1e-4 --updates 1000 --tokens 1e9 --weights 1e8"
     text = run(line + " --to-updates 2000 --to-tokens 2e9").stdout
     assert "power lines°" in text
-    assert "not compared with the paper" in " ".join(text.split())
+    assert "° compared with what others quote of it" in " ".join(text.split())
 
 
 def test_a_number_that_looks_like_torch_s_is_noted() -> None:

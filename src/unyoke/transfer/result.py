@@ -38,7 +38,7 @@ class Outcome:
         equilibrium: whether the run is long enough to reach it.
         source: of the rule.
         valid: where it holds.
-        verified: whether its formula was compared with the source.
+        verified: whether its formula was compared with the source itself, not with quotations.
     """
 
     rule: str
@@ -217,7 +217,7 @@ def _table(rows: tuple[Outcome, ...]) -> list[str]:
 
 
 def _source(row: Outcome) -> list[str]:
-    unverified = "" if row.verified else "; ° not compared with the paper itself"
+    unverified = "" if row.verified else "; ° compared with what others quote of it"
     return _wrapped(f"{row.rule}: {row.source}{unverified}. Holds for: {row.valid}")
 
 

@@ -3,7 +3,7 @@
 A rule is a pure function ``(tuned, to) → λ′``; ``to`` has its learning rate α′ already. Symbols: b
 batch size, B samples, E epochs, T updates, α learning rate, w = λ/α, D tokens, N weights, m width.
 ``verified`` says whether the rule was compared with its paper's text or its authors' code; where
-it was not, the output says so.
+it was compared with what others quote of the paper, the output says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Rule:
         formula: λ′ of the new run.
         source: the paper.
         valid: where it was found to hold.
-        verified: whether the formula was compared with the source.
+        verified: whether the formula was compared with the source itself, not with quotations.
         objection: why it says nothing about this change; None if it does.
     """
 
