@@ -80,7 +80,7 @@ def _told(story: Story) -> Difference | str:
     refused = 0
     for at, act in enumerate(story.acts):
         for part in _updates(act) if twin.exact or tested.sums else [act]:
-            before = snapshot(tested)
+            before = snapshot(tested) if part[0] in LOADING else {}
             errors = [_performed(side, part) for side in (tested, twin)]
             found = _compared(part, errors, before, tested, twin)
             if found is None and _is_beyond_cpu(errors[0]):
