@@ -1,6 +1,6 @@
 """How often intervals over seeds hold what they should: made-up studies of a known basin.
 
-    python benchmarks/interval_coverage.py [studies]
+    python benchmarks/interval_coverage.py [studies] [one-map|best-cells|two-maps ...]
 
 Each study is a quadratic basin of tilt −0.6 on 9 × 9 cells, with noise over seeds in whole seeds,
 in cells, and in the validation and the test samples. Every statistic is computed with three kinds
@@ -11,18 +11,31 @@ basin without noise; choosing by noisy errors biases some statistics, and the me
 Then two things that the report says of best cells, each chosen by its validation error: how often
 Student's interval of the test error there holds the best error, and how often two equal basins with
 the same seeds are called different at the 5 % level by the paired comparison.
+
+Then the numbers of the claims that compare maps, by the functions of the claims themselves: how
+often their intervals hold the truth, and which verdict comes out how often, at truths in the middle
+of each class and at the border. The maps of a study share what a seed does, and the two of a pair
+their cells without decay.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from unyoke.study.claims import catalogue, measures, ridges, trends
+from unyoke.study.claims.claim import Claim, Measurement
+from unyoke.study.claims.maps import Maps
+from unyoke.study.claims.verdicts import judge
+from unyoke.study.landscape.landscape import Axes
+from unyoke.study.report.survey import Panel
 from unyoke.study.statistics import (
     best_cell,
     bootstrap,
@@ -37,7 +50,7 @@ from unyoke.study.statistics import (
 )
 
 Array = NDArray[np.float64]
-Maps = tuple[Array, Array]  # validation and test errors, [..., weight decays, learning rates]
+Errors = tuple[Array, Array]  # validation and test errors, [..., weight decays, learning rates]
 
 LR = DECAY = 2.0 ** np.arange(-4, 5)
 TILT = -0.6
@@ -60,7 +73,7 @@ def basin() -> Array:
     return np.asarray(0.08 + 0.004 * ((l - TILT * a) ** 2 + 0.5 * a**2))
 
 
-def study(generator: np.random.Generator, seeds: int, shared: Array | None = None) -> Maps:
+def study(generator: np.random.Generator, seeds: int, shared: Array | None = None) -> Errors:
     """Validation and test errors of each seed; `shared` is what a seed does to every cell."""
 
     def noise(spread: float, *shape: int) -> Array:
@@ -70,7 +83,9 @@ def study(generator: np.random.Generator, seeds: int, shared: Array | None = Non
     return network + noise(0.004, 9, 9), network + noise(0.003, 9, 9)
 
 
-def intervals(statistic: Callable[[Array, Array], Array], maps: Maps) -> list[tuple[float, float]]:
+def intervals(
+    statistic: Callable[[Array, Array], Array], maps: Errors
+) -> list[tuple[float, float]]:
     """The three intervals of one statistic over the seeds of one study."""
     choice, report = maps
 
@@ -94,7 +109,7 @@ def intervals(statistic: Callable[[Array, Array], Array], maps: Maps) -> list[tu
     return found
 
 
-def at_the_best(maps: Maps) -> Array:
+def at_the_best(maps: Errors) -> Array:
     """Test errors of each seed at the cell of the lowest mean validation error."""
     cell = best_cell(maps[0].mean(axis=0))
     assert cell is not None
@@ -116,7 +131,166 @@ def best_cells(studies: int) -> None:
         print(f"{seeds:5}  {100 * held / studies:36.1f} %  {100 * different / studies:26.1f} %")
 
 
-def main(studies: int) -> None:
+@dataclass(frozen=True)
+class Basin:
+    """The expected errors of one map over α = 2^−4 … 2^4 and λ = 2^−6 … 2^5, and λ = 0.
+
+    Attributes:
+        gain: what the best λ takes from the plain error of 8 %, in per cent of it.
+        slope: d log λ*/d log α.
+        at: log2 of the best λ at α = 1.
+    """
+
+    gain: float = 20.0
+    slope: float = 0.0
+    at: float = 0.0
+
+    def errors(self) -> Array:
+        """[13 weight decays, 9 learning rates]; all gain is lost four powers off the ridge."""
+        a, l = np.log2(LR)[None, :], np.log2(DECAYS)[:, None]  # noqa: E741
+        off = np.minimum(((l - self.at - self.slope * a) / 4) ** 2, 1.2)
+        lost = np.vstack([np.ones((1, len(LR))), off])
+        return np.asarray(PLAIN * (1 + self.gain / 100 * (lost - 1)) + 0.002 * a**2)
+
+
+PLAIN = 0.08
+DECAYS = 2.0 ** np.arange(-6, 6)
+
+
+def panels(
+    generator: np.random.Generator, seeds: int, basins: Sequence[Basin], *, pair: bool = True
+) -> list[Panel]:
+    """Maps of the same seeds; those of a pair have the same cells without decay."""
+    shape = (seeds, 1 + len(DECAYS), len(LR))
+    whole = generator.normal(0, 0.004, (seeds, 1, 1))
+    drawn: list[Panel] = []
+    for basin in basins:
+        network = basin.errors() + whole + generator.normal(0, 0.004, shape)
+        figures = {
+            "validation_error": network + generator.normal(0, 0.003, shape),
+            "test_error": network + generator.normal(0, 0.003, shape),
+            "train_loss": np.broadcast_to(LR[None, None, :], shape).copy(),
+            "test_standard_error": np.full(shape, 0.003),
+        }
+        if pair and drawn:
+            for name, values in figures.items():
+                values[:, 0] = drawn[0].figures[name][:, 0]
+        nothing = np.zeros(shape, dtype=bool)
+        axes = Axes(tuple(LR.tolist()), (0.0, *DECAYS.tolist()))
+        drawn.append(Panel("AdamW", "cosine", 150, None, axes, figures, nothing, ~nothing))
+    return drawn
+
+
+def budgets(generator: np.random.Generator, seeds: int, p: float, q: float) -> list[Panel]:
+    """Maps of four budgets on which λ* ∝ α^p·updates^q."""
+    updates = (75, 150, 300, 600)
+    moved = [Basin(slope=p, at=q * np.log2(each / 212.0)) for each in updates]
+    drawn = panels(generator, seeds, moved, pair=False)
+    return [replace(panel, updates=each) for panel, each in zip(drawn, updates, strict=True)]
+
+
+NO_MAPS = Maps({}, {}, {})
+Draw = Callable[[np.random.Generator, int], list[Panel]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claim, what its number is in truth, and maps of which that is true."""
+
+    row: str
+    truth: float
+    draw: Draw
+    measure: Callable[[list[Panel]], Measurement]
+
+    def one(self, generator: np.random.Generator, seeds: int) -> tuple[bool, float, str]:
+        """Whether the interval of one study holds the truth, the number, and the verdict."""
+        measurement = self.measure(self.draw(generator, seeds))
+        claim = replace(_claims()[self.row], measure=lambda maps: measurement)
+        (answer,) = judge([("", claim, NO_MAPS)])
+        number = measurement.number
+        return number.low <= self.truth <= number.high, number.value, answer.verdict
+
+
+def _claims() -> dict[str, Claim]:
+    return {claim.name: claim for claim in catalogue.every_claim()}
+
+
+def cases() -> list[Case]:
+    """Each kind of claim that compares maps, at truths inside each class and at its border."""
+
+    def pair(first: Basin, second: Basin) -> Draw:
+        return lambda generator, seeds: panels(generator, seeds, (first, second))
+
+    def both(statistic: Callable[[Panel, Panel, Maps], Measurement]) -> Callable[..., Measurement]:
+        return lambda maps: statistic(maps[0], maps[1], NO_MAPS)
+
+    found = []
+    for share in (1.0, 0.5, 0.2, 0.0, -0.5):
+        decoupled, coupled = 20 * (1 + share / 2), 20 * (1 - share / 2)
+        draw = pair(Basin(decoupled), Basin(coupled))
+        found.append(Case("generalisation/adam", share, draw, both(measures.rule_advantage)))
+    for gain in (0.0, 2.0):
+        draw = pair(Basin(gain), Basin(gain))
+        found.append(Case("generalisation/adam", 0.0, draw, both(measures.rule_advantage)))
+    for gains in ((20.0, 20.0), (25.0, 15.0)):
+        share = 2 * (gains[0] - gains[1]) / sum(gains)
+        draw = pair(*map(Basin, gains))
+        found.append(Case("gain/equal", share, draw, both(measures.equal_gains)))
+    draw = pair(Basin(slope=0.0), Basin(slope=0.0))
+    found.append(Case("coupling/sgd-regret", 0.0, draw, both(measures.regret_saved)))
+    for slopes in ((0.0, -1.0), (0.0, -0.25), (0.0, 0.0), (0.6, -0.4)):
+        draw = pair(Basin(slope=slopes[0]), Basin(slope=slopes[1]))
+        truth = abs(slopes[1]) - abs(slopes[0])
+        found.append(Case("coupling/sgd-tilt", truth, draw, both(ridges.leans_more)))
+    for slope in (0.0, 0.5, 1.0):
+        found.append(
+            Case(
+                "coupling/sgdw-upright",
+                slope,
+                pair(Basin(slope=slope), Basin()),
+                lambda maps: ridges.ridge_of(maps[0], NO_MAPS),
+            )
+        )
+    for p, q in ((0.0, -1.0), (0.5, -0.5), (0.0, 0.0), (0.0, -0.5)):
+
+        def drawn(
+            generator: np.random.Generator, seeds: int, p: float = p, q: float = q
+        ) -> list[Panel]:
+            return budgets(generator, seeds, p, q)
+
+        found.append(Case("law/sgdw", p - q, drawn, lambda maps: ridges.law(maps, NO_MAPS)))
+        found.append(
+            Case(
+                "budgets/sgdw-norm",
+                q,
+                drawn,
+                lambda maps: trends.slope(maps, "updates", NO_MAPS),
+            )
+        )
+    return found
+
+
+def two_maps(studies: int) -> None:
+    """Print coverage and verdicts of claims that compare maps."""
+    print("\nseeds  claim                   truth  mean est.  interval holds it  verdicts")
+    for seeds in (5, 10, 20):
+        for case in cases():
+            generator = np.random.default_rng(3)
+            drawn = [case.one(generator, seeds) for _ in range(studies)]
+            held = sum(holds for holds, *_ in drawn)
+            mean = np.nanmean([value for _, value, _ in drawn])
+            counts = Counter(verdict for *_, verdict in drawn)
+            verdicts = ", ".join(
+                f"{name} {100 * count / studies:.0f}" for name, count in counts.most_common()
+            )
+            print(
+                f"{seeds:5}  {case.row:22} {case.truth:6.2f}  {mean:9.2f}  "
+                f"{100 * held / studies:15.1f} %  {verdicts}",
+                flush=True,
+            )
+
+
+def one_map(studies: int) -> None:
     """Print the share of studies whose interval holds the truth."""
     print(f"{studies} studies each; nominal 95 %")
     print("seeds  statistic             truth   mean est.  t·s.e.  percentile  BCa")
@@ -131,8 +305,12 @@ def main(studies: int) -> None:
                 held += [low <= truth <= high for low, high in intervals(statistic, maps)]
             shares = "  ".join(f"{100 * share:7.1f} %" for share in held / studies)
             print(f"{seeds:5}  {name:20} {truth:7.4f}  {np.mean(estimates):7.4f}  {shares}")
-    best_cells(studies)
+
+
+PARTS = {"one-map": one_map, "best-cells": best_cells, "two-maps": two_maps}
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500)
+    number, *parts = sys.argv[1:] or ["500"]
+    for part in parts or PARTS:
+        PARTS[part](int(number))

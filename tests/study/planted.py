@@ -17,6 +17,7 @@ from unyoke.study.ledger.ledger import Ledger
 def made_up(cell: Cell, error: float, spread: float = 0.0) -> Outcome:
     """An outcome of about this error, on validation and test apart; training loss follows α."""
     who = f"{cell.optimizer} {cell.lr} {cell.weight_decay} {cell.seed} {cell.schedule}"
+    who += f" {cell.updates} {cell.batch_size}"
     noise = np.random.default_rng(zlib.crc32(who.encode())).normal(0, spread, 2)
     validation, test = (error + noise).tolist()
     curve = (CurvePoint(cell.updates, cell.lr, validation, test),)

@@ -27,6 +27,7 @@ from unyoke.study.ledger.ledger import FILE_NAME, Ledger
 from unyoke.study.report.tables import rows as table_rows
 from unyoke.study.report.tables import write_csv
 from unyoke.study.statistics import Interval
+from unyoke.study.tasks.built_in import BUILT_IN
 
 ASKED = ("coupling", "generalisation", "gain", "training-loss/main")
 
@@ -142,8 +143,16 @@ def test_of_maps_with_more_seeds_the_first_are_paired(
     assert abs(measurement.number.value) < 0.02
 
 
-def test_an_interval_says_what_it_covers(request_: Request) -> None:
+def test_an_interval_says_what_it_covers(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(request_, lambda cell: basin(cell, 0.06))
+    drawn = answers(request_)
+    page.write(request_, list(drawn.values()), read(request_))
+    text = (request_.out / "claims.md").read_text()
+    assert "and with them other test samples of the same data" in text
+    fixed = replace(BUILT_IN["digits-plain"], split_by_seed=False)
+    monkeypatch.setitem(BUILT_IN, "digits-plain", fixed)  # type: ignore[arg-type]
     rows = answers(request_)
     better, leaning = rows["generalisation/sgd"], rows["coupling/adam-tilt"]
     assert better.measurement is not None

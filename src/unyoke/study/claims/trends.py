@@ -26,16 +26,19 @@ def best_decay(panel: Panel, seeds: Seeds) -> Array:
 def slope(panels: Sequence[Panel], of: Literal["updates", "batch_size"], maps: Maps) -> Measurement:
     """By how many powers of two the best λ moves when `of` doubles.
 
-    The least-squares plane of log2 λ over log2 updates and log2 batch size, through those budgets
-    whose best λ is known in the draw.
+    The least-squares plane of log2 λ over log2 updates and log2 batch size, of what differs between
+    the maps, through those whose best λ is known in the draw.
     """
-    about = np.log2([[panel.updates, panel.batch_size or 1] for panel in panels])
-    design = np.column_stack([np.ones(len(panels)), about - about.mean(axis=0)])
-    column = 1 if of == "updates" else 2
+    about = {"updates": [panel.updates for panel in panels]}
+    about["batch_size"] = [panel.batch_size or 1 for panel in panels]
+    columns = {name: np.log2(values) for name, values in about.items() if len(set(values)) > 1}
+    centred = [column - column.mean() for column in columns.values()]
+    design = np.column_stack([np.ones(len(panels)), *centred])
+    place = 1 + list(columns).index(of)
 
     def moved(seeds: Seeds) -> Array:
         found = np.stack([best_decay(panel, seeds) for panel in panels], axis=-1)
-        return statistics.least_squares(design, found)[:, column]
+        return statistics.least_squares(design, found)[:, place]
 
     measurement = measured(moved, panels, maps)
     everyone = np.arange(measurement.samples)[None, :]
