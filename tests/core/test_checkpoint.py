@@ -165,6 +165,35 @@ class TestFromTorch:
         rest = follow(resumed, noisy_quadratic, 18, first=13)
         assert_same_path(rest, whole[12:])
 
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("Adam", [{"amsgrad": True}, {}]),
+            ("SGD", [{"momentum": 0.9, "nesterov": True}, {"momentum": 0.8}, {}]),
+            ("RMSprop", [{"centered": True}, {"momentum": 0.5}, {}]),
+        ],
+    )
+    def test_groups_that_run_different_algorithms_go_on(self, name: str, words: Any) -> None:
+        """Also into an optimizer whose groups were made without these words."""
+        theirs = getattr(torch.optim, name)
+        settings = {"lr": 0.02, "weight_decay": 0.0}
+        whole, begun = (
+            theirs([{"params": [parameter()], **own} for own in words], **settings)
+            for _ in range(2)
+        )
+        follow(whole, noisy_quadratic, 20)
+        follow(begun, noisy_quadratic, 8)
+        for own_words in (words, [{}] * len(words)):
+            weights = [parameter(g["params"][0].detach().clone()) for g in begun.param_groups]
+            resumed = getattr(unyoke, name)(
+                [{"params": [w], **own} for w, own in zip(weights, own_words, strict=True)],
+                **settings,
+            )
+            resumed.load_state_dict(through_a_file(begun.state_dict()))
+            follow(resumed, noisy_quadratic, 12, first=9)
+            for found, group in zip(weights, whole.param_groups, strict=True):
+                torch.testing.assert_close(found, group["params"][0], rtol=1e-12, atol=1e-12)
+
     def test_the_learning_rate_outside_the_buffer_is_not_taken_for_one_inside(self) -> None:
         begun = torch.optim.SGD([p := parameter()], lr=0.02, momentum=0.9)
         follow(begun, noisy_quadratic, 2)

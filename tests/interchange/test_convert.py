@@ -43,6 +43,22 @@ if hasattr(torch.optim, "Muon"):
     CASES["Muon plain"] = (torch.optim.Muon, {"nesterov": False})
     CASES["Muon matched"] = (torch.optim.Muon, {"adjust_lr_fn": "match_rms_adamw"})
 
+MIXED: dict[str, tuple[type[torch.optim.Optimizer], list[dict[str, Any]], list[str]]] = {
+    "Adam": (torch.optim.Adam, [{}, {"amsgrad": True}], ["adam", "amsgrad"]),
+    "AdamW": (torch.optim.AdamW, [{"amsgrad": True}, {}], ["amsgrad", "adam"]),
+    "SGD": (
+        torch.optim.SGD,
+        [{"momentum": 0.9, "nesterov": True}, {}, {"momentum": 0.8, "dampening": 0.1}],
+        ["nesterov", "gradient", "momentum"],
+    ),
+    "RMSprop": (
+        torch.optim.RMSprop,
+        [{}, {"centered": True, "momentum": 0.5}, {"centered": True}],
+        ["rmsprop", "rmsprop_centered_momentum", "rmsprop_centered"],
+    ),
+}
+"""Classes of torch's whose groups run different algorithms."""
+
 # What the other library rounds elsewhere: torch keeps NAdam's product of μ in float32, and runs
 # Muon's Newton–Schulz steps in bfloat16 for float64 too.
 MUON = ("Muon", "Muon plain", "Muon matched")
@@ -212,11 +228,32 @@ class TestGroups:
         walk(ours, 11, 20)
         assert_close(weights(ours), weights(whole), 1e-12)
 
-    def test_of_different_algorithms_are_refused(self) -> None:
+    @pytest.mark.parametrize("case", MIXED)
+    @pytest.mark.parametrize("at", [0, 8])
+    def test_run_different_algorithms(self, case: str, at: int) -> None:
+        """There, from update 9 here, from 15 on there again."""
+        cls, words, directions_here = MIXED[case]
+
+        def mixed() -> torch.optim.Optimizer:
+            pairs = zip(parameters() + parameters(), words, strict=False)
+            return cls([{"params": [p], **own} for p, own in pairs], **DECAY)
+
+        whole, first = mixed(), mixed()
+        walk(whole, 1, 20)
+        walk(first, 1, at)
+        ours = from_torch(first)
+        assert [group["direction"] for group in ours.param_groups] == directions_here
+        walk(ours, at + 1, 14)
+        theirs = unyoke.to_torch(ours)
+        assert type(theirs) is cls
+        walk(theirs, 15, 20)
+        assert_close(weights(theirs), weights(whole), 1e-12)
+
+    def test_of_several_classes_of_torch_s_are_refused(self) -> None:
         p, q = parameters()
-        mixed = torch.optim.Adam([{"params": [p]}, {"params": [q], "amsgrad": True}])
-        with pytest.raises(ValueError, match=r"amsgrad=False.*amsgrad=True.*separate"):
-            from_torch(mixed)
+        ours = unyoke.AdamW([{"params": [p]}, {"params": [q], "direction": "adamax"}])
+        with pytest.raises(ValueError, match=r"adam, adamax.*no one optimizer.*of its own"):
+            unyoke.to_torch(ours)
 
     def test_penalty_and_decoupled_decay_in_one_optimizer(self) -> None:
         def make() -> torch.optim.Optimizer:

@@ -20,9 +20,10 @@ from unyoke.equation import per_learning_rate, per_update
 from unyoke.interchange.counterparts import (
     Form,
     TorchOptimizer,
-    form_of,
     forms_for,
+    forms_of,
     known_arguments,
+    rows_for,
 )
 from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
@@ -44,7 +45,9 @@ def from_torch(
     """The optimizer here that continues the run of one of torch's.
 
     Groups, parameters and their names, hyperparameters, moments and counters are taken over; the
-    next update equals the one that torch would have made (to rounding: 1e-12 in float64). Drop
+    next update equals the one that torch would have made (to rounding: 1e-12 in float64). Where
+    torch's groups run different algorithms (``amsgrad``, ``nesterov``, ``centered``), each of ours
+    has its own direction. Drop
     the old optimizer: hooks on it and schedulers built around it stay with it. ``initial_lr`` is
     kept, so that the same scheduler, built anew with ``last_epoch=``, goes on where it was.
 
@@ -80,16 +83,17 @@ def from_torch(
         raise ValueError(f"from_torch: {type(optimizer).__name__} is an unyoke optimizer already")
     if decay not in ("decoupled", "lr_coupled"):
         raise ValueError(f"from_torch: decay must be 'decoupled' or 'lr_coupled', not {decay!r}")
-    form = form_of(optimizer)
+    forms = forms_of(optimizer)
     rates = _base_rates(optimizer, base_lr)
-    made = _updates(optimizer, form, updates, schedule)
+    made = _updates(optimizer, forms[0], updates, schedule)
     groups = [
-        _group_here(form, group, rate, decay)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True)
+        _group_here(form, group, rate, decay) | {"direction": form.direction}
+        for form, group, rate in zip(forms, optimizer.param_groups, rates, strict=True)
     ]
-    ours = _optimizer_here(optimizer, form, groups, schedule, backend, decay)
+    ours = _optimizer_here(optimizer, forms, groups, schedule, backend, decay)
     ours.groups.accept_any_eta()  # λ is α·weight_decay
-    for group, theirs in zip(ours.param_groups, optimizer.param_groups, strict=True):
+    pairs = zip(forms, ours.param_groups, optimizer.param_groups, strict=True)
+    for form, group, theirs in pairs:
         group["updates"] = made
         if schedule is None:
             group["lr"] = theirs["lr"]
@@ -169,12 +173,14 @@ def _decay_here(form: Form, group: Group, rate: BaseRate, decay: str) -> dict[st
 
 def _optimizer_here(
     theirs: TorchOptimizer,
-    form: Form,
+    forms: Sequence[Form],
     groups: list[dict[str, Any]],
     schedule: Schedule | None,
     backend: str,
     decay: str,
 ) -> Optimizer:
+    # groups that come later have the algorithm of the constructor's numbers, if some group has it
+    form = next((form for form in forms if form.matches(theirs.defaults)), forms[0])
     default = _group_here(form, {**theirs.defaults, "params": ()}, theirs.defaults["lr"], decay)
     names = ("lr", "weight_decay", "decay", "maximize", "differentiable", *form.shared)
     with warnings.catch_warnings():
@@ -248,11 +254,12 @@ def to_torch(optimizer: Optimizer) -> TorchOptimizer:
     if not isinstance(optimizer, Optimizer):
         raise ValueError(f"to_torch: {type(optimizer).__name__} is not an unyoke optimizer")
     _check_convertible(optimizer)
-    form = _form_there(optimizer)
-    groups = [_group_there(optimizer, form, group) for group in optimizer.param_groups]
-    first = {name: value for name, value in groups[0].items() if name in _constructor(form)}
-    theirs = form.optimizer(groups, **first)
-    for group, own in zip(theirs.param_groups, optimizer.param_groups, strict=True):
+    forms = _forms_there(optimizer)
+    pairs = zip(forms, optimizer.param_groups, strict=True)
+    groups = [_group_there(optimizer, *pair) for pair in pairs]
+    first = {name: value for name, value in groups[0].items() if name in forms[0].constructor}
+    theirs = forms[0].optimizer(groups, **first)
+    for form, group, own in zip(forms, theirs.param_groups, optimizer.param_groups, strict=True):
         group["lr"] = own["lr"]
         if "param_names" in own:
             group["param_names"] = list(own["param_names"])
@@ -263,15 +270,13 @@ def to_torch(optimizer: Optimizer) -> TorchOptimizer:
     return theirs
 
 
+def _direction(optimizer: Optimizer, group: Group) -> str:
+    return optimizer.groups.rule(dict(group)).direction.name
+
+
 def _check_convertible(optimizer: Optimizer) -> None:
-    found = sorted({optimizer.groups.rule(g).direction.name for g in optimizer.param_groups})
-    if len(found) > 1:
-        raise ValueError(
-            f"to_torch: the groups have the directions {', '.join(found)}, and an optimizer of "
-            "torch's runs one: give each direction an optimizer of its own"
-        )
-    (direction,) = found or [optimizer.direction.name]
-    if direction == "heavy_ball" and optimizer.schedule is not None:
+    found = {_direction(optimizer, group) for group in optimizer.param_groups}
+    if "heavy_ball" in found and optimizer.schedule is not None:
         raise ValueError(
             f"direction 'heavy_ball' keeps the learning rate inside its buffer, and torch's SGD "
             f"outside: under schedule={optimizer.schedule!r} they differ. direction='momentum' is "
@@ -296,23 +301,31 @@ def _check_convertible(optimizer: Optimizer) -> None:
                 )
 
 
-def _form_there(optimizer: Optimizer) -> Form:
-    """The algorithm of torch's with this direction and these decays."""
+def _forms_there(optimizer: Optimizer) -> list[Form]:
+    """The algorithms of the groups, all of one class of torch's that has these decays."""
     groups = optimizer.param_groups
-    direction = optimizer.groups.rule(groups[0]).direction if groups else optimizer.direction
-    forms = forms_for(direction.name)
-    if not forms:
-        raise ValueError(f"torch.optim has no optimizer for direction {direction.name!r}")
-    styles = [_style(optimizer, group) for group in optimizer.param_groups]
-    wanted = [form for form in forms if all(_can(form, style) for style in styles)]
+    names = [_direction(optimizer, group) for group in groups]
+    for name in names:
+        if not forms_for(name):
+            raise ValueError(f"torch.optim has no optimizer for direction {name!r}")
+    rows = rows_for(names)
+    if not rows:
+        raise ValueError(
+            f"to_torch: the groups have the directions {', '.join(sorted(set(names)))}, and no one "
+            "optimizer of torch's runs all of them: give each direction an optimizer of its own"
+        )
+    styles = [_style(optimizer, group) for group in groups]
+    wanted = [
+        row for row in rows if all(form.can(style) for form, style in zip(row, styles, strict=True))
+    ]
     if wanted:
         # AdamW only where every group is: it turns the flag of all its groups on when it loads
         decouples = "decoupled" in styles and "penalty" not in styles
-        return next((form for form in wanted if form.flag == decouples), wanted[0])
-    decays = sorted({group["decay"] for group in optimizer.param_groups})
+        return next((row for row in wanted if row[0].flag == decouples), wanted[0])
+    decays = sorted({group["decay"] for group in groups})
     raise ValueError(
-        f"{forms[0].name} has no decay {' and '.join(map(repr, decays))}: it has "
-        + ("'l2'" if forms[0].decouples == "never" else "'decoupled' and 'lr_coupled'")
+        f"{rows[0][0].name} has no decay {' and '.join(map(repr, decays))}: it has "
+        + ("'l2'" if rows[0][0].decouples == "never" else "'decoupled' and 'lr_coupled'")
         + "; weight_decay=0 or 'none' converts always"
     )
 
@@ -327,23 +340,12 @@ def _style(optimizer: Optimizer, group: Group) -> str:
     )
 
 
-def _can(form: Form, style: str) -> bool:
-    if style == "none":
-        return True
-    able = {"always": ("decoupled",), "never": ("penalty",), "by flag": ("penalty", "decoupled")}
-    return style in able[form.decouples]
-
-
-def _constructor(form: Form) -> tuple[str, ...]:
-    switches = tuple(name for name in form.switches if name not in form.shared)
-    return ("lr", "weight_decay", *form.shared, *switches)
-
-
 def _group_there(optimizer: Optimizer, form: Form, group: Group) -> dict[str, Any]:
     """A parameter group of torch's; entries that users or schedulers have added are kept."""
     rule = optimizer.groups.rule(dict(group))
     own = {*rule.defaults, *optimizer.defaults, "params", "param_names", "base_lr", "updates"}
     result = {name: value for name, value in group.items() if name not in own | {"direction"}}
+    result |= dict.fromkeys(form.idle, False)
     result |= {name: group[name] for name in form.shared if name in group}
     result |= {name: value for name, value in form.switches.items() if name not in form.shared}
     if form.direction == "momentum":

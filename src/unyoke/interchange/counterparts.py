@@ -55,6 +55,14 @@ class Form:
         return frozenset(inspect.signature(self.optimizer).parameters) - {"params"} - VERSIONED
 
     @property
+    def idle(self) -> frozenset[str]:
+        """Switches of this class's other algorithms, which are off in this one."""
+        others = {
+            name for form in FORMS if form.optimizer is self.optimizer for name in form.switches
+        }
+        return frozenset(others) - {*self.switches, *self.shared}
+
+    @property
     def name(self) -> str:
         """For people: ``torch.optim.Adam(amsgrad=True)``."""
         switches = ", ".join(f"{name}={value!r}" for name, value in self.switches.items())
@@ -73,6 +81,21 @@ class Form:
             # torch leaves dampening alone where there is no momentum
             found["dampening"] = group["dampening"] if group["momentum"] else 0.0
         return found
+
+    @property
+    def constructor(self) -> tuple[str, ...]:
+        """Arguments of torch's class that are numbers or switches of this algorithm."""
+        switches = tuple(name for name in self.switches if name not in self.shared)
+        return ("lr", "weight_decay", *self.shared, *switches)
+
+    def can(self, style: str) -> bool:
+        """Whether torch has this algorithm with no decay, a penalty or a decoupled decay."""
+        able = {
+            "always": ("decoupled",),
+            "never": ("penalty",),
+            "by flag": ("penalty", "decoupled"),
+        }
+        return style == "none" or style in able[self.decouples]
 
     def is_decoupled(self, group: Group) -> bool:
         """Whether a group of torch's decays its weights and not its gradients."""
@@ -128,26 +151,25 @@ NONE_HERE: Mapping[str, str] = {
 """Why some of torch's optimizers have no counterpart."""
 
 
-def form_of(optimizer: TorchOptimizer) -> Form:
-    """The algorithm that an optimizer of torch's runs.
+def forms_of(optimizer: TorchOptimizer) -> list[Form]:
+    """The algorithm that each group of an optimizer of torch's runs; one for all if one can.
+
+    SGD without momentum in one group, and with it in another, are both ``momentum``.
 
     Raises:
-        ValueError: there is no counterpart, or its groups run different ones; says why.
+        ValueError: there is no counterpart; says why.
     """
     cls = type(optimizer)
+    groups = optimizer.param_groups
     own = [form for form in FORMS if form.optimizer is cls]
     for form in own:
-        if all(form.matches(group) for group in optimizer.param_groups):
-            return form
-    if cls.__module__.startswith("torch.optim") and not (own and cls.__name__ not in NONE_HERE):
+        if all(form.matches(group) for group in groups):
+            return [form] * len(groups)
+    if own:
+        return [next(form for form in own if form.matches(group)) for group in groups]
+    if cls.__module__.startswith("torch.optim"):
         why = NONE_HERE.get(cls.__name__, "it is not known here")
         raise ValueError(f"torch.optim.{cls.__name__} has no counterpart: {why}. {_ADVICE}")
-    if own:
-        found = sorted({_name(own, group) for group in optimizer.param_groups})
-        raise ValueError(
-            f"the groups of this {cls.__name__} run different algorithms ({', '.join(found)}), and "
-            "an optimizer here has one direction: convert them as separate optimizers"
-        )
     raise ValueError(
         f"{cls.__module__}.{cls.__qualname__} is not one of torch's own optimizers, so its update "
         f"is not known here (of a wrapper, give the optimizer inside). {_ADVICE}"
@@ -157,14 +179,20 @@ def form_of(optimizer: TorchOptimizer) -> Form:
 _ADVICE = "unyoke.decouple(cls) takes any optimizer's update as it is"
 
 
-def _name(forms: Sequence[Form], group: Group) -> str:
-    return next((form.name for form in forms if form.matches(group)), "another")
-
-
 def forms_for(direction: str) -> tuple[Form, ...]:
     """The algorithms of torch's that a direction is; ``heavy_ball`` is SGD's at a constant rate."""
     name = "momentum" if direction == "heavy_ball" else direction
     return tuple(form for form in FORMS if form.direction == name)
+
+
+def rows_for(directions: Sequence[str]) -> list[list[Form]]:
+    """These directions in each class of torch's that runs all of them."""
+    classes = dict.fromkeys(form.optimizer for name in directions for form in forms_for(name))
+    rows = [
+        [form for name in directions for form in forms_for(name) if form.optimizer is cls]
+        for cls in classes
+    ]
+    return [row for row in rows if len(row) == len(directions)]
 
 
 @functools.cache
