@@ -419,9 +419,11 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
 
 def machine(bench: Bench, given: str | None) -> dict[str, str]:
     """What the figures belong to."""
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    here = Path(__file__).parent
-    commit = subprocess.run(git, cwd=here, capture_output=True, text=True, check=False).stdout
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:  # no git on this machine
+        commit = ""
     name = "rehearsal on the CPU" if bench.rehearsal else torch.cuda.get_device_name()
     try:
         import triton

@@ -27,6 +27,36 @@ Traps about optimizers, schedules, parameter groups and state, by number:
     27  tests without power                     core/test_traps.py; tolerances here are 1e-12
 
 21 (torch.compile) is the compile backend's, 22–26 the study's.
+
+What was believed at construction, or broke where others drop in; each as it should be:
+
+    28  Kahan's compensation after a cast      core/test_late_casts.py, core/test_loading.py
+    29  a model moved, cast, sharded later     core/test_late_state.py, core/test_late_casts.py,
+        parameters exchanged (Accelerate)      core/test_late_state.py, check_accelerate.py
+    30  anchors before the weights are loaded  core/test_late_state.py (TestAnchors)
+    31  seeds of the ranks                     core/test_seeds.py
+    32  lr set after construction              core/test_unit_warnings.py (TestEtaAboveOne)
+    33  λ in torch's units, written or loaded  core/test_unit_warnings.py
+    34  gradients that come and go             core/test_gradients_come_and_go.py
+    35  a count in shared memory               core/test_shared_and_empty.py
+    36  an interrupt under a schedule          core/test_signals.py, core/test_interrupts.py
+    37  a refused checkpoint changes nothing   core/test_loading.py
+    38  numbers of a checkpoint                core/test_loading.py
+    39  the last digits of a rate              core/test_signals.py (TestTheSameNumber)
+    40  a population's checkpoint              population/test_resuming.py
+    41  release() under DDP, FSDP1, wrappers,  test_release.py (TestFrameworks),
+        and a model moved afterwards           backends/test_sharded_meshes.py
+    42  shards through the kernels             backends/test_shards.py
+    43  groups.split: FSDP1, timm, wrapped     test_groups.py, test_release.py (TestFrameworks)
+    44  norms of FSDP1's shards                backends/test_shards.py (rules on whole tensors)
+    45  an empty group                         core/test_shared_and_empty.py
+    46  a scheduler that insists               core/test_follow.py, frameworks/check_transformers.py
+    47  a wrapper's keys and state             core/test_foreign.py
+    48  decouple() and second copies           interchange/test_decouple.py (TestSecondCopies)
+    49  torch's arguments, order, defaults     optimizers/test_drop_in.py
+    50  numbers of NumPy; momentum at 0        optimizers/test_drop_in.py (TestNumbers), torch_suite
+
+A parameter that is sparse itself is refused, here; 51–60 are the study's and the backends'.
 """
 
 from __future__ import annotations
@@ -99,7 +129,7 @@ def test_trap_11_a_late_group_and_how_to_have_one() -> None:
     late = optimizer.param_groups[1]
     assert (late["lr"], late["base_lr"], late["updates"]) == (0.4, 0.4, 2)
     share_kept(optimizer, 1)
-    if torch.__version__ >= (2, 9):
+    if torch.__version__ >= (2, 10):
         with pytest.raises((ValueError, KeyError, IndexError)):
             scheduler.step()
     else:
@@ -189,6 +219,22 @@ class TestTrap17:
             unyoke.from_torch(Wrapper(torch.optim.AdamW([parameter()])))
         with pytest.raises(ValueError, match="Wrapper"):
             unyoke.to_torch(Wrapper(made()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cls", [unyoke.SGD, unyoke.AdamW])
+def test_a_parameter_that_is_sparse_itself_is_refused_by_name(cls: Any) -> None:
+    """By the constructor, and by the step where it became so later; torch's SGD takes it."""
+    sparse = torch.nn.Parameter(torch.eye(3).to_sparse())
+    says = r"parameter 0 \(w\) of shape \(3, 3\): its layout is torch.sparse_coo, .*must be dense"
+    with pytest.raises(ValueError, match=says):
+        cls([("w", sparse)], lr=0.1)
+    later = torch.nn.Parameter(torch.eye(3))
+    optimizer = cls([("w", later)], lr=0.1)
+    torch.utils.swap_tensors(later, sparse)
+    later.grad = torch.eye(3).to_sparse()
+    with pytest.raises(ValueError, match=r"parameter 'w'.*its layout is torch.sparse_coo"):
+        optimizer.step()
+    assert torch.equal(later.to_dense(), torch.eye(3))
 
 
 class TestAveraging:

@@ -131,6 +131,12 @@ def check_rounding(rounding: Any) -> None:
 
 def objection(weight: torch.Tensor, group: Mapping[str, Any]) -> str | None:
     """Why this weight cannot have the group's formats; None if it can."""
+    if weight.layout is not torch.strided:
+        return (
+            f"its layout is {weight.layout}, and a weight must be dense (torch.strided). Sparse "
+            "gradients of a dense weight go with direction='gradient'; of sparse weights "
+            "torch.optim.SGD takes care"
+        )
     state_dtype, rounding = group["state_dtype"], group["rounding"]
     asked = [f"state_dtype={state_dtype!r}"] if state_dtype != "float32" else []
     asked += [f"rounding={rounding!r}"] if rounding != "nearest" else []
