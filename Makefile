@@ -40,17 +40,14 @@ test-slow: $(INSTALLED)
 
 test-all: test test-slow
 
-# Lightning, Trainer, Accelerate, PEFT, timm, … in an environment of their own; writes docs/frameworks.md
+# Lightning, Trainer, Accelerate, timm, fastai, …, each in an environment of its own; writes
+# docs/frameworks.md. The slow tier has the same checks, and leaves the page alone.
 test-frameworks: $(INSTALLED)
 	$(VENV)/bin/python tools/frameworks.py
 
-# The core's tests with another torch, such as make test-torch TORCH=2.8.0, in an environment of its own
-test-torch:
-	$(PYTHON) -m venv --clear .torch-$(TORCH)
-	sed '/^torch==/d;/^triton==/d' constraints.txt > .torch-$(TORCH)/constraints.txt
-	echo 'torch==$(TORCH)' >> .torch-$(TORCH)/constraints.txt
-	.torch-$(TORCH)/bin/python -m pip install --progress-bar off -c .torch-$(TORCH)/constraints.txt -e '.[dev]'
-	.torch-$(TORCH)/bin/pytest -m "not slow" tests/core tests/directions tests/backends tests/optimizers/test_drop_in.py
+# The core's tests with another torch, such as make test-torch TORCH=2.8.0; takes gigabytes
+test-torch: $(INSTALLED)
+	$(VENV)/bin/python tools/torch_versions.py $(TORCH)
 
 # What everything that is installed here is licensed under
 licences: $(INSTALLED)

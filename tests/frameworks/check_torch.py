@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-import torch.multiprocessing as mp
 from comparing import (
     BATCH,
     DECAY,
@@ -23,9 +21,11 @@ from comparing import (
     loss,
     made,
     model,
+    on_two,
     plain,
     refusal,
     tell,
+    whole,
 )
 from torch import nn
 from torch.distributed.algorithms.model_averaging import averagers
@@ -33,7 +33,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.optim import PostLocalSGDOptimizer, ZeroRedundancyOptimizer
-from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor import Replicate
 from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import lr_scheduler as schedulers
@@ -203,12 +203,6 @@ def released_ddp() -> str:
     return refusal(lambda: unyoke.release(optimizer), RuntimeError)
 
 
-def whole(module: nn.Module) -> torch.Tensor:
-    """The weights, gathered from all processes."""
-    parts = [p.full_tensor() if isinstance(p, DTensor) else p for p in module.parameters()]
-    return torch.cat([p.detach().flatten() for p in parts])
-
-
 def fsdp2() -> torch.Tensor:
     module = model()
     fully_shard(module)
@@ -263,39 +257,6 @@ def distributed_checkpoint() -> torch.Tensor:
     return whole(second)
 
 
-DISTRIBUTED = {
-    "fsdp2": fsdp2,
-    "fsdp2_released": fsdp2_released,
-    "tensor_parallel": tensor_parallel,
-    "fsdp1": fsdp1,
-    "fsdp1_split": fsdp1_split,
-    "checkpoint": distributed_checkpoint,
-    "ddp": ddp,
-    "zero": zero,
-    "post_local": post_local,
-    "released_ddp": released_ddp,
-}
-
-
-def _work(rank: int, name: str, folder: str) -> None:
-    torch.set_num_threads(1)
-    meeting = f"file://{folder}/meeting"
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
-    os.environ["CHECKPOINT"] = f"{folder}/checkpoint"
-    found = DISTRIBUTED[name]()
-    if rank == 0:
-        torch.save(found, f"{folder}/found")
-    dist.barrier()
-    dist.destroy_process_group()
-    os._exit(0)
-
-
-def on_two(name: str) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(_work, args=(name, folder), nprocs=2, start_method="spawn")
-        return torch.load(f"{folder}/found", weights_only=False)
-
-
 if __name__ == "__main__":
     for name, make in SCHEDULERS.items():
         tell(f"{name}, as torch's AdamW under it", lambda make=make: under(make))
@@ -305,18 +266,16 @@ if __name__ == "__main__":
     tell("torch.compile of the model", compiled_model)
     tell("torch.compile of the step", lambda: compiled_step(fullgraph=False))
     tell("torch.compile of the step, fullgraph=True", lambda: compiled_step(fullgraph=True))
-    tell("DDP on two processes", lambda: distance(on_two("ddp"), plain()))
-    tell("ZeroRedundancyOptimizer on two processes", lambda: distance(on_two("zero"), plain(ours)))
-    tell("PostLocalSGDOptimizer on two processes", lambda: distance(on_two("post_local"), plain()))
-    tell("FSDP2 on two processes", lambda: distance(on_two("fsdp2"), plain()))
-    tell("FSDP2 with `release()`", lambda: distance(on_two("fsdp2_released"), plain()))
-    tell(
-        "tensor parallelism on two processes", lambda: distance(on_two("tensor_parallel"), plain())
-    )
+    tell("DDP on two processes", lambda: distance(on_two(ddp), plain()))
+    tell("ZeroRedundancyOptimizer on two processes", lambda: distance(on_two(zero), plain(ours)))
+    tell("PostLocalSGDOptimizer on two processes", lambda: distance(on_two(post_local), plain()))
+    tell("FSDP2 on two processes", lambda: distance(on_two(fsdp2), plain()))
+    tell("FSDP2 with `release()`", lambda: distance(on_two(fsdp2_released), plain()))
+    tell("tensor parallelism on two processes", lambda: distance(on_two(tensor_parallel), plain()))
     tell(
         "torch.distributed.checkpoint of FSDP2, and on",
-        lambda: distance(on_two("checkpoint"), plain()),
+        lambda: distance(on_two(distributed_checkpoint), plain()),
     )
-    tell("FSDP1 on two processes", lambda: distance(on_two("fsdp1"), plain(ours)))
-    tell("`groups.split` of an FSDP1 model", lambda: on_two("fsdp1_split"))
-    tell("`release()` under DDP", lambda: on_two("released_ddp"))
+    tell("FSDP1 on two processes", lambda: distance(on_two(fsdp1), plain(ours)))
+    tell("`groups.split` of an FSDP1 model", lambda: on_two(fsdp1_split))
+    tell("`release()` under DDP", lambda: on_two(released_ddp))

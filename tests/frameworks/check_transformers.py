@@ -1,4 +1,4 @@
-"""Hugging Face's Trainer, Accelerate and PEFT, with models from configurations."""
+"""Hugging Face's Trainer and PEFT, with models from configurations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import transformers
-from accelerate import Accelerator
 from comparing import (
     BATCH,
     DECAY,
@@ -18,7 +17,6 @@ from comparing import (
     example,
     flat,
     loss,
-    made,
     model,
     plain,
     tell,
@@ -98,23 +96,6 @@ def resumed() -> float:
         return distance(trained(cls, folder, going_on=f"{folder}/checkpoint-5", **saving), plain())
 
 
-def accelerated() -> float:
-    accelerator = Accelerator(cpu=True)
-    module = model()
-    optimizer = made(module)
-    scheduler = unyoke.schedules.follow(optimizer)
-    dataset = torch.utils.data.TensorDataset(*data())
-    module, optimizer, scheduler, loader = accelerator.prepare(
-        module, optimizer, scheduler, torch.utils.data.DataLoader(dataset, batch_size=BATCH)
-    )
-    for inputs, targets in loader:
-        accelerator.backward(loss(module(inputs), targets))
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-    return distance(flat(accelerator.unwrap_model(module)), plain())
-
-
 def lora() -> float:
     """Only the adapters move, as torch's AdamW moves them with the same decay."""
     ends = []
@@ -141,6 +122,5 @@ def lora() -> float:
 tell("Trainer: `integrations.transformers.trainer()`", subclass)
 tell("Trainer: `optimizers=` with `follow`", pair)
 tell("Trainer: a checkpoint in the middle, and on", resumed)
-tell("Accelerate: prepare, with `follow`", accelerated)
 tell("PEFT: LoRA adapters of a GPT-2", lora)
 tell("`examples/trainer.py`", lambda: example("trainer", 2.0))

@@ -7,8 +7,10 @@ how far the framework's weights are from those of a plain loop, or why it was re
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import sys
+import tempfile
 import traceback
 import types
 import warnings
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import nn
 
 import unyoke
@@ -103,6 +107,39 @@ def example(name: str, most: float) -> str:
     found = runpy.run_path(str(file))["main"]()
     assert found < most, f"{file.name}: {found}"
     return "runs"
+
+
+def _work(rank: int, function: Callable[[], Any], folder: str) -> None:
+    torch.set_num_threads(1)
+    own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {
+        **own,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+    }  # Accelerate asks for them
+    os.environ["CHECKPOINT"] = f"{folder}/checkpoint"
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    found = function()
+    if rank == 0:
+        torch.save(found, f"{folder}/found")
+    dist.barrier()
+    dist.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)  # not to wait for what a framework has left running
+
+
+def on_two(function: Callable[[], Any]) -> Any:
+    """What a function of the running program's gives on the first of two processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(_work, args=(function, folder), nprocs=2, start_method="spawn")
+        return torch.load(f"{folder}/found", weights_only=False)
+
+
+def whole(module: nn.Module) -> torch.Tensor:
+    """The weights, those of shards gathered from all processes."""
+    parts = [p.full_tensor() if hasattr(p, "full_tensor") else p for p in module.parameters()]
+    return torch.cat([p.detach().flatten() for p in parts])
 
 
 class _Names(type):
