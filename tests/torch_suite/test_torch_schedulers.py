@@ -143,7 +143,7 @@ def test_groups_show_at_each_epoch_what_they_show_in_torch(name: str, pair: str)
     theirs, ours = optimizers(pair)
     paths = [walked(o, fits(name, pair)(o)) for o in (theirs, ours)]
     assert paths[1] == paths[0]
-    assert len({str(each) for each in paths[0]}) > 2
+    assert len({str(each) for each in paths[0]}) > 1
     torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-12, atol=1e-12)
 
 
