@@ -1,8 +1,8 @@
 """Runs the core's tests with another torch: python tools/torch_versions.py 2.8.0
 
 The environment, .torch/VERSION, is made once. It has that torch with what it depends on, its triton
-and, on Linux, several gigabytes of CUDA; the rest of constraints.txt is shared with the environment
-that runs this program. Further arguments go to pytest, in place of the usual tests.
+and, on Linux, several gigabytes of CUDA; everything else is shared with the environment that runs
+this program. Further arguments go to pytest, in place of the usual tests.
 """
 
 from __future__ import annotations
@@ -37,17 +37,8 @@ def environment(version: str) -> Path:
         free = shutil.disk_usage(ROOT).free
         if free < NEEDED:
             raise SystemExit(f"torch {version} needs {NEEDED >> 30} GB, and {free >> 30} are free")
-        pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        folder.parent.mkdir(exist_ok=True)
-        constraints = folder.parent / f"{version}.txt"
-        own = ("torch==", "triton==")
-        constraints.write_text(
-            "\n".join([*(pin for pin in pins if not pin.startswith(own)), f"torch=={version}\n"]),
-            encoding="utf-8",
-        )
-        frameworks.made(
-            folder, ["--no-cache-dir", "-c", str(constraints), "torch"], with_dependencies=True
-        )
+        wanted = ["--no-cache-dir", f"torch=={version}"]
+        frameworks.made(folder, wanted, with_dependencies=True)
         (folder / "complete").touch()
     return folder / "bin" / "python"
 
