@@ -23,7 +23,7 @@ import unyoke
 from unyoke import decays
 from unyoke.backends import ALL
 from unyoke.backends.eager import flat
-from unyoke.backends.eager.in_place import in_place, text
+from unyoke.backends.eager.in_place import beside_elements, in_place, text
 from unyoke.equation import Direction, combine, direction
 from unyoke.primitives import Element, absolute, maximum, sqrt, where
 
@@ -46,11 +46,16 @@ def each_by_itself(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 class TestBits:
     @pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
     @pytest.mark.parametrize(("direction", "decay"), PAIRS)
-    def test_every_rule(self, direction: str, decay: str, each_by_itself: Any) -> None:
+    def test_every_rule(
+        self, direction: str, decay: str, each_by_itself: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         ours = trajectory(shapes=MANY, direction=direction, decay=decay, **SETTINGS)
+        monkeypatch.setattr(flat, "PIECE", 1024)  # several pieces: numbers become tensors
+        pieces = trajectory(shapes=MANY, direction=direction, decay=decay, **SETTINGS)
         each_by_itself()
         expected = trajectory(shapes=MANY, direction=direction, decay=decay, **SETTINGS)
         assert_same_bits(ours, expected)
+        assert_same_bits(pieces, expected)
 
     @pytest.mark.parametrize("maximize", [False, True])
     @pytest.mark.parametrize(
@@ -253,6 +258,21 @@ class TestInPlace:
         update(*given, *numbers)
         assert_same_bits([given[0], *given[2:]], expected)
         assert torch.equal(given[1], values[1])
+        given = [value.clone() for value in values]
+        names = beside_elements(rule)
+        wrapped = [
+            torch.tensor(number, dtype=torch.float64) if name in names else number
+            for name, number in zip(rule.coefficient_names, numbers, strict=True)
+        ]
+        update(*given, *wrapped)
+        assert_same_bits([given[0], *given[2:]], expected)
+
+    def test_numbers_of_adam_stand_beside_elements_and_those_of_a_quotient_do_not(self) -> None:
+        adam = combine(unyoke.directions.get("adam"), decays.get("decoupled"))
+        assert beside_elements(adam) == {*adam.coefficient_names}
+        over = combine(formula([("div", 4, 1), ("mul", 7, 5)], [8, 2, 3]), decays.get("none"))
+        assert "lr" not in beside_elements(over)
+        assert "c" in beside_elements(over)
 
     def test_adam_takes_two_tensors_beside_its_own(self) -> None:
         source = text(combine(unyoke.directions.get("adam"), decays.get("decoupled")))

@@ -16,7 +16,7 @@ import torch
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from unyoke.backends.base import Work
-from unyoke.backends.eager.in_place import in_place, lent
+from unyoke.backends.eager.in_place import beside_elements, in_place, lent
 from unyoke.backends.layout import is_dense, same_order
 from unyoke.storage import formats
 
@@ -95,8 +95,10 @@ class Cut:
     index: int
 
     def run(self, work: Work) -> None:
-        tensors, update = tensors_of(work, self.index), _updater(work, self.which)
+        tensors = tensors_of(work, self.index)
         size = _piece(tensors[0].device)
+        many = tensors[0].is_cpu and tensors[0].numel() > 2 * size
+        update = _updater(work, self.which, wrap=many)
         cuts = [torch.split(formats.in_memory(tensor), size) for tensor in tensors]
         for weight, grad, *state in zip(*cuts, strict=True):
             results = update(weight, lent(weight, grad), *state)
@@ -182,13 +184,23 @@ def _piece(device: torch.device) -> int:
     return PIECE * torch.get_num_threads() if device.type == "cpu" else PIECE_ELSEWHERE
 
 
-def _updater(work: Work, which: int) -> Callable[..., Tensors]:
+def _updater(work: Work, which: int, wrap: bool = False) -> Callable[..., Tensors]:
     """Forms of weight, gradient and state the new weight and state, not yet rounded.
 
     In the memory of the old ones, unless these are of another dtype than the computation.
+
+    Args:
+        work: what is done.
+        which: the index of the coefficients.
+        wrap: whether numbers are put into tensors once, and not by torch at each operation.
     """
     update, maximize = in_place(work.rule), work.maximize
-    numbers = [work.coefficients[which][name] for name in work.rule.coefficient_names]
+    named = {name: work.coefficients[which][name] for name in work.rule.coefficient_names}
+    if wrap:
+        for name in beside_elements(work.rule):
+            if isinstance(named[name], float):
+                named[name] = torch.tensor(named[name], dtype=torch.float64)
+    numbers = [*named.values()]
 
     def updated(weight: torch.Tensor, grad: torch.Tensor, *state: torch.Tensor) -> Tensors:
         dtype = torch.promote_types(weight.dtype, torch.float32)

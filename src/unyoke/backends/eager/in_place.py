@@ -156,12 +156,38 @@ def in_place(rule: Rule) -> Update:
     return update
 
 
+@functools.lru_cache(maxsize=256)
+def beside_elements(rule: Rule) -> frozenset[str]:
+    """The coefficients that may be 0-d tensors in float64: torch takes these faster than floats.
+
+    They stand beside elements only, and in operations in which torch would make such a tensor of
+    the number itself. A number over an element, for example, it multiplies by the reciprocal.
+    """
+    try:
+        writer, _ = _written(rule)
+    except Exception:  # as above
+        return frozenset()
+    names = set(rule.coefficient_names)
+    for each in writer.operations:
+        either = each.operands if each.word in COMMUTATIVE else each.operands[:1]
+        if each.word not in IN_PLACE or not writer.elements & set(either):
+            names -= set(each.operands)
+    return frozenset(names)
+
+
 def text(rule: Rule) -> str:
     """The source of a rule's update in place.
 
     Raises:
         Unwritable: the formula does more than :data:`PLAIN` has words for.
     """
+    lines = _Allocation(*_written(rule)).lines()
+    arguments = ("weight", "grad", *rule.state, *rule.coefficient_names)
+    return "\n    ".join([f"def update({', '.join(arguments)}):", *lines]) + "\n"
+
+
+def _written(rule: Rule) -> tuple[Writer, dict[str, Any]]:
+    """A rule's operations, and the names of the new weight and state."""
     tensors = ("weight", "grad", *rule.state)
     arguments = (*tensors, *rule.coefficient_names)
     writer = Writer(tensors, rule.coefficient_names)
@@ -171,8 +197,7 @@ def text(rule: Rule) -> str:
         if value in tensors and value != name:  # read before it is written
             finals[name] = writer.write("clone", [writer.symbol(value)]).label
     finals["weight"] = writer.write("sub", [writer.symbol("weight"), _known(writer, delta)]).label
-    lines = _Allocation(writer, finals).lines()
-    return "\n    ".join([f"def update({', '.join(arguments)}):", *lines]) + "\n"
+    return writer, finals
 
 
 def _known(writer: Writer, value: Any) -> Any:
