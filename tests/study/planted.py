@@ -39,7 +39,9 @@ def fill(
         evaluations: another number than planned.
     """
     for (task, study), planned in request.landscapes().items():
-        landscape = planned if evaluations is None else replace(planned, evaluations=evaluations)
+        landscape = request.on_best_cells(task, study, planned) or planned
+        if evaluations is not None:
+            landscape = replace(landscape, evaluations=evaluations)
         with Ledger.open_to_write(request.folder(task, study), landscape) as ledger:
             for count, cell in enumerate(iter(ledger.claim, None)):
                 if count >= upto:

@@ -54,7 +54,7 @@ def by_seed(lines: list[dict[str, str]]) -> Seeds:
     for line in lines:
         at = (decay.index(float(line["weight_decay"])), lr.index(float(line["lr"])))
         for place, name in enumerate(("validation_error", "test_error", "train_loss")):
-            figures[(place, int(line["seed"]), *at)] = float(line[name])
+            figures[(place, int(line["seed"]) % plan.FRESH, *at)] = float(line[name])
     return lr, decay, figures
 
 
@@ -169,11 +169,13 @@ class Studies:
         (seeds,) = (seeds for key, seeds in self.maps.items() if key[:2] == (study, optimizer))
         return Map(seeds, drawn)
 
-    def budgets(self, optimizer: str, drawn: Iterable[int]) -> list[tuple[float, float, Map]]:
+    def budgets(
+        self, optimizer: str, drawn: Iterable[int], wanted: str = "budgets"
+    ) -> list[tuple[float, float, Map]]:
         return [
             (math.log2(updates), math.log2(batch), Map(seeds, drawn))
             for (study, name, updates, batch), seeds in self.maps.items()
-            if (study, name) == ("budgets", optimizer)
+            if (study, name) == (wanted, optimizer)
         ]
 
 
@@ -206,7 +208,7 @@ def equal_fit(one: Map, other: Map, studies: Studies, pair: tuple[str, str]) -> 
 
 
 def equal_gains(studies: Studies, drawn: Iterable[int]) -> tuple[float, float]:
-    one, other = (studies.of(name, "main", drawn).gain for name in ("AdamW", "SGDW"))
+    one, other = (studies.of(name, "main-best", drawn).gain for name in ("AdamW", "SGDW"))
     return one - other, (one + other) / 2
 
 
@@ -222,7 +224,9 @@ def lean(studies: Studies, pair: tuple[str, str], drawn: Iterable[int]) -> float
 
 def moved(studies: Studies, optimizer: str, column: int, drawn: Iterable[int]) -> float:
     rows = []
-    for updates, batch, each in studies.budgets(optimizer, drawn):
+    for updates, batch, each in studies.budgets(
+        optimizer, drawn, ("budgets", "batches")[column - 1]
+    ):
         best = each.column(each.choice.min(axis=1))
         if math.isfinite(best):
             rows.append((1.0, updates, batch, best))
@@ -245,21 +249,23 @@ def statistics(studies: Studies) -> dict[str, tuple[Draw, Draw | None]]:
     """Each row's number, and the gain of decay that it needs if it is no share of it."""
     adam, sgd = ("AdamW", "Adam"), ("SGDW", "SGD")
 
-    def gain(*names: str) -> Draw:
-        return lambda drawn: float(np.mean([studies.of(n, "main", drawn).gain for n in names]))
+    def gain(*names: str, study: str = "main") -> Draw:
+        return lambda drawn: float(np.mean([studies.of(n, study, drawn).gain for n in names]))
+
+    best = "main-best"
 
     found: dict[str, tuple[Draw, Draw | None]] = {
-        "generalisation/adam": (of_gain(studies, adam, "main", "decayed"), None),
+        "generalisation/adam": (of_gain(studies, adam, best, "decayed"), None),
         "generalisation/sgd": (
             lambda drawn: (
-                1 - studies.of("AdamW", "main", drawn).any / studies.of("SGDW", "main", drawn).any
+                1 - studies.of("AdamW", best, drawn).any / studies.of("SGDW", best, drawn).any
             ),
             None,
         ),
-        "others/lion": (of_gain(studies, ("LionW", "Lion+l2"), "lion", "decayed"), None),
+        "others/lion": (of_gain(studies, ("LionW", "Lion+l2"), "lion-best", "decayed"), None),
         "training-loss/main": (of_gain(studies, adam, "main", "fit"), None),
-        "gain/adamw": (gain("AdamW"), None),
-        "gain/sgdw": (gain("SGDW"), None),
+        "gain/adamw": (gain("AdamW", study=best), None),
+        "gain/sgdw": (gain("SGDW", study=best), None),
         "gain/equal": (partial(equal_gains, studies), None),
     }
     for kind, pair in (("adam", adam), ("sgd", sgd)):

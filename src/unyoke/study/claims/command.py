@@ -83,7 +83,7 @@ def claims(
         say(f"{task}: left out, its claims are incomplete: {why}")
     if not _trained(request, needed, how, workers, say):
         return
-    maps = run.read(request, needed)
+    maps = run.read(request, request.needed())  # with the cells that maps have chosen meanwhile
     rows = run.answer(request, maps)
     for line in lines(rows):
         say(line)

@@ -153,13 +153,15 @@ def figure_s3(figure: Figure, maps: Maps) -> Data:
             mine = [r for r in data if (r["optimizer"], r["batch_size"]) == (optimizer, size)]
             for plot, what in zip(plots, ("best_weight_decay", "best_normalized"), strict=True):
                 across = [row["updates"] for row in mine]
-                plot.plot(
-                    across, [row[what] for row in mine], f"{marker}-", label=f"{optimizer}, {size}"
-                )
+                name = optimizer if size is None else f"{optimizer}, {size}"
+                plot.plot(across, [row[what] for row in mine], f"{marker}-", label=name)
     for plot, text in zip(plots, ("best λ", "best λ_norm = λ·√updates"), strict=True):
         plot.set_xscale("log", base=2)
         plot.set_yscale("log", base=2)
         plot.set_xlabel("updates")
         plot.set_ylabel(text)
-    plots[0].legend(frameon=False, fontsize=7, title="optimizer, batch size")
+    plots[0].legend(
+        frameon=False,
+        fontsize=7,
+    )
     return data

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from unyoke.study.claims.plan import STUDIES
+from unyoke.study.claims.plan import STUDIES, again
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import CurvePoint
@@ -124,6 +124,15 @@ class Maps:
                 return panel
         raise Incomplete(f"the study {study} has no map of {optimizer}")
 
+    def best(self, study: str, optimizer: str, *, schedule: str | None = None) -> Panel:
+        """The best cells of a study's map, trained again with seeds that chose nothing.
+
+        Raises:
+            Incomplete: trainings of them are missing, or of the map that chooses.
+        """
+        self.panel(study, optimizer, schedule=schedule)
+        return self.panel(again(study), optimizer, schedule=schedule)
+
     @property
     def split_by_seed(self) -> bool:
         """Whether each seed draws its own test samples, as far as that is known of the task."""
@@ -157,7 +166,7 @@ class Maps:
 
     def on_edge(self, study: str) -> list[str]:
         """The best cells of a study that lie on an edge of their grid, in words."""
-        if study not in self.sources:
+        if study not in self.sources or STUDIES[study].of is not None:
             return []
         return [
             f"{panel.title}, {panel.setting}: {edge.axis.replace('_', ' ')} {edge.end}"

@@ -7,6 +7,7 @@ share a study, so that nothing is trained twice. `STUDIES` says what each trains
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ class Study:
         batches: multiples of the task's usual batch size.
         curves: whether a claim or a figure needs the learning curves. Without them trainings are
             evaluated only at their end, which takes less time.
+        unit: of its weight decays, as `Axes` has it.
+        of: the study whose best cells are trained again; see `unyoke.study.claims.chosen`.
     """
 
     optimizers: tuple[str, ...]
@@ -34,6 +37,8 @@ class Study:
     budgets: tuple[float, ...] = (1.0,)
     batches: tuple[float, ...] = (1.0,)
     curves: bool = False
+    unit: str | None = None
+    of: str | None = None
 
 
 OTHERS: Mapping[str, tuple[str, str]] = {
@@ -45,16 +50,29 @@ OTHERS: Mapping[str, tuple[str, str]] = {
 }
 """Other directions, each with an L2 penalty and with decoupled decay."""
 
-STUDIES: Mapping[str, Study] = {
+_MAPS: Mapping[str, Study] = {
     "main": Study(("Adam", "AdamW", "SGD", "SGDW")),
     "schedules": Study(("Adam", "AdamW"), ("constant", "step_drops")),
     "ablation": Study(("Adam+l2_first_moment", "Adam+l2_second_moment")),
     **{name: Study(pair) for name, pair in OTHERS.items()},
     "nd-adam": Study(("NDAdam",)),
+}
+"""Maps whose best cells are compared."""
+
+
+def again(study: str) -> str:
+    """The name of the study that trains the best cells of a study again."""
+    return f"{study}-best"
+
+
+STUDIES: Mapping[str, Study] = {
+    **_MAPS,
     "long": Study(("Adam", "AdamW"), curves=True),
-    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts"), curves=True),
+    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts"), curves=True, unit="norm"),
     "long-fixed": Study(("Adam", "AdamW"), ("constant",)),
-    "budgets": Study(("AdamW", "SGDW"), budgets=(0.5, 1.0, 2.0, 4.0), batches=(0.5, 1.0, 2.0)),
+    "budgets": Study(("AdamW", "SGDW"), budgets=(0.5, 1.0, 4.0)),
+    "batches": Study(("AdamW", "SGDW"), batches=(0.5, 1.0, 2.0)),
+    **{again(name): replace(study, of=name) for name, study in _MAPS.items()},
 }
 """What each study trains."""
 
@@ -106,6 +124,16 @@ class Scale:
         return {study: replace(size, network=None) for study, size in sizes.items()}
 
 
+FRESH = 1_000
+"""The first seed that chooses nothing; maps have those from 0 on."""
+
+
+def _with_best(seeds: int, studies: Sizes) -> Sizes:
+    """These studies, and the best cells of those that are compared again with so many seeds."""
+    best = {again(name): replace(size, seeds=seeds) for name, size in studies.items()}
+    return {**studies, **{name: size for name, size in best.items() if name in STUDIES}}
+
+
 def _others(size: Size) -> Sizes:
     return dict.fromkeys((*OTHERS, "nd-adam"), size)
 
@@ -113,73 +141,91 @@ def _others(size: Size) -> Sizes:
 _SMOKE = Size(2, times=0.1, rates=4, decays=4)
 _64D, _96D = "cifar10-26-2x64d", "cifar10-26-2x96d"
 
+# Ridges and regrets need whole maps of many seeds; of what is only compared by its best cells a
+# coarse map chooses, and the trainings of the second call decide.
+_DIGITS = _with_best(
+    60,
+    {
+        "main": Size(10),
+        "schedules": Size(5, rates=2, decays=2),
+        "ablation": Size(4, rates=2, decays=2),
+        **_others(Size(4, rates=2, decays=2)),
+        "long": Size(6, times=4, rates=2, decays=2),
+        "restarts": Size(6, times=4, rates=2, decays=2),
+        "long-fixed": Size(3, times=4, rates=2, decays=2),
+        "budgets": Size(6, rates=2),
+        "batches": Size(6, rates=2),
+    },
+)
+
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         {
             "digits-plain": {
                 **dict.fromkeys(STUDIES, _SMOKE),
                 **dict.fromkeys(("long", "restarts", "long-fixed"), replace(_SMOKE, times=0.4)),
-                "budgets": replace(_SMOKE, rates=8),
+                **dict.fromkeys(("budgets", "batches"), replace(_SMOKE, rates=8)),
             }
         }
     ),
     "laptop": Scale(
         {
-            "digits-plain": {
-                "main": Size(20),
-                "schedules": Size(20),
-                "ablation": Size(20),
-                **_others(Size(20)),
-                "long": Size(10, times=4),
-                "restarts": Size(10, times=4),
-                "long-fixed": Size(5, times=4, rates=2),
-                "budgets": Size(10, rates=2),
+            "digits": _DIGITS,
+            "digits-plain": _DIGITS,
+            "digits-noisy": {
+                "main": Size(4, rates=2),
+                "budgets": Size(4, times=0.5, rates=2),
             },
-            "fashion-mnist": {
-                "main": Size(20),
-                "schedules": Size(10),
-                "ablation": Size(10),
-                **_others(Size(10)),
-                "long": Size(8, times=4),
-                "restarts": Size(8, times=4),
-                "budgets": Size(5, rates=2),
-            },
-            "shakespeare": {
-                "main": Size(8),
-                "schedules": Size(4),
-                **_others(Size(5)),
-                "restarts": Size(4, times=2),
-            },
-            "breast-cancer": {"main": Size(20), **_others(Size(20))},
-            "diabetes": {"main": Size(20), **_others(Size(20))},
+            "fashion-mnist": _with_best(
+                20,
+                {
+                    "main": Size(8),
+                    "schedules": Size(4, rates=2, decays=2),
+                    **_others(Size(4, rates=2, decays=2)),
+                    "long": Size(4, times=4, rates=2, decays=2),
+                    "restarts": Size(4, times=4, rates=2, decays=2),
+                    "budgets": Size(5, rates=2),
+                    "batches": Size(5, rates=2),
+                },
+            ),
+            "shakespeare": _with_best(16, {"main": Size(8)}),
+            "breast-cancer": _with_best(100, {"main": Size(20)}),
         }
     ),
     "gpu": Scale(
         {
-            "cifar10": {
-                "main": Size(5),
-                "schedules": Size(5),
-                "ablation": Size(5),
-                **_others(Size(5)),
-                "long": Size(3, times=4),
-                "restarts": Size(3, times=4),
-                "long-fixed": Size(3, times=4, rates=2),
-                "budgets": Size(3, rates=2),
-            }
+            "cifar10": _with_best(
+                10,
+                {
+                    "main": Size(5),
+                    "schedules": Size(5),
+                    "ablation": Size(5),
+                    **_others(Size(5)),
+                    "long": Size(3, times=4),
+                    "restarts": Size(3, times=4),
+                    "long-fixed": Size(3, times=4, rates=2),
+                    "budgets": Size(3, rates=2),
+                    "batches": Size(3, rates=2),
+                },
+            )
         }
     ),
     "paper": Scale(
         {
-            "cifar10": {
-                "main": Size(3, network=_64D),
-                "schedules": Size(3, network=_64D),
-                "ablation": Size(3, network=_64D),
-                **_others(Size(3, network=_64D)),
-                "long": Size(1, times=18, network=_96D),
-                "restarts": Size(3, network=_64D),
-                "long-fixed": Size(1, times=18, network=_96D),
-                "budgets": Size(1, rates=2, network=_64D),
-            }
+            "cifar10": _with_best(
+                5,
+                {
+                    "main": Size(3, network=_64D),
+                    "schedules": Size(3, network=_64D),
+                    "ablation": Size(3, network=_64D),
+                    **_others(Size(3, network=_64D)),
+                    "long": Size(1, times=18, network=_96D),
+                    "restarts": Size(3, network=_64D),
+                    "long-fixed": Size(1, times=18, network=_96D),
+                    "budgets": Size(1, rates=2, network=_64D),
+                    "batches": Size(1, rates=2, network=_64D),
+                },
+            )
         }
     ),
 }
@@ -206,15 +252,16 @@ def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
     if what.batches != (1.0,):
         samples, own = tasks.training_size(replace(reference, device=None))
         sizes = tuple(max(1, min(samples, round(own * part))) for part in what.batches)
+    first = FRESH if what.of else 0
     return Landscape(
         task=reference,
         axes={
-            optimizer: _axes(optimizer, reference.name, size)
+            optimizer: _axes(optimizer, reference.name, size, what)
             for optimizer in size.optimizers or what.optimizers
         },
         schedules=what.schedules,
         updates=tuple(round(usual * part) for part in what.budgets),
-        seeds=tuple(range(size.seeds)),
+        seeds=tuple(range(first, first + size.seeds)),
         batch_sizes=sizes,
         evaluations=None if what.curves else 1,
     )
@@ -225,16 +272,23 @@ def folder(out: Path, task: str, study: str) -> Path:
     return out / task.rpartition("/")[2].replace(":", "-") / study
 
 
-def _axes(name: str, task: str, size: Size) -> Axes:
+def _axes(name: str, task: str, size: Size, study: Study) -> Axes:
+    """Its usual axes in the study's unit; of best cells that are not known yet, as many."""
     usual = defaults.full(task).usual(_relative(name))
     if usual is None:
         raise StudyError(f"{name} has no usual axes for the task {task}")
     part = LION if name.startswith("Lion") else 1.0
     zero = tuple(value for value in usual.weight_decay if value == 0)
     positive = tuple(value for value in usual.weight_decay if value > 0)
-    return Axes(
-        tuple(value * part for value in usual.lr[:: size.rates]), zero + positive[:: size.decays]
-    )
+    rates = tuple(value * part for value in usual.lr[:: size.rates])
+    decays = positive[:: size.decays]
+    if study.of is not None:
+        return Axes(rates[:2], zero + decays[:1])
+    if study.unit == "norm":
+        # λ_norm = λ·√T at the usual budget, to a power of two.
+        times = 2.0 ** round(math.log2(defaults.full(task).updates) / 2)
+        return Axes(rates, zero + tuple(value * times for value in decays), study.unit)
+    return Axes(rates, zero + decays)
 
 
 def _relative(name: str) -> str:

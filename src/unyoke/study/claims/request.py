@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unyoke.study.claims import catalogue, plan
+from unyoke.study.claims.chosen import chosen
 from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.plan import Scale, Size, Sizes
 from unyoke.study.errors import StudyError
@@ -125,8 +126,13 @@ class Request:
         sizes: dict[str, Size] = {}
         for row in rows:
             own = {study: self.size.size(task, study) for study in row.studies}
-            fewest = min((size.seeds for size in own.values()), default=0)
             for study, size in own.items():
+                alike = [
+                    other.seeds
+                    for name, other in own.items()
+                    if (plan.STUDIES[name].of is None) == (plan.STUDIES[study].of is None)
+                ]
+                fewest = min(alike)
                 before = sizes.get(study, replace(size, seeds=0))
                 wanted = {*row.optimizers, *before.optimizers}
                 every = plan.STUDIES[study].optimizers
@@ -153,8 +159,17 @@ class Request:
                 missing[task] = str(error)
                 continue
             for (study, size), name in zip(studies.items(), networks, strict=True):
-                landscapes[task, study] = plan.landscape(study, references[name], size)
+                planned = plan.landscape(study, references[name], size)
+                landscapes[task, study] = self.on_best_cells(task, study, planned) or planned
         return Needed(landscapes, missing)
+
+    def on_best_cells(self, task: str, study: str, planned: Landscape) -> Landscape | None:
+        """The plan on the cells that the maps choose of whose best cells it is.
+
+        None where they cannot choose yet. The plan of any other study stays as it is.
+        """
+        of = plan.STUDIES[study].of
+        return planned if of is None else chosen(planned, self.folder(task, of))
 
     def landscapes(self) -> Mapping[tuple[str, str], Landscape]:
         """What must be trained, by task and study."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from unyoke.study.claims import exact
 from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.maps import Maps, inner_edges
+from unyoke.study.claims.plan import STUDIES
 from unyoke.study.claims.request import Needed, Request
 from unyoke.study.claims.verdicts import Answer, judge
 from unyoke.study.errors import StudyError
@@ -72,8 +73,9 @@ def fill(
     Raises:
         StudyError: a ledger in the folder answers another claim, or cannot be written.
     """
+    maps = {key: each for key, each in landscapes.items() if STUDIES[key[1]].of is None}
     whole = {}
-    for (task, study), planned in landscapes.items():
+    for (task, study), planned in maps.items():
         try:
             whole[task, study] = _accepted(request.folder(task, study), planned, workers)
         except Damaged as error:
@@ -82,6 +84,32 @@ def fill(
         say(f"{task}, {study}: {landscape.summary()}")
         planned, folder = landscapes[task, study], request.folder(task, study)
         _fill(landscape, planned, folder, watcher, workers, say)
+    for (task, study), planned in landscapes.items():
+        if (task, study) not in maps:
+            _fill_best(request, task, study, planned, watcher, workers, say)
+
+
+def _fill_best(
+    request: Request,
+    task: str,
+    study: str,
+    planned: Landscape,
+    watcher: Callable[[], Watcher],
+    workers: Workers,
+    say: Callable[[str], None],
+) -> None:
+    """Train the best cells of another study's maps, once these are whole."""
+    folder, found = request.folder(task, study), request.on_best_cells(task, study, planned)
+    if found is None:
+        say(f"{task}, {study}: left out, the maps of {STUDIES[study].of} are not whole")
+        return
+    try:
+        landscape = _accepted(folder, found, workers)
+    except Damaged as error:
+        say(f"{task}, {study}: {error}; left out")
+        return
+    say(f"{task}, {study}: {landscape.summary()}")
+    _train(landscape, folder, watcher, workers)
 
 
 class Damaged(StudyError):
@@ -117,16 +145,7 @@ def _fill(
     say: Callable[[str], None],
 ) -> None:
     while True:
-        driver.run(
-            landscape,
-            folder,
-            watcher(),
-            workers=workers.processes,
-            extend=True,
-            executor=workers.executor,
-            shard=workers.shard,
-            accept_code=workers.accept_code,
-        )
+        _train(landscape, folder, watcher, workers)
         if workers.shard is not None:
             return
         larger = extended(landscape, planned, folder)
@@ -134,6 +153,21 @@ def _fill(
             return
         say(f"a best cell lies on an edge; extended: {larger.summary()}")
         landscape = larger
+
+
+def _train(
+    landscape: Landscape, folder: Path, watcher: Callable[[], Watcher], workers: Workers
+) -> None:
+    driver.run(
+        landscape,
+        folder,
+        watcher(),
+        workers=workers.processes,
+        extend=True,
+        executor=workers.executor,
+        shard=workers.shard,
+        accept_code=workers.accept_code,
+    )
 
 
 def extended(landscape: Landscape, planned: Landscape, folder: Path) -> Landscape:

@@ -43,12 +43,16 @@ def slope(panels: Sequence[Panel], of: Literal["updates", "batch_size"], maps: M
     measurement = measured(moved, panels, maps)
     everyone = np.arange(measurement.samples)[None, :]
     places = "; ".join(
-        f"{panel.updates} updates of {panel.batch_size}: λ = "
+        f"{panel.updates} updates{_of(panel)}: λ = "
         f"{label(float(2 ** best_decay(panel, everyone)[0]))}"
         for panel in panels
     )
     unknown = "" if math.isfinite(measurement.number.low) else OUTSIDE
     return replace(measurement, details=places, unknown=unknown)
+
+
+def _of(panel: Panel) -> str:
+    return "" if panel.batch_size is None else f" of {panel.batch_size}"
 
 
 OUTSIDE = "in some draws of the seeds the best λ of too many budgets lies at an end of its grid"

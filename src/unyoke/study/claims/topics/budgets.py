@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 from unyoke.study.claims import ridges, trends
 from unyoke.study.claims.claim import Claim, Measurement, Prediction, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.measures import advantage
-from unyoke.study.claims.topics.sizes import HALF, MORE, NOTABLE, TURN, TWO
+from unyoke.study.claims.topics.sizes import BEST, HALF, MORE, NOTABLE, TURN, TWO
 from unyoke.study.report.survey import Panel
 
 
@@ -61,7 +60,7 @@ def budgets() -> list[Claim]:
             f"slope of log2 best λ over log2 {of.replace('_', ' ')}",
             region,
             HALF if isinstance(region, Region) else TWO,
-            ("budgets",),
+            ("budgets" if of == "updates" else "batches",),
             (optimizer,),
             partial(_moved, optimizer, of),
         )
@@ -73,23 +72,24 @@ def budgets() -> list[Claim]:
 TIMESCALE = "arXiv 2405.13698"
 
 
-def _budgets(optimizer: str, maps: Maps) -> list[Panel]:
+def _of(study: str, optimizer: str, maps: Maps) -> list[Panel]:
     return [
-        maps.panel("budgets", optimizer, updates=budget.updates, batch_size=budget.batch_size)
-        for budget in maps.landscape("budgets").budgets()
+        maps.panel(study, optimizer, updates=budget.updates, batch_size=budget.batch_size)
+        for budget in maps.landscape(study).budgets()
     ]
 
 
 def _moved(optimizer: str, of: str, maps: Maps) -> Measurement:
-    axis: Literal["updates", "batch_size"] = "updates" if of == "updates" else "batch_size"
-    return trends.slope(_budgets(optimizer, maps), axis, maps)
+    if of == "updates":
+        return trends.slope(_of("budgets", optimizer, maps), "updates", maps)
+    return trends.slope(_of("batches", optimizer, maps), "batch_size", maps)
 
 
 def law() -> list[Claim]:
     """Whether the exponents of the best λ in α and in the budget belong together."""
 
     def measure(optimizer: str, maps: Maps) -> Measurement:
-        return ridges.law(_budgets(optimizer, maps), maps)
+        return ridges.law(_of("budgets", optimizer, maps), maps)
 
     return [
         Claim(
@@ -112,12 +112,12 @@ def schedules() -> list[Claim]:
     """What a scheduled multiplier gains."""
 
     def against(schedule: str, optimizer: str, maps: Maps) -> Measurement:
-        other = maps.panel("schedules", optimizer, schedule=schedule)
-        return advantage(maps.panel("main", optimizer), other, maps)
+        other = maps.best("schedules", optimizer, schedule=schedule)
+        return advantage(maps.best("main", optimizer), other, maps)
 
     def drops(maps: Maps) -> Measurement:
-        first = maps.panel("schedules", "AdamW", schedule="step_drops")
-        second = maps.panel("schedules", "AdamW", schedule="constant")
+        first = maps.best("schedules", "AdamW", schedule="step_drops")
+        second = maps.best("schedules", "AdamW", schedule="constant")
         return advantage(first, second, maps)
 
     place = "Section 4.1, Figure 1"
@@ -126,10 +126,10 @@ def schedules() -> list[Claim]:
             f"schedules/{optimizer.lower()}-cosine-{schedule.replace('_', '-')}",
             f"{optimizer} gains from a cosine over {words}.",
             place,
-            f"(test error with {words} − cosine)/{words}, best cells of {optimizer}",
+            f"(test error of {optimizer} with {words} − cosine)/{words}, {BEST}",
             Region(NOTABLE),
             MORE,
-            ("main", "schedules"),
+            ("main", "schedules", "main-best", "schedules-best"),
             (optimizer,),
             partial(against, schedule, optimizer),
             percent=True,
@@ -143,10 +143,10 @@ def schedules() -> list[Claim]:
             "schedules/adamw-drops-constant",
             "AdamW gains from step drops over a fixed rate.",
             place,
-            "(test error with a fixed rate − step drops)/fixed, best cells of AdamW",
+            f"(test error of AdamW with a fixed rate − step drops)/fixed, {BEST}",
             Region(NOTABLE),
             MORE,
-            ("schedules",),
+            ("schedules", "schedules-best"),
             ("AdamW",),
             drops,
             percent=True,
@@ -167,7 +167,8 @@ def restarts() -> list[Claim]:
         rows += [
             Claim(
                 f"restarts/{kind}-anytime",
-                f"{name} has a lower error at any time than {optimizer}, at equal updates.",
+                f"{name}, with normalized decay, has a lower error at any time than {optimizer}, "
+                "at equal updates.",
                 "Section 4.4, Figure 4",
                 "(mean error over the run without restarts − with)/without, best cells",
                 Region(NOTABLE),
@@ -179,7 +180,8 @@ def restarts() -> list[Claim]:
             ),
             Claim(
                 f"restarts/{kind}-final",
-                f"{name} loses nothing notable against {optimizer} at the end of the budget.",
+                f"{name}, with normalized decay, loses nothing notable against {optimizer} at the "
+                "end of the budget.",
                 "Section 4.4, Figure 4",
                 "(final test error without restarts − with)/without, best cells",
                 Region(low=-NOTABLE),

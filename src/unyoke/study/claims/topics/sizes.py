@@ -32,3 +32,6 @@ TWO = (
     "both rules predict one number: it holds where the data reject the other rule's and not its own"
 )
 MIDDLE = "1/2 is the middle: nearer to upright in λ than in λ/α or α·λ"
+
+BEST = "the best cells of the maps, trained again"
+"""With seeds that chose nothing; see `unyoke.study.claims.chosen`."""
