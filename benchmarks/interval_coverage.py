@@ -1,6 +1,6 @@
 """How often intervals over seeds hold what they should: made-up studies of a known basin.
 
-    python benchmarks/interval_coverage.py [studies] [one-map|best-cells|two-maps ...]
+    python benchmarks/interval_coverage.py [studies] [one-map|best-cells|two-maps|samples ...]
 
 Each study is a quadratic basin of tilt −0.6 on 9 × 9 cells, with noise over seeds in whole seeds,
 in cells, and in the validation and the test samples. Every statistic is computed with three kinds
@@ -15,7 +15,8 @@ the same seeds are called different at the 5 % level by the paired comparison.
 Then the numbers of the claims that compare maps, by the functions of the claims themselves: how
 often their intervals hold the truth, and which verdict comes out how often, at truths in the middle
 of each class and at the border. The maps of a study share what a seed does, and the two of a pair
-their cells without decay.
+their cells without decay. Last, what a test set that all seeds share does to such an interval, and
+what the errors of single samples mend.
 """
 
 from __future__ import annotations
@@ -290,6 +291,59 @@ def two_maps(studies: int) -> None:
             )
 
 
+class Sampled(Maps):
+    """Maps of one test set for all seeds, whose samples are easier or harder for all networks."""
+
+    def __init__(self, first: Panel, second: Panel, generator: np.random.Generator) -> None:
+        super().__init__({}, {}, {})
+        shape = (*first.choice.shape, SAMPLES)
+        common = generator.normal(0, 0.2, SAMPLES)
+        self.errors: dict[int, Array | None] = {
+            id(panel): PLAIN + common + generator.normal(0, 0.06, shape)
+            for panel in (first, second)
+        }
+        for panel in (first, second):
+            errors = self.errors[id(panel)]
+            assert errors is not None
+            panel.figures["test_error"] += errors.mean(axis=-1) - PLAIN
+            panel.figures["test_standard_error"][:] = errors.std(axis=-1) / SAMPLES**0.5
+
+    def sample_errors(self, panel: Panel, position: tuple[int, int]) -> Array | None:
+        errors = self.errors[id(panel)]
+        return None if errors is None else np.asarray(errors[position])
+
+
+SAMPLES = 400
+
+
+def test_samples(studies: int) -> None:
+    """Print how often a difference of best errors is held where all seeds share the test set."""
+    print(
+        "\nseeds  over seeds  with other samples, paired  as if tested apart  reach, paired / apart"
+    )
+    for seeds in (5, 10, 20):
+        generator, held, reach = np.random.default_rng(4), np.zeros(3), np.zeros(2)
+        for _ in range(studies):
+            first, second = panels(generator, seeds, (Basin(), Basin()), pair=False)
+            maps = Sampled(first, second, generator)
+            measurement = measures.advantage(first, second, maps)
+            claim = replace(_claims()["generalisation/sgd"], measure=lambda _, m=measurement: m)
+            (answer,) = judge([("", claim, NO_MAPS)])
+            maps.errors = {id(panel): None for panel in (first, second)}
+            apart = measures.advantage(first, second, maps)
+            (bound,) = judge([("", replace(claim, measure=lambda _, m=apart: m), NO_MAPS)])
+            number = measurement.number
+            ends = [(number.low, number.high), answer.any_samples, bound.any_samples]
+            held += [low <= 0 <= high for low, high in ends]
+            reach += [(high - low) / 2 for low, high in ends[1:]]
+        print(
+            f"{seeds:5}  {100 * held[0] / studies:8.1f} %  {100 * held[1] / studies:24.1f} %"
+            f"  {100 * held[2] / studies:16.1f} %  {100 * reach[0] / studies:.1f} / "
+            f"{100 * reach[1] / studies:.1f} %",
+            flush=True,
+        )
+
+
 def one_map(studies: int) -> None:
     """Print the share of studies whose interval holds the truth."""
     print(f"{studies} studies each; nominal 95 %")
@@ -307,7 +361,12 @@ def one_map(studies: int) -> None:
             print(f"{seeds:5}  {name:20} {truth:7.4f}  {np.mean(estimates):7.4f}  {shares}")
 
 
-PARTS = {"one-map": one_map, "best-cells": best_cells, "two-maps": two_maps}
+PARTS = {
+    "one-map": one_map,
+    "best-cells": best_cells,
+    "two-maps": two_maps,
+    "samples": test_samples,
+}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from math import erfc, hypot, sqrt
 from pathlib import Path
@@ -447,6 +448,11 @@ def test_the_page_has_every_row(request_: Request) -> None:
         text = (request_.out / f"claims.{kind}").read_text()
         assert all(row.claim.name in text for row in rows), kind
     assert (request_.out / "claims.svg").exists()
+    at_a_glance = (request_.out / "claims.md").read_text().partition("## The numbers")[0]
+    for row in rows:
+        if row.task:
+            cell = re.escape(row.claim.sentence) + r" \| \**" + row.verdict
+            assert re.search(cell, at_a_glance), row.claim.name
 
 
 @pytest.mark.parametrize(

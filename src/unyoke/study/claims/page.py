@@ -140,10 +140,27 @@ def page_data(request: Request, rows: Sequence[Answer], maps: dict[str, Maps]) -
     return {
         "command": command(request),
         "counts": {name: verdicts.count(name) for name in dict.fromkeys(verdicts)},
+        "tasks": list(dict.fromkeys(row.task for row in rows if row.task)),
+        "glance": at_a_glance(rows),
         "rows": [words(row, request) for row in rows],
         "studies": [study for task, read in maps.items() for study in _studies(task, read)],
         "machine": machine(),
     }
+
+
+def at_a_glance(rows: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Each claim that is tested on tasks, with its verdict on each of them."""
+    tasks = list(dict.fromkeys(row.task for row in rows if row.task))
+    verdicts = {(row.claim.name, row.task): row.verdict for row in rows}
+    claims = {row.claim.name: row.claim for row in rows if row.task}
+    return [
+        {
+            "name": name,
+            "sentence": claim.sentence,
+            "verdicts": [verdicts.get((name, task), "") for task in tasks],
+        }
+        for name, claim in claims.items()
+    ]
 
 
 def machine() -> str:
