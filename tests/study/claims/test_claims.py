@@ -315,6 +315,7 @@ def test_only_edges_of_what_is_asked_extend_the_grid(request_: Request) -> None:
         (Prediction(-0.5, rival=0.0), -0.1, 0.05, "contradicted"),
         (Prediction(-0.5, rival=0.0), -0.25, 0.02, "contradicted"),
         (Prediction(-0.5, rival=0.0), -0.25, 0.2, "undecided"),
+        (Prediction(-0.5, rival=0.0), -0.8, 0.16, "undecided"),  # −1 is as likely
         (Region(-0.1, 0.1), 0.02, 0.01, "held"),
         (Region(-0.1, 0.1), 0.3, 0.01, "contradicted"),
         (Region(-0.1, 0.1), 0.09, 0.01, "undecided"),

@@ -340,7 +340,8 @@ def corrected(rows: list[Mapping[float, float]]) -> list[dict[float, float]]:
 
 def points_of(line: Mapping[str, str], value: float) -> list[float]:
     if line["predicted"]:
-        return [float(line["predicted"]), float(line["rival"])]
+        own, rival = float(line["predicted"]), float(line["rival"])
+        return [own, rival, 2 * own - rival]
     low, high = (float(line[name] or "nan") for name in ("holds_above", "holds_below"))
     if line["row"].endswith("-shrinks"):
         return [0.0, 0.25, -0.25]
@@ -358,7 +359,9 @@ def verdict(line: Mapping[str, str], value: float, p: Mapping[float, float], gai
     sure = {point for point, p_value in p.items() if p_value < 0.05}
     if line["predicted"]:
         own, rival = float(line["predicted"]), float(line["rival"])
-        return "contradicted" if own in sure else "held" if rival in sure else "undecided"
+        if own in sure:
+            return "contradicted"
+        return "held" if {rival, 2 * own - rival} <= sure else "undecided"
     if len(p) == 1:
         low, high = (float(line[name] or "nan") for name in ("holds_above", "holds_below"))
         inside = not value < low and not value > high

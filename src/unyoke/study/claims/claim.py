@@ -87,7 +87,8 @@ class Region:
 class Prediction:
     """A number that a rule predicts, beside what the rival rule predicts for it.
 
-    The claim holds where the data reject the rival's value and not its own.
+    The claim holds where the data reject the rival's value, and the value as far on the other side,
+    and not its own.
     """
 
     value: float
@@ -102,8 +103,13 @@ class Prediction:
         return self.value
 
     def points(self, value: float) -> tuple[float, ...]:
-        """Both predictions."""
-        return (self.value, self.rival)
+        """Both predictions, and the rival's mirrored at its own."""
+        return (self.value, self.rival, self.mirrored)
+
+    @property
+    def mirrored(self) -> float:
+        """As far from what is predicted as the rival's, on the other side."""
+        return 2 * self.value - self.rival
 
     def text(self, scale: float = 1.0) -> str:
         """As it is read: = −0.5, not 0."""

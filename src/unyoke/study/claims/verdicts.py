@@ -14,8 +14,8 @@ the verdict:
     undecided              anything else, and what fewer than three seeds say
 
 A region that begins at 0 itself has no "smaller than notable". A claim that predicts one number is
-tested at that number and at its rival's: held where only the rival's is rejected, contradicted
-where its own is.
+tested there, at its rival's, and as far on the other side: held where both of these are rejected
+and its own is not, contradicted where its own is.
 
 The p-values of one claim on all tasks of a page are corrected together, so that the command of a
 single row gives the verdict of the page. An exact row is decided where all its problems lie on one
@@ -94,7 +94,8 @@ class Answer:
     def _of_two_predictions(self, region: Prediction) -> Verdict:
         if self._differs(region.value):
             return "contradicted"
-        return "held" if self._differs(region.rival) else "undecided"
+        near = self._differs(region.rival) and self._differs(region.mirrored)
+        return "held" if near else "undecided"
 
     def _directional(self, region: Region, value: float) -> Verdict:
         """Of a region that lies on one side of 0."""
