@@ -204,7 +204,9 @@ def _report(folder: Path) -> list[tuple[str, int]]:
 
 
 TRAINED = (
-    click.option("--scale", default="laptop", show_default=True, help="Or gpu, paper, smoke."),
+    click.option(
+        "--scale", default="laptop", show_default=True, help="Or smoke, cpu-night, gpu, paper."
+    ),
     click.option("--data", multiple=True, metavar="TASK=FOLDER", help="Where a task's files are."),
     click.option("--out", type=click.Path(path_type=Path), default="unyoke-claims", help=CLAIMS),
     click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]"),

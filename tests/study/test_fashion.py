@@ -57,6 +57,15 @@ def test_the_first_images_train_the_last_choose_and_the_test_files_report(folder
     assert task.model(task.test[0]).shape == (6, 10)
 
 
+def test_networks_of_a_seed_see_the_same_images(folder: Path) -> None:
+    names = ("fashion-mnist", "fashion-patches", "fashion-patches-plain")
+    first, *others = (load(refer(name, str(folder)))(1) for name in names)
+    for task in others:
+        assert torch.equal(task.train[0], first.train[0])
+        assert torch.equal(task.train[1], first.train[1])
+        assert task.model(task.test[0]).shape == (6, 10)
+
+
 def test_the_seed_draws_images_and_wrong_labels(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

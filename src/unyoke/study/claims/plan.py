@@ -192,6 +192,7 @@ SCALES: Mapping[str, Scale] = {
             "breast-cancer": _with_best(100, {"main": Size(20)}),
         }
     ),
+    "cpu-night": Scale({"cifar10-patches": _with_best(8, {"main": Size(5)})}),
     "gpu": Scale(
         {
             "cifar10": _with_best(

@@ -135,7 +135,16 @@ _BUILT_IN: Mapping[str, Preset] = {
     "breast-cancer": _preset("2^-11:2^-3", "2^-8:2^0", "2^-9:2^-1", "2^-9:2^-1"),
     "diabetes": _preset("2^-8:2^0", "2^-8:2^0", "2^-8:2^0", "2^-8:2^0"),
     "fashion-mnist": _preset("2^-11:2^-3", "2^-9:2^-1", "2^-8:2^-2", "2^-10:2^-4", 300),
+    "fashion-patches": _preset(
+        "2^-9:2^-1:4", "2^-8:2^0:4", "2^-11:2^-1", "2^-11:2^-1", 300, seeds=5
+    ),
+    "fashion-patches-plain": _preset(
+        "2^-11:2^-3:4", "2^-9:2^-1:4", "2^-11:2^-1", "2^-11:2^-1", 300, seeds=5
+    ),
     "cifar10": _CIFAR,
+    "cifar10-patches": _preset(
+        "2^-13:2^-3:4", "2^-9:2^1:4", "2^-15:2^-5:4", "2^-11:2^-5", 1_200, seeds=3
+    ),
     "cifar10-small": _CIFAR_SMALL,
     "cifar100": _CIFAR,
     "cifar10-26-2x64d": _PAPER,

@@ -89,8 +89,18 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "fashion-mnist": BuiltIn(
         "unyoke.study.tasks.fashion", "fashion_mnist", source=FASHION_MNIST, draws=_SAMPLES_TOO
     ),
+    "fashion-patches": BuiltIn(
+        "unyoke.study.tasks.fashion", "fashion_patches", source=FASHION_MNIST, draws=_SAMPLES_TOO
+    ),
+    "fashion-patches-plain": BuiltIn(
+        "unyoke.study.tasks.fashion",
+        "fashion_patches_plain",
+        source=FASHION_MNIST,
+        draws=_SAMPLES_TOO,
+    ),
     "cifar10": BuiltIn("unyoke.study.tasks.cifar", "cifar10", source=CIFAR10),
     "cifar10-small": BuiltIn("unyoke.study.tasks.cifar", "cifar10_small", source=CIFAR10),
+    "cifar10-patches": BuiltIn("unyoke.study.tasks.cifar", "cifar10_patches", source=CIFAR10),
     "cifar100": BuiltIn("unyoke.study.tasks.cifar", "cifar100", source=CIFAR100),
     "cifar10-26-2x64d": BuiltIn("unyoke.study.tasks.cifar", "cifar10_64d", source=CIFAR10),
     "cifar10-26-2x96d": BuiltIn("unyoke.study.tasks.cifar", "cifar10_96d", source=CIFAR10),

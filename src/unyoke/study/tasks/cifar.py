@@ -4,7 +4,8 @@ The last tenth of the training images, 5,000 at most, chooses; the others train;
 reports. The tasks for a CPU take 4,000, 1,000 and 2,000 of these, `cifar10-small` takes 9,000,
 1,000 and 3,000. Training images are flipped and shifted by up to 4 pixels. That is a layer in front
 of the model, which does nothing in evaluation; the seed draws it, the weights and the order of
-batches.
+batches. (Not so `cifar10-patches`, whose networks are trained in stacks: a draw would depend on the
+other models.)
 
 Colours are normalised as the code does with which the paper's networks were trained
 (fb.resnet.torch): mean and standard deviation of each channel over the training images.
@@ -84,6 +85,15 @@ def cifar10(seed: int, folder: Path) -> Task:
 def cifar10_small(seed: int, folder: Path) -> Task:
     """CIFAR-10 with a small residual network and as many images as one GPU trains in minutes."""
     return _small(TEN, seed, folder, LARGER, PAPER_BATCH_SIZE)
+
+
+def cifar10_patches(seed: int, folder: Path) -> Task:
+    """CIFAR-10 with a network of patches, for a night on a CPU; images are not augmented."""
+    from unyoke.study.tasks.patch_nets import ColourPatches
+
+    train, validation, test = _parts(TEN, folder, SMALL)
+    torch.manual_seed(seed)
+    return Task(ColourPatches(TEN.classes), train, validation, test, batch_size=BATCH_SIZE)
 
 
 def cifar100(seed: int, folder: Path) -> Task:
