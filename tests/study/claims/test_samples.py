@@ -19,6 +19,9 @@ from unyoke.study.claims.verdicts import Answer
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.report.comparisons import comparisons
+from unyoke.study.report.findings import find
+from unyoke.study.report.samples import Samples
 from unyoke.study.tasks import built_in
 
 TASK, SAMPLES, SEEDS = "digits-plain", 400, 4
@@ -57,14 +60,16 @@ def answered(
     def answer(*, kept: bool, split_by_seed: bool) -> tuple[dict[str, Answer], Maps]:
         task = replace(built_in.BUILT_IN[TASK], split_by_seed=split_by_seed)
         monkeypatch.setitem(built_in.BUILT_IN, TASK, task)  # type: ignore[arg-type]
-        size = replace(plan.SCALES["smoke"].tasks[TASK]["main"], seeds=SEEDS)
-        monkeypatch.setattr(plan, "SCALES", {"smoke": plan.Scale({TASK: {"main": size}})})
+        smoke = plan.SCALES["smoke"].tasks[TASK]
+        sizes = {name: replace(smoke[name], seeds=SEEDS) for name in ("main", "main-best")}
+        monkeypatch.setattr(plan, "SCALES", {"smoke": plan.Scale({TASK: sizes})})
         request = Request(tmp_path, "smoke", (TASK,), ("generalisation", "gain", "coupling"))
         if kept:
-            ((key, landscape),) = request.landscapes().items()
-            with Ledger.open_to_write(request.folder(*key), landscape) as ledger:
-                for cell in iter(ledger.claim, None):
-                    ledger.record(cell, with_mistakes(cell), '{"unyoke": "0"}')
+            for (task_name, study), planned in request.landscapes().items():
+                landscape = request.on_best_cells(task_name, study, planned) or planned
+                with Ledger.open_to_write(request.folder(task_name, study), landscape) as ledger:
+                    for cell in iter(ledger.claim, None):
+                        ledger.record(cell, with_mistakes(cell), '{"unyoke": "0"}')
         else:
             fill(request, lambda cell: valley(cell, 0.0))
         maps = run.read(request, request.needed())
@@ -83,15 +88,50 @@ def test_from_the_errors_of_single_samples(
     assert measurement.sampling == "paired"
     means, errors = [], []
     for optimizer in ("AdamW", "SGDW"):
-        panel = maps.panel("main", optimizer)
+        panel = maps.best("main", optimizer)
         place = np.unravel_index(np.argmin(np.round(panel.choice, 9)), panel.choice.shape)
         at = int(place[0]), int(place[1])
-        landscape = maps.landscape("main")
+        landscape = maps.landscape("main-best")
         kept = [wrong(panel.cell(landscape, seed, at)) for seed in range(SEEDS)]
         means.append(np.mean(kept, axis=0))
         errors.append(float(np.mean(kept)))
     linear = means[1] * errors[0] / errors[1] ** 2 - means[0] / errors[1]
     assert measurement.sampling_error == pytest.approx(np.std(linear, ddof=1) / math.sqrt(SAMPLES))
+
+
+def test_a_map_s_report_pairs_them_too(
+    answered: Callable[..., tuple[dict[str, Answer], Maps]],
+) -> None:
+    """The interval of a difference with other test samples, by hand."""
+    _, maps = answered(kept=True, split_by_seed=False)
+    source = maps.sources["main"]
+    panels = {panel.optimizer: panel for panel in source.survey.panels}
+    landscape = source.survey.landscape
+    with Ledger.open_to_read(source.folder) as ledger:
+        samples = Samples(landscape, ledger.sample_errors)
+        findings = [find(panels[name], samples) for name in ("AdamW", "SGDW")]
+        first, *_ = comparisons(findings, samples)
+    kept = [
+        np.mean([wrong(each.panel.cell(landscape, seed, each.best)) for seed in range(SEEDS)], 0)
+        for each in findings
+        if each.best is not None
+    ]
+    reach = [
+        each.high - each.value
+        for each in (first.comparison.difference, first.comparison.any_samples)
+    ]
+    error = np.std(kept[0] - kept[1], ddof=1) / math.sqrt(SAMPLES)
+    assert math.sqrt(reach[1] ** 2 - reach[0] ** 2) == pytest.approx(1.959964 * error, rel=1e-6)
+
+
+def test_a_map_of_a_split_by_seed_has_one_interval(
+    answered: Callable[..., tuple[dict[str, Answer], Maps]],
+) -> None:
+    _, maps = answered(kept=True, split_by_seed=True)
+    source = maps.sources["main"]
+    samples = Samples(source.survey.landscape, lambda cell: None)
+    found = find(source.survey.panels[0], samples)
+    assert found.any_samples == found.error
 
 
 def test_it_is_less_than_the_bound_because_both_err_on_the_same(

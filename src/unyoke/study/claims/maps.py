@@ -18,9 +18,9 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Cell, Landscape
 from unyoke.study.landscape.outcome import CurvePoint
 from unyoke.study.ledger.ledger import FILE_NAME, Ledger
+from unyoke.study.report.samples import sample_errors, split_by_seed
 from unyoke.study.report.survey import Array, Panel, Survey, survey
 from unyoke.study.statistics import Edge, edges
-from unyoke.study.tasks.built_in import BUILT_IN
 
 
 class Incomplete(Exception):
@@ -136,10 +136,8 @@ class Maps:
     @property
     def split_by_seed(self) -> bool:
         """Whether each seed draws its own test samples, as far as that is known of the task."""
-        names = {source.survey.landscape.task.name for source in self.sources.values()}
-        return bool(names) and all(
-            name in BUILT_IN and BUILT_IN[name].split_by_seed for name in names
-        )
+        landscapes = [source.survey.landscape for source in self.sources.values()]
+        return bool(landscapes) and all(map(split_by_seed, landscapes))
 
     def sample_errors(self, panel: Panel, position: tuple[int, int]) -> Array | None:
         """The error of each test sample in one cell of a map, as the mean over its seeds.
@@ -147,17 +145,10 @@ class Maps:
         None where the ledger keeps no errors of single samples.
         """
         for source in self.sources.values():
-            if not any(panel is each for each in source.survey.panels):
-                continue
-            cells = [
-                panel.cell(source.survey.landscape, seed, position)
-                for seed in range(len(panel.done))
-            ]
-            with Ledger.open_to_read(source.folder) as ledger:
-                errors = [ledger.sample_errors(cell) for cell in cells]
-            known = [each for each in errors if each is not None]
-            if len(known) == len(cells) and len({len(each) for each in known}) == 1:
-                return np.asarray(np.mean(known, axis=0))
+            if any(panel is each for each in source.survey.panels):
+                with Ledger.open_to_read(source.folder) as ledger:
+                    landscape = source.survey.landscape
+                    return sample_errors(ledger.sample_errors, landscape, panel, position)
         return None
 
     def curve(self, study: str, cell: Cell) -> tuple[CurvePoint, ...]:

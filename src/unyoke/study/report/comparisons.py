@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Literal
 
 from unyoke.study.report.findings import Finding, compare
+from unyoke.study.report.samples import Samples
 from unyoke.study.report.survey import Setting
 from unyoke.study.statistics import Comparison, holm
 
@@ -52,10 +53,13 @@ class PairVerdict:
         return self.first if self.comparison.difference.value < 0 else self.second
 
 
-def comparisons(findings: list[Finding]) -> list[PairVerdict]:
+def comparisons(findings: list[Finding], samples: Samples | None = None) -> list[PairVerdict]:
     """Every panel against its own best without decay, and the optimizers of a setting in pairs.
 
     Of maps that some seed has run whole, and with those seeds.
+
+    Args:
+        samples: what is known of the test samples; without it their part has a bound only.
     """
     pairs: list[tuple[Setting, str, str, Comparison]] = []
     settings: dict[Setting, list[Finding]] = {}
@@ -64,7 +68,7 @@ def comparisons(findings: list[Finding]) -> list[PairVerdict]:
             settings.setdefault(finding.panel.setting, []).append(finding)
     for setting, beside in settings.items():
         for first, second in _pairs(beside):
-            difference = compare(first.basis, first.best, second.basis, second.best)
+            difference = compare(first.basis, first.best, second.basis, second.best, samples)
             pairs.append((setting, first.panel.title, second.panel.title, difference))
         for finding in beside:
             if finding.gain is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from unyoke.study import statistics
 from unyoke.study.landscape.axes import label
 from unyoke.study.planning.commands import beyond, map_command
+from unyoke.study.report.samples import Samples, bound, standard_error
 from unyoke.study.report.survey import Array, Panel, Seeds, Survey
 from unyoke.study.statistics import (
     Comparison,
@@ -77,17 +78,26 @@ class Finding:
     off: tuple[OffBest, ...]
 
 
-def find(panel: Panel) -> Finding:
-    """The verdicts on one panel."""
+def find(panel: Panel, samples: Samples | None = None) -> Finding:
+    """The verdicts on one panel.
+
+    Args:
+        samples: what is known of the test samples; without it their part has a bound only.
+    """
     is_whole = bool(panel.whole.any())
     basis = panel.of_whole_seeds() if is_whole else panel
     choice = basis.choice
     best = statistics.best_cell(choice)
     has_zero = is_whole and panel.axes.weight_decay[0] == 0
     plain = statistics.best_cell(choice[:1]) if has_zero else None
-    gain = None if best is None or plain in (None, best) else compare(basis, best, basis, plain)
+    gain = (
+        None
+        if best is None or plain in (None, best)
+        else compare(basis, best, basis, plain, samples)
+    )
     tilt, regret, lr_sensitivity, ridge, *off = _hyperparameters(basis)
     decays = statistics.best_decays(panel.axes.weight_decay, choice)
+    of_samples = samples.of_cell if samples else standard_error
     return Finding(
         panel=panel,
         basis=basis,
@@ -95,7 +105,7 @@ def find(panel: Panel) -> Finding:
         circled=statistics.best_cells(choice),
         seeds=0 if best is None else int(basis.done[(slice(None), *best)].sum()),
         error=_error_at(basis, best),
-        any_samples=_error_at(basis, best, sampling_error=_sampling_error(basis, best)),
+        any_samples=_error_at(basis, best, sampling_error=of_samples(basis, best)),
         without_decay=_error_at(basis, plain),
         gain=gain,
         edges=_edges(basis),
@@ -130,7 +140,7 @@ def _zero_is_better(panel: Panel) -> bool:
     worse = compare(panel, smallest, panel, zero, figure="validation_error")
     if worse.pairs > 1:
         return worse.difference.low > 0
-    uncertain = math.hypot(_sampling_error(panel, zero), _sampling_error(panel, smallest))
+    uncertain = bound((panel, zero), (panel, smallest))
     return not worse.difference.value <= 2 * uncertain
 
 
@@ -139,14 +149,16 @@ def compare(
     at: Position | None,
     second: Panel,
     there: Position | None,
+    samples: Samples | None = None,
     *,
     figure: str = "test_error",
 ) -> Comparison:
     """The error of one cell less that of another, paired over seeds."""
+    of_difference = samples.of_difference if samples else bound
     return paired_difference(
         _at(first, figure, at),
         _at(second, figure, there),
-        sampling_error=math.hypot(_sampling_error(first, at), _sampling_error(second, there)),
+        sampling_error=of_difference((first, at), (second, there)),
     )
 
 
@@ -155,12 +167,6 @@ def _at(panel: Panel, figure: str, position: Position | None) -> Array:
     if position is None:
         return np.full(len(panel.done), np.nan)
     return np.asarray(panel.figures[figure][(slice(None), *position)])
-
-
-def _sampling_error(panel: Panel, position: Position | None) -> float:
-    """One standard error of a cell's test error that the test set's finite size leaves."""
-    known = _finite(_at(panel, "test_standard_error", position))
-    return float(known.mean()) if known.size else 0.0
 
 
 def errors_over_lr(panel: Panel) -> list[Interval]:
@@ -266,7 +272,7 @@ def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | No
 
 def sampling_error(findings: list[Finding]) -> float:
     """The largest standard error that the test set's finite size leaves to a best cell's error."""
-    errors = [_sampling_error(f.basis, f.best) for f in findings if f.best is not None]
+    errors = [standard_error(f.basis, f.best) for f in findings if f.best is not None]
     return max(errors, default=math.nan)
 
 

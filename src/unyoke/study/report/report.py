@@ -22,6 +22,7 @@ from unyoke.study.report.findings import (
     sampling_error,
 )
 from unyoke.study.report.page import write_page
+from unyoke.study.report.samples import Samples
 from unyoke.study.report.survey import Survey, survey
 from unyoke.study.report.tables import rows, write_csv, write_json
 from unyoke.study.wording import difference_text, error_text, estimate_text, number_text
@@ -88,8 +89,9 @@ def write_report(folder: Path) -> Report:
             )
         result = survey(ledger.landscape, records)
         curves = read_curves(result, ledger.curve)
-    findings = [find(panel) for panel in result.panels]
-    compared = comparisons(findings)
+        samples = Samples(result.landscape, ledger.sample_errors)
+        findings = [find(panel, samples) for panel in result.panels]
+        compared = comparisons(findings, samples)
     note = []
     try:
         with output_files.written(folder, NAMES, _is_filled) as drafts:
