@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from planted import basin, fill, made_up
 
 from unyoke.cli import main
-from unyoke.study.claims import catalogue, exact, page, plan, run
+from unyoke.study.claims import catalogue, exact, intervals_figure, page, plan, run
 from unyoke.study.claims.claim import Claim, Measurement, Prediction, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Needed, Request
@@ -438,6 +438,16 @@ def test_every_row_has_a_name_of_its_own_and_studies_that_exist() -> None:
     assert len({row.name for row in rows}) == len(rows)
     assert {study for row in rows for study in row.studies} <= set(plan.STUDIES)
     assert all(row.reason and row.place and row.statistic for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn"),
+    [(150.0, (150.0, "o")), (458.0, (200.0, ">")), (-233.0, (-200.0, "<")), (-60.0, (-60.0, "o"))],
+)
+def test_a_number_beyond_the_axis_is_an_arrow_at_its_end(
+    value: float, drawn: tuple[float, str]
+) -> None:
+    assert intervals_figure._on_axis(value, intervals_figure.GAIN_REACH) == drawn
 
 
 def test_the_page_has_every_row(request_: Request) -> None:

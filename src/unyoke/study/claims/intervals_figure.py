@@ -63,10 +63,20 @@ def _intervals(rows: Sequence[Answer], plot: Any) -> None:
         plot.barh(place, high - low, left=low, color="#e8eef2", height=0.85)
         colour = COLOURS[row.verdict]
         plot.plot([100 * number.low, 100 * number.high], [place, place], color=colour)
-        plot.plot(100 * number.value, place, "o", markersize=4, color=colour)
+        value, marker = _on_axis(100 * number.value, reach)
+        plot.plot(value, place, marker, markersize=4, color=colour, clip_on=False)
     plot.axvline(0, color="black", linewidth=0.6)
     plot.set_yticks(range(len(rows)), [f"{row.task}  {row.claim.name}" for row in rows])
     plot.set_ylim(len(rows) - 0.4, -0.6)
     plot.set_xlim(-reach, reach)
     of = "of what decay gains" if of_gain else "of the error"
-    plot.set_xlabel(f"% {of}, with its interval of 95 %; shaded: where the claim holds")
+    plot.set_xlabel(
+        f"% {of}, with its interval of 95 %; shaded: where the claim holds; arrow: beyond"
+    )
+
+
+def _on_axis(value: float, reach: float) -> tuple[float, str]:
+    """Where a number is drawn, and by what: an arrow at the end of the axis that it lies beyond."""
+    if abs(value) <= reach:
+        return value, "o"
+    return (reach, ">") if value > 0 else (-reach, "<")
