@@ -30,9 +30,9 @@ docs: $(INSTALLED)
 names: $(INSTALLED)
 	$(VENV)/bin/python tools/write_names.py
 
-# What a contributor waits for: a few minutes on two idle cores.
+# What a contributor waits for: a few minutes on two idle cores, a process on each.
 test: $(INSTALLED)
-	$(VENV)/bin/pytest -m "not slow"
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow"
 
 # The rest: kills, clusters, browsers, compilers.
 test-slow: $(INSTALLED)

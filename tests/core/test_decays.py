@@ -109,7 +109,7 @@ def test_a_small_step_dithers_the_decay_back() -> None:
         (schedules.step_drops(80), oracle.step_drops(80)),
         (schedules.warm_restarts(20), oracle.warm_restarts(20)),
     ],
-    ids=repr,
+    ids=["cosine", "step_drops", "warm_restarts"],
 )
 def test_decay_follows_the_schedule_and_not_the_learning_rate(
     cls: Any, schedule: Any, η: oracle.Schedule

@@ -67,7 +67,11 @@ def test_the_digest_is_of_contents_and_not_of_places_or_compression(tmp_path: Pa
     assert len(set(digests)) == 4
 
 
-@pytest.mark.parametrize("damaged", [gzip.compress(b"2" * 99)[:-9], b"no gzip at all", b""])
+@pytest.mark.parametrize(
+    "damaged",
+    [gzip.compress(b"2" * 99)[:-9], b"no gzip at all", b""],
+    ids=["cut off", "no gzip", "empty"],
+)
 def test_a_damaged_compressed_file_is_named(tmp_path: Path, damaged: bytes) -> None:
     folder = write(tmp_path / "data", **{"one": b"1", "two.gz": damaged})
     with pytest.raises(StudyError, match=r"two\.gz cannot be read|cut off") as refused:
