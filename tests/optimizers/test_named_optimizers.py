@@ -339,3 +339,10 @@ class TestRenamed:
             other.load_state_dict(saved)
         assert other.param_groups[0]["direction"] == "nesterov_adam"
         assert other.param_groups[0]["lr"] == 1e-3
+
+
+def test_nd_adam_takes_no_decay_but_the_0_of_a_factory() -> None:
+    weight = torch.nn.Parameter(torch.ones(3, 2))
+    assert unyoke.NDAdam([weight], weight_decay=0.0).param_groups[0]["weight_decay"] == 0
+    with pytest.raises(ValueError, match=r"NDAdam has no weight decay, and weight_decay=0\.1"):
+        unyoke.NDAdam([weight], weight_decay=0.1)

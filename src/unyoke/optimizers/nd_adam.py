@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from torch.optim.optimizer import ParamsT
 
@@ -55,4 +55,11 @@ class NDAdam(Named, direction="nd_adam", decay="none"):
         eps: float = 1e-8,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(params, lr, 0.0, betas=betas, eps=eps, **options)
+        given: dict[str, Any] = dict(options)
+        weight_decay = given.pop("weight_decay", 0.0)  # timm's factory gives 0 to every optimizer
+        if weight_decay != 0:
+            raise ValueError(
+                f"NDAdam has no weight decay, and weight_decay={weight_decay!r} was given: every "
+                "vector keeps the length 1. Leave it out, or give 0"
+            )
+        super().__init__(params, lr, 0.0, betas=betas, eps=eps, **given)
