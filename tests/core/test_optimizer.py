@@ -255,11 +255,12 @@ class TestTorchSchedulers:
 
     def test_one_cycle(self) -> None:
         """Its peak is max_lr, and η is measured against α: here it peaks at 3."""
-        rates = self.run(
-            lambda o: lr_scheduler.OneCycleLR(
-                o, max_lr=3 * self.lr, total_steps=41, cycle_momentum=False
+        with pytest.warns(UserWarning, match=r"lr=.* times the constructor's lr=0\.05"):
+            rates = self.run(
+                lambda o: lr_scheduler.OneCycleLR(
+                    o, max_lr=3 * self.lr, total_steps=41, cycle_momentum=False
+                )
             )
-        )
         assert rates[0] == pytest.approx(3 / 25)
         assert max(rates) == pytest.approx(3.0, rel=0.02)
 

@@ -259,13 +259,18 @@ class TestRates:
         scheduler = lr_scheduler.OneCycleLR(
             optimizer, max_lr=0.06, total_steps=50, cycle_momentum=False
         )
-        product = 1.0
-        for _ in range(40):
-            product *= 1 - optimizer.param_groups[0]["lr"] / 0.02 * λ
-            found = still(optimizer, 1)
-            scheduler.step()
+
+        def run() -> None:
+            product = 1.0
+            for _ in range(40):
+                product *= 1 - optimizer.param_groups[0]["lr"] / 0.02 * λ
+                found = still(optimizer, 1)
+                scheduler.step()
+            torch.testing.assert_close(found, product * parameter().detach(), rtol=1e-12, atol=0)
+
+        with pytest.warns(UserWarning, match=r"lr=.* times the constructor's lr=0\.02"):
+            run()
         assert optimizer.param_groups[0]["base_lr"] == 0.02
-        torch.testing.assert_close(found, product * parameter().detach(), rtol=1e-12, atol=0)
 
     def test_both_schedules_at_once_is_an_error_and_nothing_moves(self) -> None:
         optimizer = unyoke.decouple(torch.optim.Adam)(

@@ -282,7 +282,7 @@ class TestNumbers:
     @pytest.mark.parametrize("backend", ["auto", "eager"])
     def test_written_into_a_group(self, backend: str) -> None:
         p, q = (parameter(dtype=torch.float32) for _ in range(2))
-        optimizers = [unyoke.AdamW([w], lr=0.25, backend=backend) for w in (p, q)]
+        optimizers = [unyoke.AdamW([w], lr=1.0, backend=backend) for w in (p, q)]
         for number in (0.125, np.float32(0.125), np.array(0.125), 1, np.float64(0.0)):
             for weight, optimizer, lr in zip(
                 (p, q), optimizers, (number, float(number)), strict=True
