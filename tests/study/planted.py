@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,12 @@ from unyoke.study.ledger.ledger import Ledger
 
 
 def made_up(cell: Cell, error: float, spread: float = 0.0) -> Outcome:
-    """An outcome of about this error, on validation and test apart; training loss follows α."""
+    """An outcome of about this error, on validation and test apart; training loss follows α.
+
+    NaN is a training that diverged.
+    """
+    if math.isnan(error):
+        return Outcome("diverged", 1, None, None, None, None, None, 899, "%", 0.1, ())
     who = f"{cell.optimizer} {cell.lr} {cell.weight_decay} {cell.seed} {cell.schedule}"
     who += f" {cell.updates} {cell.batch_size}"
     noise = np.random.default_rng(zlib.crc32(who.encode())).normal(0, spread, 2)
