@@ -208,7 +208,7 @@ def test_optimizers_says_more_of_those_that_are_named() -> None:
     lines = unyoke("optimizers", "ScheduleFreeAdamW", "MARSW").output.splitlines()
     assert lines[0].startswith("MARSW: MARS")
     assert "  state      3 per weight" in lines
-    assert "  backends   eager, compile" in lines
+    assert "  backends   cpu, eager, compile" in lines
     assert "  goes with  every decay but L2 in one moment" in lines
     assert any("source     Defazio" in line and "2405.15682" in line for line in lines)
     wrong = unyoke("optimizers", "ScheduelFree")

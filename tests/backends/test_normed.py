@@ -61,7 +61,13 @@ def test_every_decay(direction: str, decay: str) -> None:
     assert_cpu_is_eager(1e-14, direction=direction, decay=decay, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("direction", NORMED)
+@pytest.mark.parametrize(
+    "direction",
+    [
+        pytest.param(each, marks=[] if each in {"lamb", "cautious_adam"} else pytest.mark.slow)
+        for each in NORMED
+    ],
+)
 @pytest.mark.parametrize(
     "options",
     [
