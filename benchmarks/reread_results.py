@@ -3,7 +3,7 @@
     python benchmarks/reread_results.py [PAGE]
 
 The page prints three digits of each number and its 95 % interval, from which the standard error
-follows by Student's distribution, and the region, which is taken as it stands there. The gain of
+follows by Student's distribution, and the region; both are taken as they stand there. The gain of
 decay is not among them, so no row can come out as "not asked here" here.
 """
 
@@ -13,12 +13,10 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from scipy.stats import t
 
-from unyoke.study.claims import catalogue
 from unyoke.study.claims.claim import Claim, Measurement, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.verdicts import judge
@@ -29,7 +27,6 @@ SECTION = re.compile(r"^### (\S+), (\S+): .*?$(.*?)(?=^### |\Z)", re.MULTILINE |
 
 def read(page: str) -> Iterator[tuple[str, Claim, str]]:
     """Task, claim with what the page measured, and the page's verdict, of each drawn row."""
-    known = {claim.name: claim for claim in catalogue.every_claim()}
     seeds = {
         (task, name): int(found[1])
         for name, task, text in SECTION.findall(page)
@@ -41,12 +38,11 @@ def read(page: str) -> Iterator[tuple[str, Claim, str]]:
         if name is None or (columns[1], name[1]) not in seeds:
             continue
         measurement = _measurement(columns[3], columns[4], seeds[columns[1], name[1]])
-        claim = replace(known[name[1]], region=_region(columns[5]))
-        yield columns[1], _with(claim, measurement), columns[7]
+        yield columns[1], _claim(name[1], _region(columns[5]), measurement), columns[7]
 
 
-def _with(claim: Claim, measurement: Measurement) -> Claim:
-    return replace(claim, measure=lambda maps: measurement)
+def _claim(name: str, region: Region, measurement: Measurement) -> Claim:
+    return Claim(name, "", "", "", region, "", (), (), lambda maps: measurement)
 
 
 def _region(text: str) -> Region:
