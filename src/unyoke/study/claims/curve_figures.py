@@ -75,7 +75,7 @@ def figure_3(figure: Figure, maps: Maps) -> Data:
     plots[1, 1].set_xscale("log")
     plots[1, 0].legend(frameon=False)
     plots[1, 1].legend(frameon=False)
-    figure.legend(*plots[0, 1].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+    figure.legend(*plots[0, 1].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return data
 
 
@@ -160,8 +160,5 @@ def figure_s3(figure: Figure, maps: Maps) -> Data:
         plot.set_yscale("log", base=2)
         plot.set_xlabel("updates")
         plot.set_ylabel(text)
-    plots[0].legend(
-        frameon=False,
-        fontsize=7,
-    )
+    plots[0].legend(frameon=False, fontsize=8)
     return data

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,6 +50,9 @@ FEWEST_EVALUATIONS = 4
 
 _SETTLED = 22
 """Updates after which a population has chosen its engine and seldom checks its recording."""
+
+REPEATED = 3
+"""Evaluations that are timed, of which the median counts."""
 
 NO_OWN: Own = MappingProxyType({})
 
@@ -134,17 +139,25 @@ def rehearse(
     for update in range(1, first + 1):
         training.step(update)
     settled, update = clock(), first
-    while update < longest and (update < first + 3 or clock() - settled < seconds):
+    times = [settled]
+    while update < longest and (update < first + 3 or times[-1] - settled < seconds):
         update += 1
         training.step(update)
-    ended = clock()
+        times.append(clock())
     training.evaluate(update, models)  # finds out how outputs are to be compared
-    begun = clock()
-    training.evaluate(update, models)
-    evaluation = (clock() - begun) / len(models)
-    of_all = (ended - settled) / max(1, update - first)
+    begun = [clock()]
+    for _ in range(REPEATED):
+        training.evaluate(update, models)
+        begun.append(clock())
+    of_all = _usual(times)
     begin = max(0.0, settled - started - first * of_all)
-    return Rehearsal(begin, of_all / len(models), evaluation, update - first)
+    return Rehearsal(begin, of_all / len(models), _usual(begun) / len(models), update - first)
+
+
+def _usual(times: Sequence[float]) -> float:
+    """The median of what passed between them, which other work on the machine moves least."""
+    passed = [after - before for before, after in pairwise(times)]
+    return statistics.median(passed) if passed else 0.0
 
 
 class _Training:
