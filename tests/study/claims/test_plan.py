@@ -20,7 +20,8 @@ from unyoke.study.tasks import built_in, registry
 FASHION = built_in.BUILT_IN["fashion-mnist"]
 LAPTOP = (
     *("digits", "digits-plain", "digits-noisy"),
-    *("fashion-mnist", "shakespeare", "breast-cancer"),
+    *("fashion-patches", "fashion-patches-plain", "fashion-mnist"),
+    *("shakespeare-longer", "breast-cancer"),
 )
 
 
@@ -49,12 +50,12 @@ def test_every_claim_of_a_table_has_its_studies(scale: str, tmp_path: Path) -> N
         assert any("main" in row.studies for row in rows)
 
 
-def test_the_laptop_asks_six_tasks_and_exact_claims_once(tmp_path: Path) -> None:
+def test_the_laptop_asks_eight_tasks_and_exact_claims_once(tmp_path: Path) -> None:
     planned = Request(tmp_path, "laptop").claims()
     assert tuple(planned) == LAPTOP
     exact = [row.name for rows in planned.values() for row in rows if not row.studies]
     assert exact == [row.name for row in catalogue.PROPOSITIONS]
-    assert "language/little" in {row.name for row in planned["shakespeare"]}
+    assert "language/little" in {row.name for row in planned["shakespeare-longer"]}
     assert "law/sgdw" in {row.name for row in planned["digits-noisy"]}
     assert "restarts/adamw-final" not in {row.name for row in planned["breast-cancer"]}
 

@@ -10,7 +10,7 @@ from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.topics import basins, budgets, others
 from unyoke.study.claims.topics.propositions import PROPOSITIONS
 
-LANGUAGE = ("shakespeare", "shakespeare-lstm")
+LANGUAGE = ("shakespeare", "shakespeare-longer", "shakespeare-lstm")
 
 
 def claims(task: str) -> list[Claim]:

@@ -176,6 +176,8 @@ SCALES: Mapping[str, Scale] = {
                 "main": Size(4, rates=2),
                 "budgets": Size(4, times=0.5, rates=2),
             },
+            "fashion-patches": _with_best(60, {"main": Size(10)}),
+            "fashion-patches-plain": _with_best(60, {"main": Size(10)}),
             "fashion-mnist": _with_best(
                 20,
                 {
@@ -188,7 +190,7 @@ SCALES: Mapping[str, Scale] = {
                     "batches": Size(5, rates=2),
                 },
             ),
-            "shakespeare": _with_best(16, {"main": Size(8)}),
+            "shakespeare-longer": _with_best(8, {"main": Size(2)}),
             "breast-cancer": _with_best(100, {"main": Size(20)}),
         }
     ),

@@ -150,5 +150,8 @@ _BUILT_IN: Mapping[str, Preset] = {
     "cifar10-26-2x64d": _PAPER,
     "cifar10-26-2x96d": _PAPER,
     "shakespeare": _SHAKESPEARE,
+    "shakespeare-longer": _preset(
+        "2^-10:2^-2:4", "2^-8:2^0:4", "2^-13:2^-5:4", "2^-11:2^-3:4", 1_200, seeds=2
+    ),
     "shakespeare-lstm": _SHAKESPEARE,
 }

@@ -110,6 +110,12 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         source=SHAKESPEARE,
         draws=_SAMPLES_TOO,
     ),
+    "shakespeare-longer": BuiltIn(
+        "unyoke.study.tasks.shakespeare",
+        "shakespeare_longer",
+        source=SHAKESPEARE,
+        draws=_SAMPLES_TOO,
+    ),
     "shakespeare-lstm": BuiltIn(
         "unyoke.study.tasks.shakespeare",
         "shakespeare_lstm",

@@ -5,6 +5,11 @@ report and the 256 before them choose; of those before, the seed draws 256 that 
 that a small model learns them by heart. It draws the initial weights and the order of the batches
 too, so that what holds over seeds holds for other training windows. Windows do not overlap. The
 error is in bits per character.
+
+`shakespeare-longer` has 1,024 training windows and three times as many updates, of four times as
+many windows. Its transformer is better than a table of character pairs (3.62 bits per character,
+`python benchmarks/language_pilot.py`), which that of `shakespeare` is not, and weight decay lowers
+its error by about 4 %, where it gains 1.5 % on `shakespeare`.
 """
 
 from __future__ import annotations
@@ -31,6 +36,8 @@ TRAINING = 256
 VALIDATION = 256
 TEST = 512
 BATCH_SIZE = 8
+LONGER = (1_024, 32)
+"""Training windows and batch size of `shakespeare-longer`."""
 MOST_CHARACTERS = 256
 
 
@@ -39,6 +46,13 @@ def shakespeare(seed: int, folder: Path) -> Task:
     from unyoke.study.tasks.character_models import CharacterTransformer
 
     return _task(lambda characters: CharacterTransformer(characters, WINDOW), seed, folder)
+
+
+def shakespeare_longer(seed: int, folder: Path) -> Task:
+    """The same transformer, with more text and a longer budget: decay gains something here."""
+    from unyoke.study.tasks.character_models import CharacterTransformer
+
+    return _task(lambda characters: CharacterTransformer(characters, WINDOW), seed, folder, *LONGER)
 
 
 def shakespeare_lstm(seed: int, folder: Path) -> Task:
@@ -82,17 +96,23 @@ def parse_text(contents: bytes, path: Path) -> str:
     return text
 
 
-def _task(model: Callable[[int], nn.Module], seed: int, folder: Path) -> Task:
+def _task(
+    model: Callable[[int], nn.Module],
+    seed: int,
+    folder: Path,
+    training: int | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Task:
     characters, (inputs, targets), validation, test = _parts(folder)
     torch.manual_seed(seed)
     made = model(characters)
-    drawn = torch.randperm(len(targets))[:TRAINING]
+    drawn = torch.randperm(len(targets))[: training or TRAINING]
     return Task(
         model=made,
         train=(inputs[drawn], targets[drawn]),
         validation=validation,
         test=test,
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         loss=mean_cross_entropy,
         error=bits_per_character,
         error_unit="bits per character",
