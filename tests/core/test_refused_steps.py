@@ -232,3 +232,42 @@ def test_scales_that_are_no_plain_tensor_are_refused(how: str, backend: str) -> 
     with pytest.raises(ValueError, match=r"parameter 'w' .*exp_avg_scale.*sparse|on meta"):
         optimizer.step()
     assert state["step"] == 1
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("updates", [1, 6])
+@pytest.mark.parametrize("backend", ["auto", "cpu", "eager"])
+@pytest.mark.parametrize("how", ["a byte less", "nothing left", "other data"])
+def test_state_of_a_stage_that_lost_its_memory_is_refused_by_name(
+    how: str, backend: str, updates: int
+) -> None:
+    """No pass over elements looks at the rows' squares of NorMuon."""
+    first = torch.nn.Parameter(torch.ones(7))
+    weights = [torch.nn.Parameter(torch.randn(70, 64)) for _ in range(2)]
+    groups = [
+        {"params": [("first", first)], "direction": "adam"},
+        {"params": [("a", weights[0]), ("b", weights[1])]},
+    ]
+    optimizer = unyoke.Optimizer(groups, direction="normuon", backend=backend)
+    for _ in range(updates):
+        for weight in (first, *weights):
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    before = [weight.detach().clone() for weight in (first, *weights)]
+    rows = optimizer.state[weights[1]]["second_momentum_buffer"]
+    storage, kept, size = rows.untyped_storage(), rows.clone(), rows.untyped_storage().nbytes()
+    if how == "other data":
+        rows.data = torch.ones(3, 1)
+    else:
+        storage.resize_(size - 1 if how == "a byte less" else 0)
+    with pytest.raises((ValueError, RuntimeError), match=r"(?=.*'b').*second_momentum_buffer"):
+        optimizer.step()
+    for weight, old in zip((first, *weights), before, strict=True):
+        assert torch.equal(weight, old)
+    if how == "other data":
+        rows.data = kept
+    else:
+        storage.resize_(size)
+        rows.copy_(kept)
+    optimizer.step()
+    assert optimizer.state[weights[1]]["step"] == updates + 1

@@ -83,6 +83,29 @@ TOLD = {
     ),
 }
 
+FAULTS = {
+    # A product of shape [1] was taken for that of a stack of models, after other weights had moved
+    "a number in a tensor of shape [1]": (
+        {**PLAIN, "direction": "nadam", "decay": "decoupled", "rounding": "kahan"}
+        | {"dtype": "bfloat16", "named": True},
+        [("train", 2, 219), ("edit_state", 3, 160), ("train_once", 4, 137)],
+        "told",
+    ),
+    # The first step asked for lr = 0 before it asked whether lr is a number
+    "a rate of None before the first step": (
+        {**PLAIN, "direction": "adam", "decay": "lr_coupled", "schedule": "cosine"}
+        | {"dtype": "float32"},
+        [("write_number", 2, 147), ("train", 0, 293)],
+        "with refusals",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_stories_that_found_a_fault(name: str) -> None:
+    settings_of, acts, ends = FAULTS[name]
+    assert tell(Story(settings_of, tuple(acts))) == ends
+
 
 @pytest.mark.parametrize("name", TOLD)
 def test_stories_in_which_a_comparison_saw_too_much(name: str) -> None:

@@ -113,7 +113,13 @@ def largest(value: Any) -> float:
 
 
 def is_rehearsal(groups: Sequence[Group]) -> bool:
-    """Whether torch.distributed.checkpoint only wants to see the state: lr and gradients are 0."""
+    """Whether torch.distributed.checkpoint only wants to see the state: lr and gradients are 0.
+
+    Raises:
+        ValueError: an lr that somebody has written into a group is negative or no number.
+    """
+    for index, group in enumerate(groups):
+        _check_written(index, "learning rate", group["lr"])
     if any(largest(group["lr"]) != 0 for group in groups):
         return False
     weights = [weight for group in groups for weight in group["params"]]

@@ -117,6 +117,10 @@ def ensure(
             if group["rounding"] == "kahan" and formats.COMPENSATION not in state:
                 state[formats.COMPENSATION] = torch.zeros_like(weight.detach())
             state |= fit.followed(rule, weight, state, group)
+            for name in ("step", *rule.scalars):  # of shape [1] they would be those of a stack
+                value, is_own = state[name], name not in rule.sums or stack_size(group) is None
+                if is_own and isinstance(value, torch.Tensor) and value.dim():
+                    state[name] = value.reshape(())
         except ValueError as error:
             name = fit.parameter_name(weight, group)
             raise ValueError(

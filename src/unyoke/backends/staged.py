@@ -24,6 +24,7 @@ from unyoke.backends.base import Backend, Work
 from unyoke.equation import MatrixStage, Rule, passes
 from unyoke.primitives import int32
 from unyoke.storage import shards
+from unyoke.storage.fit import lacks_memory
 from unyoke.storage.random_words import mixed
 from unyoke.storage.rounding import ASSIGNED
 
@@ -172,7 +173,18 @@ class Stack:
         """Begin an update with its numbers; why the backend cannot make it, None if it can."""
         self._renew(work)
         self._filled, self._turned, self._begun = not self._takes_weight, None, False
-        return self._backend.why_not(self._before) or self._backend.why_not(self._after)
+        reason = self._state_objection()
+        return reason or self._backend.why_not(self._before) or self._backend.why_not(self._after)
+
+    def _state_objection(self) -> str | None:
+        """Which of the stage's own state lacks memory: no pass over elements looks at it."""
+        for index, state in enumerate(self._states):
+            for name in self._stage.state:
+                found = lacks_memory(shards.local(state[name]))
+                if found is not None:
+                    names = self._before.names
+                    return f"the {name} of parameter {names[index] if names else index} {found}"
+        return None
 
     def run(self) -> None:
         """Make the update that has begun; after an interrupt, go on with it."""
