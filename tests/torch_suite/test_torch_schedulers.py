@@ -30,6 +30,8 @@ from torch.optim.swa_utils import SWALR
 
 import unyoke
 
+# torch's SequentialLR before 2.10 gives its schedulers an epoch
+pytestmark = pytest.mark.filterwarnings("ignore:The epoch parameter in")
 EPOCHS = 12
 SCHEDULERS: dict[str, Callable[[Any], Any]] = {
     "ConstantLR": lambda o: torchs.ConstantLR(o, 0.5, 4),
@@ -154,8 +156,9 @@ def test_tensors_of_rates_are_filled_and_stay_the_tensors_they_are(name: str) ->
     for optimizer in (theirs, ours):
         walked(optimizer, SCHEDULERS[name](optimizer), last=5)
     for group, other, rate in zip(ours.param_groups, theirs.param_groups, rates, strict=True):
-        assert group["lr"] is rate
-        assert float(rate) == float(other["lr"])
+        assert float(group["lr"]) == float(other["lr"])
+        if torch.__version__ >= (2, 10):  # before, some of torch's put other tensors there
+            assert group["lr"] is rate
     torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-12, atol=1e-12)
 
 
@@ -172,7 +175,6 @@ CLOSED = (
 
 
 @pytest.mark.parametrize("name", CLOSED)
-@pytest.mark.filterwarnings("ignore:The epoch parameter in")
 def test_an_epoch_may_be_given(name: str) -> None:
     paths = []
     for optimizer in optimizers("SGD"):

@@ -305,9 +305,8 @@ def _forms_there(optimizer: Optimizer) -> list[Form]:
     """The algorithms of the groups, all of one class of torch's that has these decays."""
     groups = optimizer.param_groups
     names = [_direction(optimizer, group) for group in groups]
-    for name in names:
-        if not forms_for(name):
-            raise ValueError(f"torch.optim has no optimizer for direction {name!r}")
+    if len(set(names)) == 1 and not forms_for(names[0]):
+        raise ValueError(f"torch.optim has no optimizer for direction {names[0]!r}")
     rows = rows_for(names)
     if not rows:
         raise ValueError(
