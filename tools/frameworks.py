@@ -129,8 +129,12 @@ def commit() -> str:
 
 def table(results: dict) -> str:
     """The results as Markdown."""
+    runs: dict[str, list[str]] = {}
+    for name in SHOWN:
+        runs.setdefault(" at ".join(results["runs"][name]), []).append(name)
+    told = "; ".join(f"{', '.join(names)} on {run}" for run, names in runs.items())
     lines = [
-        f"Run on {results['date']} at {results['commit']}, Python {results['python']}.",
+        f"Run with Python {results['python']}: {told}.",
         "The difference is the largest of a weight after twelve updates, from a plain loop",
         "(or from torch's AdamW with the same decay, where the line says so).",
         "A refusal has its reason.",
@@ -158,16 +162,17 @@ def page(results: dict) -> str:
 def run(names: list[str]) -> dict:
     """The committed results, with those of these frameworks as they are now."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    results["date"] = datetime.date.today().isoformat()
-    results["commit"] = commit()
+    now = [datetime.date.today().isoformat(), commit()]
     results["python"] = ".".join(map(str, sys.version_info[:3]))
     for name in names:
         results["checks"][name] = checked(name)
         results["versions"] |= versions(name)
+        results["runs"][name] = now
         print(f"{name}: {len(results['checks'][name])} features", flush=True)
     shown = {package for packages in SHOWN.values() for package in packages}
     results["versions"] = {n: v for n, v in sorted(results["versions"].items()) if n in shown}
-    results["checks"] = {name: results["checks"][name] for name in SHOWN}
+    for part in ("checks", "runs"):
+        results[part] = {name: results[part][name] for name in SHOWN}
     return results
 
 

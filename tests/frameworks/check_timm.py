@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import comparing
 from comparing import DECAY, LR, UPDATES, distance, plain, tell
 
@@ -85,7 +87,48 @@ def scheduler() -> float:
     return distance(one(unyoke.AdamW, 1.0), one(torch.optim.AdamW, 1 / LR))
 
 
+def every_name() -> float:
+    """What timm's own tests ask of each name in its factory: the loss falls, a checkpoint goes on.
+
+    Rules of matrices get the weight alone, as timm's tests of Muon do.
+    """
+    furthest = 0.0
+    for name in ours.register():
+        matrices_only = any(word in name for word in ("muon", "ndadam"))
+
+        def begun(name: str = name, alone: bool = matrices_only) -> tuple[list, object]:
+            generator = torch.Generator().manual_seed(0)
+            shapes = [(10, 5)] if alone else [(10, 5), (10,)]
+            weights = [torch.nn.Parameter(torch.randn(s, generator=generator)) for s in shapes]
+            return weights, timm.optim.create_optimizer_v2(weights, name, lr=1e-3)
+
+        def losses(weights: list, optimizer: object, updates: int) -> list[float]:
+            found = []
+            for _ in range(updates):
+                optimizer.zero_grad()
+                y = weights[0] @ torch.linspace(-1, 1, 5)
+                loss = (y + sum(weights[1:])).square().sum()
+                loss.backward()
+                optimizer.step()
+                found.append(float(loss))
+            return found
+
+        weights, optimizer = begun()
+        assert str(optimizer)
+        path = losses(weights, optimizer, 20)
+        assert path[-1] < path[0], (name, path)
+        again, resumed = begun()
+        with torch.no_grad():
+            for new, old in zip(again, weights, strict=True):
+                new.copy_(old)
+        resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        pair = losses(weights, optimizer, 20), losses(again, resumed, 20)
+        furthest = max(furthest, *(abs(a - b) for a, b in zip(*pair, strict=True)))
+    return furthest
+
+
 tell('`create_optimizer_v2(opt="unyokeadamw")`', factory)
+tell("every optimizer by its name: the loss falls, a checkpoint goes on", every_name)
 tell("`lookahead_unyokeadamw`", lookahead)
 tell("a ViT with `layer_decay=`", layer_decay)
 tell("CosineLRScheduler with warmup", scheduler)
