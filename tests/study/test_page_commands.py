@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("study", "scale-out", "first-map")
+PAGES = ("study", "own-task", "own-optimizer", "scale-out", "first-map")
 
 AXES = ["--lr", "2^-6:2^-4:4", "--weight-decay", "0,2^-8"]
 """Before a command's own axes, which replace them."""
@@ -76,7 +76,7 @@ def blocks(page: str, word: str) -> str:
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of somebody who has saved the pages' files, and has Fashion-MNIST."""
     monkeypatch.chdir(tmp_path)
-    made, mine = blocks("study", "def make("), blocks("study", "def my_task(")
+    made, mine = blocks("own-optimizer", "def make("), blocks("own-task", "def my_task(")
     (tmp_path / "my_file.py").write_text(made + MY_TASK + mine)
     (tmp_path / "rings.py").write_text(blocks("first-map", "def rings("))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
