@@ -52,3 +52,18 @@ def test_without_a_ledger_there_is_nothing(tmp_path: Path) -> None:
     for function in (study.figures, study.table):
         with pytest.raises(study.StudyError, match="does not exist"):
             function(tmp_path)
+
+
+def test_titles_and_labels_are_one_s_own(folder: Path) -> None:
+    made = study.figures(
+        folder,
+        titles={"landscape": "Our network"},
+        labels={"SGD + L2": "momentum, L2", "AdamW": "ours"},
+    )
+    assert made["landscape"].get_suptitle() == "Our network"
+    titles = [plot.get_title() for plot in made["landscape"].axes if plot.get_title()]
+    assert titles == ["ours", "momentum, L2"]
+    with pytest.raises(study.StudyError, match="no figure 'map'; there are landscape"):
+        study.figures(folder, titles={"map": "Our network"})
+    with pytest.raises(study.StudyError, match="no figure shows 'SGD'"):
+        study.figures(folder, labels={"SGD": "momentum"})

@@ -8,7 +8,7 @@ own task is a function `seed -> Task`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,21 +27,33 @@ _TUNING = "unyoke.study.tuning.tuning"
 """Imported when it is needed: it trains."""
 
 
-def figures(folder: str | Path, optimizers: Sequence[str] = ()) -> dict[str, Figure]:
+def figures(
+    folder: str | Path,
+    optimizers: Sequence[str] = (),
+    *,
+    titles: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Figure]:
     """The pictures of a report as figures of matplotlib's, to be changed or saved in any form.
 
     Args:
         folder: of the ledger; a run may go on meanwhile.
         optimizers: which, and in which order; all by default.
+        titles: by a figure's name, the title over it, ``{"landscape": "Our network"}``.
+        labels: what to write in the place of an optimizer's name or of any whole text that a figure
+            shows, ``{"Adam + L2": "Adam, L2", "test error, %": "top-1 error (%)"}``.
 
     Returns:
         By name, those that there are of `landscape` (the heat maps), `torch` (those with decoupled
         decay over torch's weight_decay), `hyperparameters` and `sweep`.
 
     Raises:
-        StudyError: there is no ledger, it has no such optimizer, or matplotlib is missing.
+        StudyError: there is no ledger, it has no such optimizer, no figure has such a name or
+            shows such a text, or matplotlib is missing.
     """
-    found: dict[str, Figure] = import_module(_NOTEBOOK).figures(Path(folder), optimizers)
+    found: dict[str, Figure] = import_module(_NOTEBOOK).figures(
+        Path(folder), optimizers, titles or {}, labels or {}
+    )
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def figures(folder: Path, optimizers: Sequence[str] = ()) -> dict[str, Figure]:
+def figures(
+    folder: Path,
+    optimizers: Sequence[str],
+    titles: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> dict[str, Figure]:
     """See `unyoke.study.figures`."""
     with Ledger.open_to_read(folder) as ledger:
         result = survey(ledger.landscape, ledger.records())
@@ -32,9 +38,35 @@ def figures(folder: Path, optimizers: Sequence[str] = ()) -> dict[str, Figure]:
     panels = [panel for panel in result.panels if panel.optimizer in names]
     panels.sort(key=lambda panel: names.index(panel.optimizer))  # stable: by setting as before
     try:
-        return make_figures(result, [find(panel) for panel in panels])
+        made = make_figures(result, [find(panel) for panel in panels])
     except ImportError as error:
         raise StudyError(f"{error}; install it with: pip install 'unyoke[plot]'") from error
+    _name(made, titles)
+    _relabel(list(made.values()), labels)
+    return made
+
+
+def _name(figures: Mapping[str, Figure], titles: Mapping[str, str]) -> None:
+    """Put titles over figures."""
+    for name, title in titles.items():
+        if name not in figures:
+            raise StudyError(f"there is no figure {name!r}; there are {', '.join(figures)}")
+        figures[name].suptitle(title)
+
+
+def _relabel(figures: Sequence[Figure], labels: Mapping[str, str]) -> None:
+    """Write other words where a text is one of these, or has it as a whole word or name."""
+    from matplotlib.text import Text
+
+    texts = [text for figure in figures for text in figure.findobj(Text)]
+    shown = {text: str(text.get_text()) for text in texts}
+    for old, new in sorted(labels.items(), key=lambda pair: -len(pair[0])):
+        whole = re.compile(rf"(?<![\w+]){re.escape(old)}(?![\w(]| \+ )")
+        found = [text for text, words in shown.items() if whole.search(words)]
+        if not found:
+            raise StudyError(f"no figure shows {old!r}")
+        for text in found:
+            text.set_text(whole.sub(new.replace("\\", r"\\"), text.get_text()))
 
 
 def table(folder: Path) -> Any:
