@@ -71,7 +71,7 @@ def _intervals(rows: Sequence[Answer], plot: Any) -> None:
     plot.set_xlim(-reach, reach)
     of = "of what decay gains" if of_gain else "of the error"
     plot.set_xlabel(
-        f"% {of}, with its interval of 95 %; shaded: where the claim holds; arrow: beyond"
+        f"% {of}, with its interval of 95 %\nshaded: where the claim holds; arrow: beyond the axis"
     )
 
 
