@@ -284,6 +284,7 @@ except RuntimeError as error:
     assert "this Numba is for another Python" in second
 
 
+@pytest.mark.slow
 def test_thousands_of_steps_with_new_gradients_keep_the_memory() -> None:
     weights = [torch.nn.Parameter(torch.zeros(1000)) for _ in range(20)]
     optimizer = unyoke.AdamW(weights, backend="cpu", schedule=unyoke.schedules.cosine(10_000))

@@ -108,7 +108,7 @@ def test_every_element_wise_rule_is_the_whole_ones(mesh, direction, decay):
 
 
 @ALL_OF_THREE
-@pytest.mark.parametrize("backend", ["eager", "cpu"])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("cpu", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rounding", ["nearest", "kahan", "stochastic"])
 @pytest.mark.parametrize("state_dtype", [torch.float32, torch.bfloat16, "int8"])
 def test_formats_and_random_bits_are_the_whole_ones(mesh, state_dtype, rounding, backend):

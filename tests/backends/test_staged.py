@@ -58,7 +58,14 @@ def test_compiled_passes_are_eager_s_bits(direction: str, decay: str) -> None:
 
 
 @needs_cpu
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.bfloat16,
+        *(pytest.param(d, marks=pytest.mark.slow) for d in (torch.float64, torch.float16)),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize(
     "options",
     [

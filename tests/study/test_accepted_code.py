@@ -97,6 +97,7 @@ def test_another_landscape_is_refused_whatever_is_accepted(
         assert ledger.other_code(by(landscape, "b").task) is not None
 
 
+@pytest.mark.slow
 def test_the_report_and_merged_ledgers_show_it(tmp_path: Path, landscape: Landscape) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     fill_some(one, by(landscape, "a"), 30)

@@ -107,6 +107,7 @@ def test_a_learning_rate_has_no_unit() -> None:
         words.axis("norm:2^-1", "learning rate")
 
 
+@pytest.mark.slow
 def test_a_map_in_total_decay_shows_every_unit_and_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = Path(__file__).with_name("line.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from unyoke.cli import main
@@ -11,6 +12,7 @@ from unyoke.cli import main
 EXAMPLE = Path(__file__).parents[2] / "examples" / "noisy_digits.py"
 
 
+@pytest.mark.slow
 def test_the_example_runs(tmp_path: Path) -> None:
     task = f"{EXAMPLE}:noisy_digits"
     assert f"--task examples/{EXAMPLE.name}:noisy_digits" in EXAMPLE.read_text()

@@ -39,6 +39,7 @@ def test_a_table_has_a_row_for_each_training(folder: Path) -> None:
     assert table.test_error.min() == 0.25
 
 
+@pytest.mark.slow
 def test_a_report_has_its_figures_as_pdf_too(folder: Path) -> None:
     """The same report twice is the same file."""
     write_report(folder)

@@ -317,6 +317,7 @@ def test_everything_diverged_is_still_a_report(
     assert lines[0] == "36 of 36 cells, 36 diverged"
 
 
+@pytest.mark.slow
 def test_several_schedules_and_budgets_are_panels_of_their_own(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:
@@ -474,6 +475,7 @@ def test_a_curve_is_a_mean_and_ends_where_a_seed_diverged(
     assert np.isnan(lines.cells[1, 2]).tolist() == [[False, True]] * 3
 
 
+@pytest.mark.slow
 def test_of_many_maps_the_pictures_show_those_beside_the_best(
     tmp_path: Path, landscape: Landscape, fill: Fill
 ) -> None:

@@ -82,6 +82,7 @@ def test_budgets_and_schedules_may_differ_within_a_stack() -> None:
     assert_as_alone(cells)
 
 
+@pytest.mark.slow
 def test_the_digits_best_cell_is_the_same() -> None:
     cells = [
         replace(CELL, optimizer="SGDW", updates=60, lr=lr, weight_decay=decay, seed=seed)
