@@ -114,11 +114,11 @@ def test_numbers_may_change_between_steps() -> None:
         optimizer = stepped(backend, dtype=torch.float64, **options)
         group = optimizer.param_groups[0]
         for name, value in (
-            ("lr", 0.03),
+            ("lr", 0.003),
             ("weight_decay", 0.01),
             ("betas", (0.8, 0.99)),
             ("betas", (0, 0.9)),
-            ("lr", torch.tensor(0.02, dtype=torch.float64)),
+            ("lr", torch.tensor(0.002, dtype=torch.float64)),
         ):
             group[name] = value
             optimizer.step()
