@@ -100,7 +100,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             command = (error.ctx or ctx).command_path
-            raise Refusal(f"{error.format_message()} See: {command} --help") from error
+            said = error.format_message().rstrip(".")
+            raise Refusal(f"{said}. See: {command} --help") from error
         except StudyError as error:
             raise Refusal(str(error)) from error
 

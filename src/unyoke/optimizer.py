@@ -99,6 +99,7 @@ class Optimizer(torch.optim.Optimizer):
         capturable: bool = False,
         **hyperparameters: Any,
     ) -> None:
+        group_checks.check_arguments(type(self).__name__, params, schedule)
         self.groups = Groups(schedule, directions.get(direction), self.forms)
         self.backend = backend
         self._stepper = Stepper()

@@ -335,3 +335,21 @@ def test_the_paper_s_sgd_with_l2_has_the_rate_inside_its_buffer() -> None:
         for cls, more in ((unyoke.SGDW, {"decay": "l2"}), (unyoke.SGD, {}))
     ]
     assert (moved[0] - moved[1]).abs().max() > 1e-4
+
+
+def test_a_model_or_a_schedule_that_was_not_called_is_refused() -> None:
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"AdamW takes parameters, not a Linear: give model\.par"):
+        unyoke.AdamW(model)  # type: ignore[arg-type]
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR
+    with pytest.raises(TypeError, match="schedule=CosineAnnealingLR is a scheduler of torch's"):
+        unyoke.AdamW(model.parameters(), schedule=cosine)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="schedule=cosine is a class: call it"):
+        unyoke.AdamW(model.parameters(), schedule=unyoke.schedules.cosine)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes an optimizer of torch's, not Linear"):
+        unyoke.from_torch(model)  # type: ignore[arg-type]
+
+
+def test_integrations_are_there_without_an_import_of_their_own() -> None:
+    assert callable(unyoke.integrations.lightning.configure)
+    assert {"lightning", "timm", "transformers"} <= set(dir(unyoke.integrations))

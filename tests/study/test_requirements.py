@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
+from unyoke.cli import main
 from unyoke.study import StudyError, Task
 from unyoke.study.tasks import requirements
 from unyoke.study.tasks.reading import Reader
@@ -78,3 +81,12 @@ def test_inputs_that_are_missing_are_for_the_model_to_take() -> None:
 def test_a_sound_task_passes() -> None:
     requirements.check("mine", task())
     requirements.check("mine", task(torch.randn(6, 3), loss=squared, error=squared))
+
+
+def test_a_function_without_a_seed_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "my_file.py"
+    file.write_text("def mine():\n    return None\n")
+    words = ["map", "--task", f"{file}:mine", "--lr", "1e-3", "--weight-decay", "0"]
+    done = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "takes no seed: define it with one argument, the seed" in done.output

@@ -41,6 +41,29 @@ TORCH_WORDS = {
 """Words by which torch's optimizers choose an algorithm, and what to write here."""
 
 
+def check_arguments(owner: str, params: Any, schedule: Any) -> None:
+    """Refuse a model in the place of its parameters, and a schedule that was not called.
+
+    Raises:
+        TypeError: it is one of these.
+    """
+    if isinstance(params, torch.nn.Module):
+        raise TypeError(
+            f"{owner} takes parameters, not a {type(params).__name__}: give model.parameters(), "
+            "model.named_parameters() or groups of them"
+        )
+    if isinstance(schedule, type) and issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
+        raise TypeError(
+            f"schedule={schedule.__name__} is a scheduler of torch's: make it with the optimizer "
+            "and call its step(), or give a function of t, such as unyoke.schedules.cosine(updates)"
+        )
+    if isinstance(schedule, type):
+        raise TypeError(
+            f"schedule={schedule.__name__} is a class: call it, such as "
+            "unyoke.schedules.cosine(updates)"
+        )
+
+
 def check_keywords(
     owner: str, direction: Direction, given: Mapping[str, Any], known: Mapping[str, Any]
 ) -> None:

@@ -79,6 +79,8 @@ def from_torch(
     >>> ours.direction.name, ours.param_groups[0]["weight_decay"]
     ('adam', 1e-05)
     """
+    if not isinstance(optimizer, TorchOptimizer):
+        raise TypeError(f"from_torch takes an optimizer of torch's, not {type(optimizer).__name__}")
     if isinstance(optimizer, Optimizer):
         raise ValueError(f"from_torch: {type(optimizer).__name__} is an unyoke optimizer already")
     if decay not in ("decoupled", "lr_coupled"):

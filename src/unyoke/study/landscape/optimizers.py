@@ -206,6 +206,7 @@ def _of_a_file(
 
 def _known(name: str, known: Mapping[str, Any], kind: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=2)
+        same = [each for each in known if each.lower() == name.lower()]
+        near = same or difflib.get_close_matches(name, known, n=2)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise StudyError(f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}")

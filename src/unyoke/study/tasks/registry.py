@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -227,7 +228,16 @@ def _run_file(file: Path, name: str, own: Iterable[str]) -> ModuleType:
     return module
 
 
+def _takes_nothing(function: Callable[[int], object]) -> bool:
+    try:
+        return not inspect.signature(function).parameters
+    except (TypeError, ValueError):  # of some callables nothing is known
+        return False
+
+
 def _checked(name: str, function: Callable[[int], object], reader: Reader, seed: int) -> Task:
+    if _takes_nothing(function):
+        raise TaskError(f"the task {name} takes no seed: define it with one argument, the seed")
     try:
         task = function(seed)
         if isinstance(task, Task):
