@@ -140,12 +140,13 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     for panel, plot in zip(panels, plots.flat, strict=True):
         circled = statistics.best_cells(panel.choice)
         image = draw_heat_map(plot, panel, circled, (100 * low, 100 * high), 100.0)
-        decays = panel.axes.weight_decay
+        ticks = plot.get_xticks()
+        decays = panel.axes.weight_decay[:: -(-len(panel.axes.weight_decay) // len(ticks))]
         if panel.decay_symbol == "λ":  # λT, which has round values
-            plot.set_xticks(plot.get_xticks(), [f"{panel.updates * x:.0f}" for x in decays])
+            plot.set_xticks(ticks, [f"{panel.updates * x:.0f}" for x in decays])
             plot.set_xlabel(f"total weight decay λT over {panel.updates:,} updates")
         else:
-            plot.set_xticks(plot.get_xticks(), [f"{x:.1e}" if x else "0" for x in decays])
+            plot.set_xticks(ticks, [f"{x:.1e}" if x else "0" for x in decays])
     bar = figure.colorbar(image, ax=plots, extend="max", shrink=0.8)
     bar.set_label(f"test error, %, mean over {len(panels[0].done)} seeds")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=110)

@@ -183,6 +183,7 @@ SMALL = {
     "refine.py": ["--groups", "2", "--optimizers", "AdamW"],
     "report.py": ["200"],
     "interval_coverage.py": ["2"],
+    "dry_run.py": ["--task", "digits"],
 }
 """Arguments of a benchmark that a test can afford."""
 
