@@ -39,16 +39,15 @@ def _down(step: Any, grad: Any, agreeing_share: Any) -> Any:
     return step * (_agreeing(step, grad) / agreeing_share)
 
 
-def _down_of_tensor(step: Any, grad: Any) -> Any:
-    """The same, of a whole tensor."""
-    agreeing = _agreeing(step, grad)
-    return step * (agreeing / agreeing.mean().clamp(min=LEAST))
-
-
 def _share(agreeing_norm: Any, elements: Any) -> Any:
     """max(mean φ, 0.001), of the root of Σφ²."""
     mean = agreeing_norm * agreeing_norm / elements
     return where(mean < LEAST, LEAST, mean)
+
+
+def _down_of_tensor(step: Any, grad: Any) -> Any:
+    """The same, of a whole tensor."""
+    return _down(step, grad, _share(_agreeing(step, grad).norm(), step.numel()))
 
 
 def _along(step: Any, grad: Any) -> Any:

@@ -12,8 +12,10 @@ from unyoke.primitives import maximum, sqrt, where
 _adam = adam.formula
 
 
-def _surprise(grad_v, exp_avg_sq, beta2, new2, correction, eps):
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+def _surprise(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps):
+    _, _, exp_avg_sq = _adam(
+        grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps
+    )
     return (grad_v / maximum(correction * sqrt(exp_avg_sq), eps),)  # g_t/√max(v̂_t, ε²)
 
 
