@@ -66,5 +66,9 @@ def test_titles_and_labels_are_one_s_own(folder: Path) -> None:
     assert titles == ["ours", "momentum, L2"]
     with pytest.raises(study.StudyError, match="no figure 'map'; there are landscape"):
         study.figures(folder, titles={"map": "Our network"})
+    with pytest.raises(study.StudyError, match="titles must be a dict from text to text, not 'x'"):
+        study.figures(folder, titles="x")  # type: ignore[arg-type]
+    with pytest.raises(study.StudyError, match=r"labels must be a dict .* not {'AdamW': nan}"):
+        study.figures(folder, labels={"AdamW": float("nan")})  # type: ignore[dict-item]
     with pytest.raises(study.StudyError, match="no figure shows 'SGD'"):
         study.figures(folder, labels={"SGD": "momentum"})

@@ -40,7 +40,7 @@ def figures(
         folder: of the ledger; a run may go on meanwhile.
         optimizers: which, and in which order; all by default.
         titles: by a figure's name, the title over it, ``{"landscape": "Our network"}``.
-        labels: what to write in the place of an optimizer's name or of any whole text that a figure
+        labels: what to write in the place of an optimizer's name, or of other words that a figure
             shows, ``{"Adam + L2": "Adam, L2", "test error, %": "top-1 error (%)"}``.
 
     Returns:

@@ -26,6 +26,8 @@ def figures(
     labels: Mapping[str, str],
 ) -> dict[str, Figure]:
     """See `unyoke.study.figures`."""
+    _check_texts("titles", titles)
+    _check_texts("labels", labels)
     with Ledger.open_to_read(folder) as ledger:
         result = survey(ledger.landscape, ledger.records())
     names = tuple(map(canonical, optimizers)) or tuple(result.landscape.axes)
@@ -44,6 +46,14 @@ def figures(
     _name(made, titles)
     _relabel(list(made.values()), labels)
     return made
+
+
+def _check_texts(word: str, given: object) -> None:
+    """Refuse what is no dict from text to text."""
+    if not isinstance(given, Mapping) or not all(
+        isinstance(text, str) for pair in given.items() for text in pair
+    ):
+        raise StudyError(f"{word} must be a dict from text to text, not {given!r}")
 
 
 def _name(figures: Mapping[str, Figure], titles: Mapping[str, str]) -> None:
