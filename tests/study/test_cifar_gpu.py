@@ -120,3 +120,13 @@ def test_the_committed_numbers_are_the_committed_trainings(scripts: Any) -> None
         again, committed = cifar_figure.of_map(panel), numbers["maps"][panel.optimizer]
         for name in ("error", "tilt", "ridge", "lr_sensitivity", "regret"):
             assert again[name] == pytest.approx(committed[name]), (panel.optimizer, name)
+
+
+def test_the_figure_is_drawn_of_the_committed_trainings(scripts: Any, tmp_path: Path) -> None:
+    """Both axes of each map have as many labels as ticks, one of them in units of its own."""
+    import cifar_figure
+
+    panels = cifar_figure.maps(cifar_figure.read(BENCHMARKS / "cifar-gpu-h200-cells.csv"))
+    cifar_figure.draw(panels, tmp_path / "figure.svg")
+    text = (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert "total weight decay λT over 1,680 updates" in text
