@@ -6,7 +6,23 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from unyoke import backends
+
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "any_backend: runs on the backend that users would get")
+
+
+@pytest.fixture
+def definition(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is about the definition: "auto" takes the eager backend.
+
+    Tests marked `any_backend` are about what users meet, and take whatever "auto" takes elsewhere.
+    """
+    if request.node.get_closest_marker("any_backend") is None:
+        monkeypatch.setattr(backends, "_present", lambda: (backends.ALL["eager"],))
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NEEDED = 12 << 30
 """Bytes on the disk: torch 2.8.0 with CUDA's libraries takes 7 GB, and its files to download 4."""
 TESTS = (
-    *("tests/core", "tests/directions", "tests/backends", "tests/optimizers", "tests/interchange"),
+    *("tests/step", "tests/checkpoint", "tests/directions", "tests/decays", "tests/schedules"),
+    *("tests/backends", "tests/optimizers", "tests/interchange"),
     *("tests/torch_suite", "tests/population", "tests/storage", "tests/test_trap_map.py"),
-    *("tests/test_release.py", "tests/test_state_dicts.py", "tests/test_groups.py"),
+    *("tests/test_release.py", "tests/test_groups.py"),
 )
 
 

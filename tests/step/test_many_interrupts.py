@@ -1,0 +1,142 @@
+"""Five thousand interrupts of a training loop: each update is made or not, and none is lost.
+
+A signal's handler raises at a random moment of ``zero_grad``, ``backward`` and ``step``, and the
+loop goes on with the batch that comes next by the optimizer's own count. A twin that nobody
+interrupts must be equal to it in every bit. Interrupts at chosen places are in test_interrupts.py
+and test_signals.py.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import unyoke
+from unyoke import schedules
+
+IN_STEP = 1250
+"""Interrupts of ``step()`` in each of four cases; those of the other two calls come on top."""
+
+pytestmark = [
+    pytest.mark.usefixtures("definition"),
+    pytest.mark.slow,
+    pytest.mark.any_backend,
+    pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers"),
+    # One that strikes as a generator is thrown away is lost: Python reports it, and goes on
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Interrupt(Exception):
+    """What the handler raises."""
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+class Training:
+    """A small model with its optimizer, whose batches are numbered by the updates made."""
+
+    def __init__(self, backend: str, scheduled: bool) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.model = nn.Sequential(nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, 600))
+        weights = list(self.model.parameters())
+        groups: Any = [{"params": weights[:2]}, {"params": weights[2:], "lr": 0.002}]
+        self.optimizer = unyoke.AdamW(
+            groups,
+            lr=1e-3,
+            weight_decay=unyoke.normalized(0.05) if scheduled else 1e-3,
+            schedule=schedules.warm_restarts(20) if scheduled else None,
+            rounding="kahan" if scheduled else "nearest",
+            backend=backend,
+        )
+
+    @property
+    def updates(self) -> int:
+        made: int = self.optimizer.param_groups[0]["updates"]
+        return made
+
+    def update(self) -> None:
+        batch = torch.full((2, 7), 0.01 * (self.updates % 50))
+        batch[0, self.updates % 7] = 1.0
+        self.optimizer.zero_grad()
+        self.model(batch).square().mean().backward()
+        self.optimizer.step()
+
+    def everything(self) -> list[Any]:
+        found: list[Any] = []
+        for group in self.optimizer.param_groups:
+            found += [group["lr"], group["weight_decay"], group["updates"]]
+            for weight in group["params"]:
+                found += [weight.detach(), *self.optimizer.state[weight].values()]
+        return found
+
+
+def same(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def is_in_step(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "step" and "unyoke" in frame.filename for frame in frames)
+
+
+def interrupted(training: Training, seconds: float) -> Interrupt | None:
+    """Updates until the handler has raised; where, or None if that was between two of them."""
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        for _ in range(100):
+            training.update()
+    except Interrupt as error:
+        return error
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return None
+
+
+@pytest.mark.parametrize("scheduled", [False, True], ids=["plain", "scheduled"])
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+def test_a_training_loop_under_interrupts(backend: str, scheduled: bool) -> None:
+    training, twin = Training(backend, scheduled), Training(backend, scheduled)
+    for _ in range(5):
+        training.update()
+        twin.update()
+    began = time.perf_counter()
+    for _ in range(20):
+        training.update()
+    lasts = (time.perf_counter() - began) / 20
+    delays, hits, made = random.Random(1), 0, 0
+    while hits < IN_STEP:
+        before = training.updates
+        error = interrupted(training, max(1e-6, delays.uniform(0, 3 * lasts)))
+        hits += error is not None and is_in_step(error)
+        made += training.updates - before
+        while twin.updates < training.updates:
+            twin.update()
+        assert same(training.everything(), twin.everything()), f"after {error}"
+        assert torch.is_grad_enabled()
+        assert made < 40 * IN_STEP, "the handler nearly never strikes in step()"
+    training.update()
+    twin.update()
+    assert same(training.everything(), twin.everything())
