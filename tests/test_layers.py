@@ -45,24 +45,20 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"monitoring", "population"}),
     frozenset({FACADE}),
     frozenset({"bench", "integrations", "study"}),
-    frozenset({"commands"}),
-    frozenset({"tuning_command"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
 """From the bottom up. A module belongs to the longest name here that it begins with. Those of one
 name may import each other, in no circle; those of two names on one rung do not."""
 
-USERS = {"bench", "study", "commands", "tuning_command", "cli", "__main__"}
+USERS = {"bench", "study", "cli", "__main__"}
 """Who use the rest as anybody would: by public names."""
 
 HEAVY = {"matplotlib", "triton", "numba", "llvmlite", "sklearn", "scipy", "click", "argparse"}
 # Modules that are themselves imported only when they are used.
 MAY_IMPORT = {
     "cli": {"click"},
-    "commands": {"click"},
     "transfer.command": {"click"},
-    "tuning_command": {"click"},
     "backends.cpu": {"numba", "llvmlite"},
     "backends._native": {"numba", "llvmlite"},
     "backends.gpu": {"triton"},

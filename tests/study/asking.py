@@ -8,7 +8,7 @@ from unyoke.study.planning import request
 
 def asked(**words: object) -> Landscape:
     """The landscape that `unyoke map` makes of these options, each as it stands on the line."""
-    from unyoke.cli import map_command
+    from unyoke.cli.maps import map_command
 
     preset = words.pop("preset", None)
     line = []

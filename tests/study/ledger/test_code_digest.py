@@ -257,7 +257,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("study/landscape/axes.py", False),
         ("study/report/page.py", False),
         ("study/claims/verdicts.py", False),
-        ("cli.py", False),
+        ("cli/maps.py", False),
     ],
 )
 def test_all_of_unyoke_that_trains_counts_and_drawing_does_not(

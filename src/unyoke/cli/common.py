@@ -9,6 +9,10 @@ from typing import Any
 
 import click
 
+DEVICE = "Where to train, such as cuda.  [default: the CPU]"
+ACCEPT = "Go on with a ledger that other code began; its report names what was changed."
+EXECUTOR = "processes, dask:ADDRESS, ray:ADDRESS or slurm[:NAME=VALUE,…]."
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -42,6 +46,9 @@ class Word(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
             return getattr(words, self._reader)(value, *self._what)
         except StudyError as error:
             self.fail(str(error), param, ctx)
+
+
+SHARD = Word("I/N", "shard")
 
 
 class Positive(click.FloatRange):
@@ -90,8 +97,6 @@ def _today(arg: str, known: set[str]) -> str:
 
 class Commands(click.Group):
     """A group in which every mistake of the user's is one line and exit code 2."""
-
-    command_class = Command
 
     def invoke(self, ctx: click.Context) -> Any:
         from unyoke.study import StudyError

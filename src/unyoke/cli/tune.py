@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unyoke.commands import Positive, Refusal, going_on_later
+from unyoke.cli.common import Positive, Refusal, going_on_later
 
 if TYPE_CHECKING:
     from unyoke.study.landscape.landscape import Cell
