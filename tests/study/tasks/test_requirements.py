@@ -13,7 +13,8 @@ from torch import nn
 
 from unyoke.cli import main
 from unyoke.study import StudyError, Task
-from unyoke.study.tasks import requirements
+from unyoke.study.running import workers
+from unyoke.study.tasks import registry, requirements
 from unyoke.study.tasks.reading import Reader
 
 INPUTS = torch.randn(6, 3)
@@ -64,6 +65,97 @@ def test_a_requirement_that_is_not_met_is_named(made: Task, said: str) -> None:
 def test_samples_that_cannot_be_trained_on_are_named(part: str, samples: Any, said: str) -> None:
     with pytest.raises(StudyError, match=said.format(part=part)):
         requirements.check("mine", Reader().read(replace(task(), **{part: samples})))
+
+
+TRIED = """
+import copy
+
+import torch
+from torch import nn
+
+from unyoke.study import Task
+
+MODEL = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+
+
+def task(model=None, inputs=torch.randn(6, 3), classes=(0, 1, 2, 0, 1, 2), **more):
+    samples = (inputs, torch.tensor(classes))
+    return Task(model or nn.Linear(3, 3), train=samples, validation=samples, test=samples, **more)
+
+
+def same_model(seed):
+    return task(MODEL)
+
+
+def same_layer(seed):
+    return task(nn.Sequential(MODEL, nn.Linear(3, 3)))
+
+
+def copied(seed):
+    return task(copy.deepcopy(MODEL))
+
+
+def frozen(seed):
+    return task(nn.Sequential(copy.deepcopy(MODEL).requires_grad_(False), nn.Linear(3, 3)))
+
+
+def from_one(seed):
+    return task(classes=(1, 2, 3, 1, 2, 3))
+
+
+def negative(seed):
+    return task(classes=(0, 1, -1, 0, 1, 2))
+
+
+def each_sample(seed):
+    return task(loss=nn.CrossEntropyLoss(reduction="none"))
+
+
+def a_number(seed):
+    return task(loss=lambda outputs, targets: 1.0)
+
+
+def doubles(seed):
+    return task(inputs=torch.randn(6, 3).double())
+
+
+class Converts(nn.Linear):
+    def forward(self, inputs):
+        return super().forward(inputs.float())
+
+
+def converted(seed):
+    return task(Converts(3, 3), torch.randn(6, 3).double())
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("same_model", r"returns the same model at every call.*copy\.deepcopy\(model\)"),
+        ("same_layer", r"a model with the same weights at every call.*inside the function"),
+        ("from_one", "for train contain the class 3, and its model has 3 outputs.*from 0"),
+        ("negative", "for train contain the class -1, and its model has 3 outputs.*as many"),
+        ("each_sample", r"loss has the shape \(2,\) for a batch of 2 samples.*loss\.mean\(\)"),
+        ("a_number", "loss returns float; it must return a scalar tensor"),
+        ("doubles", r"inputs are float64 and its model's weights float32.*\.to\(torch\.float32\)"),
+        ("copied", ""),
+        ("frozen", ""),
+        ("converted", ""),
+    ],
+)
+def test_what_shows_when_a_task_is_tried_is_named_in_one_line(
+    tmp_path: Path, function: str, said: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(TRIED)
+    reference = registry.refer(f"{file}:{function}")
+    if not said:
+        assert workers.probe(reference, 0) > 0
+        return
+    with pytest.raises(StudyError, match=said) as caught:
+        workers.probe(reference, 0)
+    assert "\n" not in str(caught.value)
 
 
 class MissingValues(nn.Linear):

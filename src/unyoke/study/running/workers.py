@@ -128,6 +128,7 @@ def probe(
     seed_all(seed)
     task = _builder(reference)(seed)
     requirements.check(reference.name, task)
+    _refuse(reference, requirements.of_models(task, _builder(reference)(seed)))
     samples = len(task.train[1])
     if batch_size is not None and batch_size > samples:
         raise StudyError(
@@ -137,8 +138,9 @@ def probe(
     inputs, targets = taken(task.test, slice(2))
     try:
         outputs = called(task.model.eval(), inputs)
-        if (objection := requirements.of_outputs(outputs)) is not None:
-            raise StudyError(f"the task {reference.name}: {objection}")
+        _refuse(reference, requirements.of_outputs(outputs))
+        _refuse(reference, requirements.of_classes(task, outputs))
+        _refuse(reference, requirements.of_loss(task.loss(outputs, targets), len(targets)))
         shape = tuple(task.error(outputs, targets).shape)
         if shape != targets.shape[:1]:
             raise StudyError(
@@ -151,6 +153,8 @@ def probe(
     except StudyError:
         raise
     except Exception as error:
+        if "type" in str(error):
+            _refuse(reference, requirements.of_types(task), error)
         raise StudyError(
             f"the task {reference.name} cannot be evaluated, its model being called as "
             f"{call_in_words(inputs)}: {TaskFailure.of(error)}"
@@ -173,6 +177,13 @@ def _try_own(reference: TaskReference, task: Task, tried: Sequence[Cell]) -> Non
             raise
         except Exception as error:
             raise StudyError(f"{what} cannot be made: {TaskFailure.of(error)}") from error
+
+
+def _refuse(
+    reference: TaskReference, objection: str | None, cause: BaseException | None = None
+) -> None:
+    if objection is not None:
+        raise StudyError(f"the task {reference.name}: {objection}") from cause
 
 
 def _seconds_per_gradient(task: Task) -> float:

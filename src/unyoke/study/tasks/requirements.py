@@ -50,6 +50,76 @@ def of_outputs(outputs: object) -> str | None:
     return None
 
 
+def of_models(task: Task, again: Task) -> str | None:
+    """What is wrong with the models of two calls of one task."""
+    own = {id(weight) for weight in task.model.parameters() if weight.requires_grad}
+    if not any(id(weight) in own for weight in again.model.parameters()):
+        return None
+    what = "the same model" if task.model is again.model else "a model with the same weights"
+    return (
+        f"it returns {what} at every call, so that each training would begin where another one "
+        "ended; make the model inside the function, or return copy.deepcopy(model)"
+    )
+
+
+def of_classes(task: Task, outputs: object) -> str | None:
+    """What is wrong with class numbers that the default loss is to find among a model's outputs."""
+    if task.loss is not cross_entropy or not isinstance(outputs, Tensor) or outputs.dim() != 2:
+        return None
+    number = outputs.shape[1]
+    for part in PARTS:
+        targets = getattr(task, part)[1]
+        if targets.is_floating_point() or targets.dim() != 1:
+            continue
+        low, high = int(targets.min()), int(targets.max())
+        if low < 0 or high >= number:
+            wrong = low if low < 0 else high
+            return (
+                f"its targets for {part} contain the class {wrong}, and its model has {number} "
+                f"outputs, for the classes 0 to {number - 1}; give the model as many outputs as "
+                "there are classes, or number the classes from 0"
+            )
+    return None
+
+
+def of_loss(loss: object, samples: int) -> str | None:
+    """What is wrong with what the loss returns for a batch of so many samples."""
+    if not isinstance(loss, Tensor):
+        return (
+            f"its loss returns {type(loss).__name__}; it must return a scalar tensor, from which "
+            "gradients can be computed"
+        )
+    if loss.numel() != 1:
+        return (
+            f"its loss has the shape {tuple(loss.shape)} for a batch of {samples} samples; it must "
+            'be one number for the batch: leave out reduction="none", or return loss.mean()'
+        )
+    return None
+
+
+def of_types(task: Task) -> str | None:
+    """Which numbers of the data have another type than the model's weights; of a call that failed.
+
+    A model or loss may convert them itself, so that this is no objection by itself.
+    """
+    weight = next((w for w in task.model.parameters() if w.is_floating_point()), None)
+    if weight is None:
+        return None
+    for what, each in (("inputs", task.train[0]), ("targets", task.train[1])):
+        for tensor in leaves(each):
+            if tensor.is_floating_point() and tensor.dtype != weight.dtype:
+                its, given = _dtype(weight), _dtype(tensor)
+                return (
+                    f"its {what} are {given} and its model's weights {its}; convert the {what} "
+                    f"with .to(torch.{its}), or the model with .to(torch.{given})"
+                )
+    return None
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def _takes(model: nn.Module, sample: Inputs) -> bool:
     """Whether the model makes finite numbers of a sample that has others, as missing values are."""
     was_training = model.training
