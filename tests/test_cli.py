@@ -172,6 +172,15 @@ def test_extend_adds_cells_to_what_is_there(finished: Path, tmp_path: Path) -> N
     assert set(old) <= set(new)
 
 
+def test_extend_needs_no_more_than_what_is_new(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "out")
+    result = unyoke("map", "--out", folder, "--extend", "--seeds", "3")
+    assert result.exit_code == 0, result.output
+    assert "54 of 54 cells" in result.stdout
+    said = refused(unyoke("map", "--out", folder, "--extend", "--clip", "1"))
+    assert "gradients clipped at None, not 1.0); --extend adds values" in said
+
+
 def test_refine_trains_a_part_and_says_how_much(tmp_path: Path) -> None:
     axes = ("--lr", "2^-8:2^0", "--weight-decay", "2^-9:2^-1", "--optimizers", "SGD")
     words = ("--task", f"{LINE}:line", "--updates", "4", "--seeds", "2", "--engine", "stacked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from unyoke.cli.common import (
 
 if TYPE_CHECKING:
     from unyoke.study.landscape.landscape import Landscape
+    from unyoke.study.planning.defaults import Preset
     from unyoke.study.planning.words import RefineWord, ShardWord
     from unyoke.study.running.driver import Shard
 
@@ -80,7 +82,7 @@ TRAININGS = Word("TRAININGS", "refine")
 @click.option("--executor", default="processes", show_default=True, help=EXECUTOR)
 @click.option("--shard", type=SHARD, help="Only part I of N; see: unyoke ledger merge.")
 @click.option("--quick", is_flag=True, help="A small map; of digits in under 30 seconds.")
-@click.option("--extend", is_flag=True, help="Add cells to the ledger of a smaller grid.")
+@click.option("--extend", is_flag=True, help="Add what is given to the map in the folder.")
 @click.option("--accept-code", is_flag=True, help=ACCEPT)
 @click.option("--cell-timeout", type=Positive(), help=TIMEOUT)
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and how long.")
@@ -128,10 +130,13 @@ def map_command(
     part = None if shard is None else driver.Shard(shard.index, shard.count)
     if part is not None and rounds is not None:
         raise Refusal("--refine needs the whole map, and --shard runs a part of it: give one")
-    preset = defaults.quick(options["task"]) if quick else defaults.full(options["task"])
-    given = {name: value for name, value in options.items() if value is not None}
-    landscape = request.landscape(preset=preset, **given)
-    folder = out or Path(preset.folder)
+    given = _given(options)
+    size = defaults.quick if quick else defaults.full
+    folder = out or Path(size(given.get("task", defaults.TASK)).folder)
+    landscape = _extended(folder, size, given) if extend else None
+    if landscape is None:
+        preset = size(given.get("task", defaults.TASK))
+        landscape = request.landscape(preset=preset, **given)
     check_folder(folder)
     most = worker_processes.available_cores() if landscape.task.device is None else 1
     processes = workers or most
@@ -164,6 +169,27 @@ def map_command(
             f"nothing is left to choose from: {count.failed} of {count.done} trainings failed, "
             f"{number} of them by {text[:300]}; mend the task and use another folder"
         )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that stand on the command line; the others have the defaults of a request."""
+    source = click.get_current_context().get_parameter_source
+    default = click.core.ParameterSource.DEFAULT
+    return {name: value for name, value in options.items() if source(name) != default}
+
+
+def _extended(
+    folder: Path, size: Callable[[str], Preset], given: dict[str, Any]
+) -> Landscape | None:
+    """The map of the ledger in a folder with what is given; None where there is no ledger."""
+    from unyoke.study.ledger.ledger import FILE_NAME, Ledger
+    from unyoke.study.planning import extending
+
+    if not (folder / FILE_NAME).exists():
+        return None
+    with Ledger.open_to_read(folder) as ledger:
+        old = ledger.landscape
+    return extending.extended(old, size(given.get("task", old.task.name)), given)
 
 
 def _estimated(landscape: Landscape, folder: Path, workers: int, part: Shard | None) -> str:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,13 +26,13 @@ from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.report import curves
 from unyoke.study.report.comparisons import PairVerdict, comparisons
 from unyoke.study.report.curves import read_curves
+from unyoke.study.report.extension import extension
 from unyoke.study.report.figures import drawn
 from unyoke.study.report.findings import (
     Finding,
     colour_range,
     edge_text,
     errors_over_lr,
-    extension,
     find,
     lacking,
 )
@@ -149,11 +150,22 @@ def test_an_edge_winner_comes_with_the_command_that_extends_its_grid(folder: Pat
     findings = [find(panel) for panel in result.panels]
     command = extension(result, findings, folder)
     assert command is not None
-    assert "--extend" in command
-    assert "SGD=2^-2:2^3" in command
-    assert "SGD=0,2^-2:2^2" in command
-    assert "AdamW=2^-2:2^0" in command  # as it was
+    added = ["--lr", "SGD=2^1:2^3", "--weight-decay", "SGD=2^0:2^2"]
+    assert shlex.split(command) == ["unyoke", "map", "--out", str(folder), "--extend", *added]
     assert extension(result, findings[:1], folder) is None
+
+
+def test_no_command_asks_for_what_takes_the_whole_weight(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    fill(tmp_path, landscape, lambda cell: 1 - cell.weight_decay)  # the largest is best
+    result = surveyed(tmp_path)
+    command = extension(result, [find(panel) for panel in result.panels], tmp_path)
+    assert command is not None
+    assert shlex.split(command)[-2:] == [
+        "--weight-decay",
+        "SGD=2^0:2^2",
+    ]  # a penalty may be as large
 
 
 def test_the_colour_scale_is_common_and_keeps_the_basins_contrast(folder: Path) -> None:

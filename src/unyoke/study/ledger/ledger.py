@@ -257,7 +257,8 @@ class Ledger(Contents):
         difference = frozen.difference(landscape)
         if difference is not None and not (extend and frozen.is_part_of(landscape)):
             hint = (
-                "; --extend only adds to a grid: its command must name all that is there"
+                "; --extend adds values to the axes, optimizers, schedules, budgets and seeds that "
+                "are there, and changes nothing else"
                 if extend
                 else ""
             )

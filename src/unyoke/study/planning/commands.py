@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,15 +19,15 @@ STEPS_BEYOND = 3
 """How many values an extended axis gains at an end."""
 
 
-def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> str:
+FARTHEST = 16.0
+"""How many times past its end a command that extends a map takes an axis, or one step."""
+
+
+def map_command(landscape: Landscape, folder: Path) -> str:
     """The exact command that runs `landscape` into `folder`; what is default is left out."""
     words = ["unyoke", "map", "--out", str(folder)]
-    if extend:
-        words.append("--extend")
     if landscape.task.name != defaults.TASK:
-        file = landscape.task.file
-        function = landscape.task.name.rpartition(":")[2]
-        words += ["--task", f"{file}:{function}" if file else landscape.task.name]
+        words += ["--task", named_task(landscape)]
     if landscape.task.data is not None:
         words += ["--data", landscape.task.data]
     preset = defaults.full(landscape.task.name)
@@ -56,6 +57,27 @@ def map_command(landscape: Landscape, folder: Path, *, extend: bool = False) -> 
     return shlex.join(words)
 
 
+def extend_command(old: Landscape, larger: Landscape, folder: Path) -> str:
+    """The command that adds to the ledger in `folder` the values of axes that `larger` has more."""
+    words = ["unyoke", "map", "--out", str(folder), "--extend"]
+    for flag, axis in (("--lr", "lr"), ("--weight-decay", "weight_decay")):
+        texts = {}
+        for name, axes in larger.axes.items():
+            more = sorted(set(getattr(axes, axis)) - set(getattr(old.axes[name], axis)))
+            if more:
+                unit = axes.decay_unit if axis == "weight_decay" else None
+                texts[name] = f"{f'{unit}:' if unit else ''}{describe_axis(more)}"
+        words += _flags(flag, texts, everywhere=len(texts) == len(larger.axes))
+    return shlex.join(words)
+
+
+def named_task(landscape: Landscape) -> str:
+    """The task as a command names it: a user's own with its file's folder."""
+    file = landscape.task.file
+    function = landscape.task.name.rpartition(":")[2]
+    return f"{file}:{function}" if file else landscape.task.name
+
+
 def _described_decays(axes: Axes) -> str:
     text = describe_axis(axes.weight_decay)
     return text if axes.decay_unit is None else f"{axes.decay_unit}:{text}"
@@ -68,10 +90,10 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 
 
 def _listed(landscape: Landscape, names: Iterable[str]) -> str:
-    return ",".join(_with_folder(landscape, name) for name in names)
+    return ",".join(with_folder(landscape, name) for name in names)
 
 
-def _with_folder(landscape: Landscape, name: str) -> str:
+def with_folder(landscape: Landscape, name: str) -> str:
     """An optimizer or a schedule as a command names it: a user's own with its file's folder."""
     for own in landscape.task.own:
         if calls.parse(name).own == own.name:
@@ -89,29 +111,38 @@ def _axis_words(
         for optimizer, axis in axes.items()
         if (usual := preset.usual(optimizer)) is None or axis != text(usual)
     }
-    if len(unusual) > 1 and len(set(axes.values())) == 1:
-        return [flag, next(iter(axes.values()))]
-    pairs = (f"{optimizer}={axis}" for optimizer, axis in unusual.items())
+    return _flags(flag, unusual, everywhere=len(set(axes.values())) == 1)
+
+
+def _flags(flag: str, texts: Mapping[str, str], *, everywhere: bool) -> list[str]:
+    """An axis for each optimizer that has one; once, where it is the same `everywhere`."""
+    if everywhere and len(texts) > 1 and len(set(texts.values())) == 1:
+        return [flag, next(iter(texts.values()))]
+    pairs = (f"{optimizer}={text}" for optimizer, text in texts.items())
     return [word for pair in pairs for word in (flag, pair)]
 
 
-def beyond(landscape: Landscape, edges: Mapping[str, Sequence[Edge]]) -> Landscape:
-    """`landscape` with the axes of each optimizer extended past the edges named for it."""
+def beyond(
+    landscape: Landscape, edges: Mapping[str, Sequence[Edge]], *, farthest: float = math.inf
+) -> Landscape:
+    """`landscape` with the axes of each optimizer extended past the edges named for it.
+
+    Args:
+        farthest: so many times past its end an axis goes at most, but always by one step.
+    """
+
+    def longer(optimizer: str, axis: str) -> tuple[float, ...]:
+        ends: set[str] = {edge.end for edge in edges.get(optimizer, ()) if edge.axis == axis}
+        return _longer(getattr(landscape.axes[optimizer], axis), ends, farthest)
+
     axes = {
-        optimizer: Axes(
-            _longer(old.lr, {edge.end for edge in edges.get(optimizer, ()) if edge.axis == "lr"}),
-            _longer(
-                old.weight_decay,
-                {edge.end for edge in edges.get(optimizer, ()) if edge.axis == "weight_decay"},
-            ),
-            old.decay_unit,
-        )
+        optimizer: Axes(longer(optimizer, "lr"), longer(optimizer, "weight_decay"), old.decay_unit)
         for optimizer, old in landscape.axes.items()
     }
     return replace(landscape, axes=axes)
 
 
-def _longer(values: tuple[float, ...], ends: set[str]) -> tuple[float, ...]:
+def _longer(values: tuple[float, ...], ends: set[str], farthest: float) -> tuple[float, ...]:
     positive = [value for value in values if value > 0]
     if not positive or not ends:
         return values
@@ -119,10 +150,15 @@ def _longer(values: tuple[float, ...], ends: set[str]) -> tuple[float, ...]:
     high_factor = positive[-1] / positive[-2] if len(positive) > 1 else 2.0
     more: list[float] = []
     if ends & {"low", "zero"}:
-        more += [_round(positive[0] / low_factor**step) for step in range(1, STEPS_BEYOND + 1)]
+        more += [_round(positive[0] / low_factor**step) for step in _steps(low_factor, farthest)]
     if "high" in ends:
-        more += [_round(positive[-1] * high_factor**step) for step in range(1, STEPS_BEYOND + 1)]
+        more += [_round(positive[-1] * high_factor**step) for step in _steps(high_factor, farthest)]
     return tuple(sorted({*values, *more}))
+
+
+def _steps(factor: float, farthest: float) -> range:
+    affordable = math.log(farthest) / math.log(factor) + 1e-9
+    return range(1, 1 + max(1, math.floor(min(affordable, STEPS_BEYOND))))
 
 
 def _round(value: float) -> float:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from unyoke.study import statistics
 from unyoke.study.landscape.axes import label
-from unyoke.study.planning.commands import beyond, map_command
 from unyoke.study.report.samples import Samples, bound, standard_error
-from unyoke.study.report.survey import Array, Panel, Seeds, Survey
+from unyoke.study.report.survey import Array, Panel, Seeds
 from unyoke.study.statistics import (
     Comparison,
     Edge,
@@ -258,16 +256,6 @@ def edge_text(edge: Edge, panel: Panel) -> str:
 
 def _smallest(values: tuple[float, ...]) -> float:
     return min((value for value in values if value > 0), default=0.0)
-
-
-def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | None:
-    """The command that extends every grid whose best cell lies on an edge; None if none does."""
-    edges: dict[str, list[Edge]] = {}
-    for finding in findings:
-        edges.setdefault(finding.panel.optimizer, []).extend(finding.edges)
-    if not any(edge.end != "flat" for ends in edges.values() for edge in ends):
-        return None
-    return map_command(beyond(survey.landscape, edges), folder, extend=True)
 
 
 def sampling_error(findings: list[Finding]) -> float:

@@ -22,12 +22,12 @@ from unyoke.study.report.arrangement import common_decays, rows_of, shear
 from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.curves import Curves
 from unyoke.study.report.exponents import is_penalty, is_torchs, torch_ridge, upright
+from unyoke.study.report.extension import extension
 from unyoke.study.report.findings import (
     Finding,
     colour_range,
     edge_text,
     errors_over_lr,
-    extension,
     lacking,
     sampling_error,
 )

@@ -12,11 +12,11 @@ from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.report.comparisons import PairVerdict, comparisons
 from unyoke.study.report.curves import read_curves
 from unyoke.study.report.exponents import torch_ridge, upright
+from unyoke.study.report.extension import extension
 from unyoke.study.report.figures import FORMATS, PICTURES, drawn, write_figures
 from unyoke.study.report.findings import (
     Finding,
     edge_text,
-    extension,
     find,
     lacking,
     sampling_error,
