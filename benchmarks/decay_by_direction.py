@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from itertools import pairwise
@@ -97,11 +98,16 @@ def train(out: Path, task: str, seeds: int) -> None:
 
 
 def interval(found: dict[str, float] | None, unit: float = 1.0) -> str:
-    """A number with its interval, or a dash where it is not known."""
-    if found is None or found["value"] is None:
+    """A number with its interval, which one seed does not have; a dash where it is not known."""
+    known = {
+        name: value
+        for name, value in (found or {}).items()
+        if value is not None and math.isfinite(value)
+    }
+    if "value" not in known:
         return "–"
-    ends = sorted(unit * found[name] for name in ("low", "high") if found[name] is not None)
-    text = f"{unit * found['value']:.2f}"
+    ends = sorted(unit * known[name] for name in ("low", "high") if name in known)
+    text = f"{unit * known['value']:.2f}"
     return (
         (f"{text} [{ends[0]:.2f}, {ends[1]:.2f}]" if len(ends) == 2 else text)
         .replace("-", "−")

@@ -47,6 +47,11 @@ def test_the_example_as_text() -> None:
         assert part in text
 
 
+def test_where_a_rule_holds_is_said_once() -> None:
+    text = " ".join(run(EXAMPLE).stdout.lower().split())
+    assert text.count("holds for: runs that forget little") == 1
+
+
 def test_unverified_rules_are_marked() -> None:
     line = "transfer --lr 1e-3 --weight-decay 1e-4 --updates 1000 --tokens 1e9 --weights 1e8"
     text = run(line + " --to-updates 2000 --to-tokens 2e9").stdout

@@ -172,7 +172,6 @@ def page(answer: Transfer) -> str:
         f"(torch's {best.outcome.torch_weight_decay:.3g}), by '{best.outcome.rule}'",
         *_facts(best.outcome),
         *_wrapped("why: " + best.reason),
-        *_wrapped(f"holds for: {best.outcome.valid} ({best.outcome.source})"),
         *(_wrapped("to decide: " + best.check) if best.check else []),
         "",
         *[f"{name + ':':<8}{code}" for name, code in answer.code.items()],

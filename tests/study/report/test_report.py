@@ -117,8 +117,8 @@ def test_findings(folder: Path) -> None:
         ("lr", "high"),
         ("weight_decay", "high"),
     ]
-    assert "largest α tried, 2^0" in edge_text(sgd.edges[0], sgd.panel)
-    assert "largest λ′ tried, 2^-1" in edge_text(sgd.edges[1], sgd.panel)
+    assert "largest α tried, 2⁰" in edge_text(sgd.edges[0], sgd.panel)
+    assert "largest λ′ tried, 2⁻¹" in edge_text(sgd.edges[1], sgd.panel)
 
 
 def test_hyperparameters_of_an_unfinished_run_are_those_of_its_whole_maps(
@@ -586,6 +586,38 @@ def leaning(slope: float) -> Callable[[Cell], float]:
 
 
 @pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (lambda cell: 0.5, "λ = 0 is as good at 3 of 3 α"),
+        (lambda cell: 0.5 + cell.weight_decay, "λ = 0 is as good at 3 of 3 α"),
+        (
+            lambda cell: None if cell.lr == 1 else 0.5 - cell.weight_decay,
+            "the best λ is the smallest or largest tried at 2, no training succeeded at 1 of 3 α",
+        ),
+    ],
+)
+def test_a_report_says_why_p_is_not_known(
+    tmp_path: Path,
+    landscape: Landscape,
+    fill: Fill,
+    error: Callable[[Cell], float | None],
+    why: str,
+) -> None:
+    axes = Axes((0.25, 0.5, 1.0), (0.0, 0.125, 0.25, 0.5))
+    fill(tmp_path, replace(landscape, axes={"AdamW": axes}), error)
+    written = write_report(tmp_path)
+    assert f"  best λ ∝ αᵖ, p unknown: {why}" in written.lines
+    document = json.loads((tmp_path / "cells.json").read_text())
+    assert document["findings"][0]["ridge"]["upright"] == f"unknown: {why}"
+
+
+def test_what_a_report_says_has_no_carets(folder: Path) -> None:
+    """But for the command, which is to be copied."""
+    lines = [line for line in write_report(folder).lines if "unyoke map" not in line]
+    assert [line for line in lines if "^" in line] == []
+
+
+@pytest.mark.parametrize(
     ("optimizer", "slope", "text", "in_torchs_number"),
     [
         ("AdamW", 0.0, "upright in λ", -1.0),
@@ -617,7 +649,7 @@ def test_a_report_says_in_which_number_a_basin_is_upright(
     assert verdict["ridge"]["best_weight_decay"][2] == pytest.approx(2**-5)
     torchs = verdict["ridge"]["in_torchs_number"]
     assert (torchs and torchs["value"]) == pytest.approx(in_torchs_number, abs=1e-6)
-    (line,) = (line for line in report.lines if "α^p" in line)
+    (line,) = (line for line in report.lines if "αᵖ" in line)
     assert text in line
     assert any("LR sensitivity" in line for line in report.lines)
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from unyoke.study.landscape.optimizers import OWN, decay
 from unyoke.study.report.findings import Finding
 from unyoke.study.statistics import Interval, exponent_class
+from unyoke.study.statistics.basin import TIE
+from unyoke.study.statistics.ridge import FEWEST
 
 _NAMES = {-1: "α·λ", 0: "λ", 1: "λ/α"}
 
@@ -20,12 +24,34 @@ def upright(finding: Finding) -> str:
     """In which number the basin is upright, or in between which two of them, or undecided."""
     interval = paper_ridge(finding)
     if not math.isfinite(interval.value):
-        return "–"
+        return f"unknown: {why_unknown(finding)}"
     found = exponent_class(interval.low, interval.high)
     if found is None:
         return "undecided"
     first, second = (_name(finding, exponent) for exponent in found)
     return f"upright in {first}" if first == second else f"in between {first} and {second}"
+
+
+def why_unknown(finding: Finding) -> str:
+    """Why a map has no line through the best λ of each learning rate."""
+    panel, symbol = finding.basis, finding.panel.decay_symbol
+    if not panel.whole.any():
+        return "no seed has run the whole map"
+    decays = np.array(panel.axes.weight_decay)
+    if (decays > 0).sum() < FEWEST:
+        return f"fewer than {FEWEST} values of {symbol} above 0 were tried"
+    finite = np.where(np.isfinite(panel.choice), panel.choice, np.inf)
+    best, without = finite[decays > 0].min(axis=0), finite[decays == 0].min(axis=0, initial=np.inf)
+    lost = np.isinf(best)
+    flat = ~lost & (best >= (1 - TIE) * without)
+    inside = np.isfinite(finding.best_decays)
+    reasons = {
+        f"{symbol} = 0 is as good": flat,
+        f"the best {symbol} is the smallest or largest tried": ~(lost | flat | inside),
+        "no training succeeded": lost,
+    }
+    counted = [f"{text} at {where.sum()}" for text, where in reasons.items() if where.any()]
+    return f"{', '.join(counted)} of {len(inside)} α" if counted else "all from too few α"
 
 
 def _name(finding: Finding, exponent: int) -> str:

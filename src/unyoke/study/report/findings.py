@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unyoke.study import statistics
-from unyoke.study.landscape.axes import label
+from unyoke.study.landscape.axes import tick
 from unyoke.study.report.samples import Samples, bound, standard_error
 from unyoke.study.report.survey import Array, Panel, Seeds
 from unyoke.study.statistics import (
@@ -242,16 +242,16 @@ def edge_text(edge: Edge, panel: Panel) -> str:
     values = panel.axes.lr if edge.axis == "lr" else panel.axes.weight_decay
     if edge.end == "zero":
         return (
-            f"best at {symbol} = 0: decay does not help here, or even {label(_smallest(values))} "
+            f"best at {symbol} = 0: decay does not help here, or even {tick(_smallest(values))} "
             "is too much of it"
         )
     if edge.end == "flat":
         return (
-            f"best at {symbol} = 0, and {label(_smallest(values))} is as good: decay does not help "
+            f"best at {symbol} = 0, and {tick(_smallest(values))} is as good: decay does not help "
             "here"
         )
     end, value = ("largest", values[-1]) if edge.end == "high" else ("smallest", values[0])
-    return f"best at the {end} {symbol} tried, {label(value)}: a better cell may lie beyond"
+    return f"best at the {end} {symbol} tried, {tick(value)}: a better cell may lie beyond"
 
 
 def _smallest(values: tuple[float, ...]) -> float:

@@ -209,11 +209,8 @@ def _other_units(finding: Finding, row: int) -> dict[str, Any] | None:
 
 def _decay_range(finding: Finding) -> str:
     """The smallest and the largest best λ over the learning rates for which it is known."""
-    known = [math.log2(value) for value in finding.best_decays if math.isfinite(value)]
-    if not known:
-        return "–"
-    low, high = (f"2^{end:.1f}".replace("-", "−") for end in (min(known), max(known)))
-    return f"{low} … {high}"
+    known = [value for value in finding.best_decays if math.isfinite(value)]
+    return f"{min(known):.2g} … {max(known):.2g}" if known else "–"
 
 
 def _without_interval(interval: Interval | None) -> str:
@@ -268,8 +265,14 @@ def _comparison(row: PairVerdict, settings: list[Setting], unit: str) -> dict[st
         "anySamples": difference_text(comparison.any_samples, unit),
         "probability": probability_text(row.p_value),
         "detectable": error_text(comparison.detectable, unit).replace("%", "points"),
-        "verdict": row.verdict if row.better is None else f"{row.better} is {row.verdict}",
+        "verdict": _verdict(row),
     }
+
+
+def _verdict(row: PairVerdict) -> str:
+    if row.comparison.pairs < 2:
+        return "undecided: p needs two seeds"
+    return row.verdict if row.better is None else f"{row.better} is {row.verdict}"
 
 
 def _interval(interval: Interval, text: str) -> dict[str, float | str | None]:

@@ -168,9 +168,11 @@ def _coupling(finding: Finding, unit: str) -> list[str]:
         f"  LR sensitivity {difference_text(finding.lr_sensitivity, unit)}, one-at-a-time regret "
         f"{difference_text(finding.regret, unit)}, basin tilt {number_text(finding.tilt)}"
     ]
+    line = f"  best {symbol} ∝ αᵖ, p "
     if math.isfinite(finding.ridge.value):
-        line = f"  best {symbol} ∝ α^p, p = {number_text(finding.ridge)}: {upright(finding)}"
+        line += f"= {number_text(finding.ridge)}: {upright(finding)}"
         if (torchs := torch_ridge(finding)) is not None:
             line += f"; of torch's λ/α {number_text(torchs)}"
-        lines.append(line)
-    return lines
+    else:
+        line += upright(finding)
+    return [*lines, line]

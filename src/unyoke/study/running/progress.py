@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unyoke.study.landscape.axes import label
+from unyoke.study.landscape.axes import tick
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import Count
@@ -35,7 +35,7 @@ class ProgressBar:
             last: str = outcome.status
         else:
             last = error_text(outcome.test_error, outcome.error_unit)
-        place = f"{cell.optimizer} α={label(cell.lr)} λ={label(cell.weight_decay)}"
+        place = f"{cell.optimizer} α={tick(cell.lr)} λ={tick(cell.weight_decay)}"
         self._bar.set_postfix_str(f"{self._lost()}, last {place}: {last}", refresh=False)
         self._bar.update()
 

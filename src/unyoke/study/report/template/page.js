@@ -12,7 +12,8 @@ function describe() {
   document.getElementById("subject").textContent =
     `Task ${DATA.task}; ${setting}; ${count(DATA.seeds, "seed")}; `
     + `${count(DATA.done, "training")}, ${DATA.diverged} diverged`
-    + `${DATA.failed ? `, ${DATA.failed} failed` : ""}. ${DATA.decaying}.`;
+    + `${DATA.failed ? `, ${DATA.failed} failed` : ""}. `
+    + `${DATA.decaying[0].toUpperCase()}${DATA.decaying.slice(1)}.`;
   if (DATA.failed) {
     const notice = document.getElementById("failures");
     notice.hidden = false;

@@ -20,7 +20,7 @@ function sweepLayout(panel) {
 function drawSweep(panel) {
   const at = sweepLayout(panel);
   const svg = figure(MAP_WIDTH, SWEEP.height,
-    `${panel.title}: test error over learning rate, ${panel.decay} = ${panel.weightDecay[0]}`,
+    `${panel.title}: test error over learning rate, ${panel.decay} = ${plainPower(panel.weightDecay[0])}`,
     "grid");
   svg.panel = panel;
   drawSweepAxes(svg, panel, at);
