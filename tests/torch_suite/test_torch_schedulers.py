@@ -11,6 +11,8 @@ in the groups is compared at every epoch. In brackets, where test/optim/test_lrs
     last_epoch= with initial_lr in the groups (test_…_resume, test_error_when_…)
     warnings of steps in the wrong order (test_old_pattern_warning, test_new_pattern_no_warning)
     an optimizer that nobody holds is gone at once (test_no_cyclic_references)
+
+What it asks beside these paths is in test_scheduler_habits.py.
 """
 
 from __future__ import annotations

@@ -29,6 +29,8 @@ test/test_optim.py).
     Muon: "only support 2D", "complex" at the step               refused by the constructor
     peak memory on CUDA, grad scaling with fused kernels         there is no fused
     test_can_load_older_state_dict                               is about torch's older versions
+    params=None with a bad argument                              the params are read first
+    gradients by NAdam's mu_product (TestDifferentiable…)        a number here, as step is in torch
 """
 
 from __future__ import annotations
