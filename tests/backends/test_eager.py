@@ -170,7 +170,7 @@ class TestWhatHappensBetweenSteps:
         lost.untyped_storage().resize_(left)
         before = [weights[0].clone(), state["step"].clone()]
         with pytest.raises(
-            RuntimeError, match=rf"the {what} of parameter 'b', .* has a storage of {left} bytes"
+            RuntimeError, match=rf"the {what} of parameter 'b' .* has a storage of {left} bytes"
         ):
             optimizer.step()
         assert_same_bits([weights[0].detach(), state["step"]], [each.detach() for each in before])
@@ -189,7 +189,7 @@ class TestWhatHappensBetweenSteps:
             optimizer.step()
         optimizer.state[weight][name].untyped_storage().resize_(0)
         with pytest.raises(
-            RuntimeError, match=f"the {name} of parameter 0 of its group, .* 0 bytes"
+            RuntimeError, match=f"the {name} of parameter 0 of its group .* 0 bytes"
         ):
             optimizer.step()
 
@@ -361,7 +361,7 @@ def test_a_compensation_that_is_given_other_data_is_refused() -> None:
     optimizer.step()
     optimizer.state[weight]["compensation"].data = torch.zeros(1)
     before = weight.detach().clone()
-    with pytest.raises(RuntimeError, match=r"the compensation of parameter 'w', .* shape \(1,\)"):
+    with pytest.raises(RuntimeError, match=r"the compensation of parameter 'w' .* shape \(1,\)"):
         optimizer.step()
     assert torch.equal(weight, before)
 

@@ -126,6 +126,11 @@ class Work:
                     return len(value)
         return None
 
+    def label(self, index: int) -> str:
+        """One parameter as messages name it, with its shape."""
+        name = f" {self.names[index]}" if self.names else ""
+        return f"parameter{name} of shape {tuple(self.weights[index].shape)}"
+
     def update_of(self, index: int) -> int:
         """The number of one parameter's update."""
         return self.updates[0 if self.which is None else self.which[index]]

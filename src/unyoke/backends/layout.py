@@ -29,26 +29,27 @@ def objection(
         models: of the work, which looks for them in all of its coefficients.
     """
     weight = work.weights[index]
-    shape = tuple(weight.shape)
+    shape, label = weight.shape, work.label(index)
     scaled = [column.name for column in recipe.blocked]
     reason = fit.companion_objection(weight, work.states[index], scaled, work.rounding)
     if reason is not None:
-        return reason
+        return f"{label} {reason}"
     tensors = recipe.tensors(work, index)
     for column, tensor in zip(recipe.columns, tensors, strict=False):  # scales have been asked
         if reason := _unreadable(tensor, weight.device, dtypes):
-            return f"the {column.name} of a parameter of shape {shape} {reason}"
+            return f"the {column.name} of {label} {reason}"
         if tensor is weight and not is_dense(weight):
-            return f"a parameter of shape {shape} has gaps: strides {weight.stride()}"
+            return f"{label} has gaps: strides {weight.stride()}"
         if tensor.shape != shape:
-            return (
-                f"a parameter of shape {shape} has a {column.name} of shape {tuple(tensor.shape)}"
-            )
+            return f"{label} has a {column.name} of shape {tuple(tensor.shape)}"
         if not same_order(weight, tensor):
             return (
-                f"a parameter of shape {shape} has strides {weight.stride()}, its {column.name} "
+                f"{label} has strides {weight.stride()}, its {column.name} "
                 f"{tensor.stride()}: a kernel needs one order"
             )
+    for column, scales in zip(recipe.blocked, tensors[len(recipe.columns) :], strict=True):
+        if reason := fit.no_address(scales):
+            return f"the scales of the {column.name} of {label} {reason}"
     if models is None:
         return None
     if recipe.blocked and models > 1 and weight.numel() // models % BLOCK:
@@ -69,7 +70,7 @@ def _unreadable(
         return f"is {tensor.dtype}"
     if tensor.is_neg() or tensor.is_conj():
         return "is a view that is lazily negated or conjugated"
-    return None
+    return fit.no_address(tensor)
 
 
 def _steps(tensor: torch.Tensor) -> Iterator[tuple[int, int]]:

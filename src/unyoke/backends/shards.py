@@ -19,6 +19,7 @@ import torch
 
 from unyoke.equation import Rule
 from unyoke.primitives import int32
+from unyoke.storage import fit
 from unyoke.storage.shards import first_place, is_flat, is_sharded, local
 
 PLACE = 32
@@ -79,7 +80,8 @@ class Shards:
         self._divisible = in_parts(rule) and not group["differentiable"]
         for index, (weight, state) in enumerate(zip(weights, states, strict=True)):
             if (reason := objection(rule, group, weight)) is not None:
-                raise RuntimeError(f"a parameter of shape {tuple(weight.shape)}: {reason}")
+                name = fit.parameter_name(weight, group)
+                raise RuntimeError(f"parameter {name} of shape {tuple(weight.shape)}: {reason}")
             if not is_sharded(weight):
                 continue
             reason = self._objection(weight, state)

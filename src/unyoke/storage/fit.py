@@ -121,7 +121,7 @@ PLAIN = (torch.Tensor, torch.nn.Parameter)
 def lacks_memory(tensor: torch.Tensor) -> str | None:
     """What a strided tensor's storage lacks, after ``untyped_storage().resize_``; None if nothing.
 
-    torch does not ask: it would read and write past the storage's end.
+    torch does not ask for its size: it would read and write past the storage's end.
     """
     if not tensor.numel() or tensor.is_meta:
         return None
@@ -129,11 +129,27 @@ def lacks_memory(tensor: torch.Tensor) -> str | None:
     last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
     needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
     if held >= needed:
-        return None
+        return no_address(tensor)
     return (
         f"has a storage of {held} bytes and needs {needed}: was it resized "
         "(untyped_storage().resize_)? Give it its memory back before the step"
     )
+
+
+def no_address(tensor: torch.Tensor) -> str | None:
+    """Why torch can write to a tensor no more, in words; None if it can.
+
+    Its own error, an internal assertion, would come in the middle of an update.
+    """
+    try:
+        tensor.data_ptr()
+    except RuntimeError:
+        return (
+            "shared its memory with a lazy copy (torch._lazy_clone) when its storage was resized, "
+            "and torch cannot write to it since: give it other data before the step "
+            "(tensor.data = tensor.data.clone())"
+        )
+    return None
 
 
 def check_memory(name: str, tensor: torch.Tensor) -> None:
@@ -214,6 +230,8 @@ def companion_objection(
 ) -> str | None:
     """Why a kernel cannot be given the addresses of what accompanies weight and state.
 
+    The reason continues a sentence that begins with the parameter.
+
     Args:
         weight: the parameter.
         state: its state.
@@ -236,13 +254,13 @@ def _companion_objections(
     for name, (size, dtype) in wanted.items():
         tensor: Any = state.get(name)
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
-            yield f"a parameter of shape {shape} has {name} of type {type(tensor).__name__}"
+            yield f"has {name} of type {type(tensor).__name__}"
         elif tensor.layout is not torch.strided or tensor.device != weight.device:
-            yield f"a parameter on {weight.device} has {name} on {tensor.device}, {tensor.layout}"
+            yield f"is on {weight.device} and has {name} on {tensor.device}, {tensor.layout}"
         elif tuple(tensor.shape) != size or tensor.dtype != dtype:
             yield (
-                f"a parameter of shape {shape} has {name} of shape {tuple(tensor.shape)} in "
+                f"has {name} of shape {tuple(tensor.shape)} in "
                 f"{tensor.dtype}, and not {size} in {dtype}"
             )
         elif name != formats.COMPENSATION and not tensor.is_contiguous():
-            yield f"a parameter of shape {shape} has {name} with strides {tensor.stride()}"
+            yield f"has {name} with strides {tensor.stride()}"

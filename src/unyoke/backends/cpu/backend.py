@@ -139,10 +139,11 @@ def _prepared(work: Work, tables: Sequence[Table]) -> Prepared | Normed:
 
 def _without_memory(work: Work) -> str:
     """What compiled code has found where Python has found nothing."""
-    for weight, grad, state in zip(work.weights, work.grads, work.states, strict=True):
-        for name, tensor in {"parameter": weight, "gradient": grad, **state}.items():
+    every = zip(work.weights, work.grads, work.states, strict=True)
+    for index, (weight, grad, state) in enumerate(every):
+        for name, tensor in {"weight": weight, "gradient": grad, **state}.items():
             if isinstance(tensor, torch.Tensor) and (reason := lacks_memory(tensor)):
-                return f"the {name} of a parameter of shape {tuple(weight.shape)} {reason}"
+                return f"the {name} of {work.label(index)} {reason}"
     return "torch's memory holds these tensors differently from what Python says"
 
 

@@ -168,7 +168,7 @@ class Known:
             weight = work.weights[index]
             if weight.dtype not in FLOATS or weight.device.type != "cpu":
                 where = f"{weight.dtype} on {weight.device}"
-                return f"a parameter of shape {tuple(weight.shape)} is {where}"
+                return f"{work.label(index)} is {where}"
             own = Recipe.of(work, index)
             recipe, found = alike.setdefault(own, (own, {}))  # the first has looked up its columns
             reason = layout.objection(work, index, recipe, DTYPES, self.models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -101,7 +102,9 @@ def _facts(work: Work, names: Sequence[str]) -> Any:
     ]
     kept = [state[name] for state in work.states for name in names if name in state]
     which = None if work.which is None else [*work.which]
+    written = [t for t in (*work.weights, *kept) if type(t) in flat.PLAIN]
     try:
+        collections.deque(map(torch.Tensor.data_ptr, written), 0)  # raises if torch cannot write
         tensors = [
             (type(t), t.untyped_storage().nbytes(), t.shape, t.stride(), t.dtype, t.device)
             for t in (*work.weights, *work.grads, *kept)
@@ -165,9 +168,7 @@ def _state_objection(work: Work, index: int) -> str | None:
 
 
 def _of_parameter(work: Work, index: int, name: str, found: str) -> str:
-    label = f" {work.names[index]}" if work.names else ""
-    shape = tuple(work.weights[index].shape)
-    return f"the {name} of parameter{label}, of shape {shape}, {found}"
+    return f"the {name} of {work.label(index)} {found}"
 
 
 def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
