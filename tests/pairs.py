@@ -1,9 +1,12 @@
-"""Which directions go with which decay rules, read off the registries."""
+"""Which parts go together, read off the registries."""
 
 from __future__ import annotations
 
-from unyoke import decays, directions
+import itertools
+
+from unyoke import decays, directions, optimizers
 from unyoke.equation import combine
+from unyoke.storage import formats
 
 
 def reason_against(direction: str, decay: str) -> str | None:
@@ -21,3 +24,12 @@ def some_decay(direction: str) -> str:
 
 ALL = [(r, d) for r in directions.ALL for d in decays.ALL]
 PAIRS = [pair for pair in ALL if not reason_against(*pair)]
+
+STORIES = [*itertools.product(optimizers.ALL, formats.STATE_DTYPES, formats.ROUNDINGS)]
+"""Every optimizer with every format of state and every rounding of weights."""
+
+COMPILED = STORIES[::13]
+"""Those that kernels are made for, which takes seconds each.
+
+13 and the number of formats have no common divisor: all of them come up alike.
+"""

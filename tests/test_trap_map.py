@@ -2,56 +2,57 @@
 
 Traps about optimizers, schedules, parameter groups and state, by number:
 
-     1  decay rounded away in 1 − lr·wd         core/test_traps.py, test_explain.py (the flag)
-     2  ε inside the bias correction            core/test_traps.py
-     3  8-bit m over a vanished v               core/test_traps.py, test_storage.py
+     1  decay rounded away in 1 − lr·wd         optimizers/test_traps.py, test_explain.py (the flag)
+     2  ε inside the bias correction            optimizers/test_traps.py
+     3  8-bit m over a vanished v               optimizers/test_traps.py, test_storage.py
      4  stochastic rounding from {0}            test_storage.py
-     5  strides of parameter and gradient       core/test_traps.py
-     6  empty, 0-d, listed twice, tied, frozen  core/test_traps.py, test_groups.py (tied, frozen)
-     7  initial_lr and max_lr overwritten       core/test_traps.py, test_decouple.py (OneCycleLR),
+     5  strides of parameter and gradient       optimizers/test_traps.py
+     6  empty, 0-d, listed twice, tied, frozen  optimizers/test_traps.py, test_groups.py
+     7  initial_lr and max_lr overwritten       optimizers/test_traps.py, test_decouple.py,
                                                 test_convert.py (a scheduler is built again)
-     8  restarts by logarithm                   core/test_traps.py
-     9  a decay schedule lost on resume         core/test_checkpoint.py, test_state_dicts.py,
+     8  restarts by logarithm                   optimizers/test_traps.py
+     9  a decay schedule lost on resume         checkpoint/test_checkpoint.py, test_state_dicts.py,
                                                 test_decouple.py (a checkpoint continues)
     10  schedulers stepped too seldom or often  here
-    11  groups added after a scheduler          core/test_traps.py, here (what we do)
+    11  groups added after a scheduler          optimizers/test_traps.py, here (what we do)
     12  groups by name                          test_groups.py
-    13  the dummy step of distributed saving    core/test_traps.py, test_state_dicts.py
-    14  state cast to the parameter's dtype     core/test_checkpoint.py
-    15  keys missing in an old checkpoint       here; the checkpoint's λ: core/test_checkpoint.py
-    16  enums, lambdas, None in state           core/test_traps.py, test_state_dicts.py (flat)
+    13  the dummy step of distributed saving    optimizers/test_traps.py, test_state_dicts.py
+    14  state cast to the parameter's dtype     checkpoint/test_checkpoint.py
+    15  keys missing in an old checkpoint       here, checkpoint/test_checkpoint.py (its λ)
+    16  enums, lambdas, None in state           optimizers/test_traps.py, test_state_dicts.py (flat)
     17  a wrapper that skips __init__           here
-    18  GradScaler                              core/test_traps.py, test_decouple.py (fused inside)
+    18  GradScaler                              optimizers/test_traps.py, test_decouple.py (fused)
     19  FSDP2                                   test_state_dicts.py
-    20  closures                                core/test_traps.py, torch_suite
-    27  tests without power                     core/test_traps.py; tolerances here are 1e-12
+    20  closures                                optimizers/test_traps.py, torch_suite
+    27  tests without power                     optimizers/test_traps.py; tolerances here are 1e-12
 
 21 (torch.compile) is the compile backend's, 22–26 the study's.
 
 What was believed at construction, or broke where others drop in; each as it should be:
 
-    28  Kahan's compensation after a cast      core/test_late_casts.py, core/test_loading.py
-    29  a model moved, cast, sharded later     core/test_late_state.py, core/test_late_casts.py,
-        parameters exchanged (Accelerate)      core/test_late_state.py, check_accelerate.py
-    30  anchors before the weights are loaded  core/test_late_state.py (TestAnchors)
-    31  seeds of the ranks                     core/test_seeds.py
-    32  lr set after construction              core/test_unit_warnings.py (TestEtaAboveOne)
-    33  λ in torch's units, written or loaded  core/test_unit_warnings.py
-    34  gradients that come and go             core/test_gradients_come_and_go.py
-    35  a count in shared memory               core/test_shared_and_empty.py
-    36  an interrupt under a schedule          core/test_signals.py, core/test_interrupts.py
-    37  a refused checkpoint changes nothing   core/test_loading.py
-    38  numbers of a checkpoint                core/test_loading.py
-    39  the last digits of a rate              core/test_signals.py (TestTheSameNumber)
+    28  Kahan's compensation after a cast      step/test_late_casts.py, checkpoint/test_loading.py
+    29  a model moved, cast, sharded later     step/test_late_state.py, step/test_late_casts.py,
+                                               step/test_cast_product.py, step/test_move_product.py,
+        parameters exchanged (Accelerate)      step/test_late_state.py, check_accelerate.py
+    30  anchors before the weights are loaded  step/test_late_state.py (TestAnchors)
+    31  seeds of the ranks                     step/test_seeds.py
+    32  lr set after construction              optimizers/test_unit_warnings.py (TestEtaAboveOne)
+    33  λ in torch's units, written or loaded  optimizers/test_unit_warnings.py
+    34  gradients that come and go             step/test_gradients_come_and_go.py
+    35  a count in shared memory               step/test_shared_and_empty.py
+    36  an interrupt under a schedule          step/test_signals.py, step/test_interrupts.py
+    37  a refused checkpoint changes nothing   checkpoint/test_loading.py
+    38  numbers of a checkpoint                checkpoint/test_loading.py
+    39  the last digits of a rate              step/test_signals.py (TestTheSameNumber)
     40  a population's checkpoint              population/test_resuming.py
     41  release() under DDP, FSDP1, wrappers,  test_release.py (TestFrameworks),
         and a model moved afterwards           backends/test_sharded_meshes.py
     42  shards through the kernels             backends/test_shards.py
     43  groups.split: FSDP1, timm, wrapped     test_groups.py, test_release.py (TestFrameworks)
     44  norms of FSDP1's shards                backends/test_shards.py (rules on whole tensors)
-    45  an empty group                         core/test_shared_and_empty.py
-    46  a scheduler that insists               core/test_follow.py, frameworks/check_transformers.py
-    47  a wrapper's keys and state             core/test_foreign.py
+    45  an empty group                         step/test_shared_and_empty.py
+    46  a scheduler that insists               schedules/test_follow.py, check_transformers.py
+    47  a wrapper's keys and state             checkpoint/test_foreign.py
     48  decouple() and second copies           interchange/test_decouple.py (TestSecondCopies)
     49  torch's arguments, order, defaults     optimizers/test_drop_in.py
     50  numbers of NumPy; momentum at 0        optimizers/test_drop_in.py (TestNumbers), torch_suite

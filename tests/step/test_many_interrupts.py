@@ -3,7 +3,8 @@
 A signal's handler raises at a random moment of ``zero_grad``, ``backward`` and ``step``, and the
 loop goes on with the batch that comes next by the optimizer's own count. A twin that nobody
 interrupts must be equal to it in every bit. Interrupts at chosen places are in test_interrupts.py
-and test_signals.py.
+and test_signals.py. That they strike in all parts of a step, and that a fault would be seen, is
+looked at too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,6 +24,7 @@ from torch import nn
 
 import unyoke
 from unyoke import schedules
+from unyoke._step import stepper
 
 IN_STEP = 1250
 """Interrupts of ``step()`` in each of four cases; those of the other two calls come on top."""
@@ -97,9 +100,12 @@ def same(one: list[Any], other: list[Any]) -> bool:
     )
 
 
-def is_in_step(error: BaseException) -> bool:
+def files(error: BaseException) -> set[str]:
+    """The files of this package in which the handler struck, if that was in ``step()``."""
     frames = traceback.extract_tb(error.__traceback__)
-    return any(frame.name == "step" and "unyoke" in frame.filename for frame in frames)
+    own = [frame for frame in frames if "unyoke" in Path(frame.filename).parts]
+    is_in_step = any(frame.name == "step" for frame in own)
+    return {Path(frame.filename).name for frame in own} if is_in_step else set()
 
 
 def interrupted(training: Training, seconds: float) -> Interrupt | None:
@@ -115,10 +121,8 @@ def interrupted(training: Training, seconds: float) -> Interrupt | None:
     return None
 
 
-@pytest.mark.parametrize("scheduled", [False, True], ids=["plain", "scheduled"])
-@pytest.mark.parametrize("backend", ["cpu", "eager"])
-def test_a_training_loop_under_interrupts(backend: str, scheduled: bool) -> None:
-    training, twin = Training(backend, scheduled), Training(backend, scheduled)
+def run(training: Training, twin: Training, strikes: int) -> set[str]:
+    """Train under interrupts until so many have struck in ``step()``; where they did."""
     for _ in range(5):
         training.update()
         twin.update()
@@ -127,16 +131,36 @@ def test_a_training_loop_under_interrupts(backend: str, scheduled: bool) -> None
         training.update()
     lasts = (time.perf_counter() - began) / 20
     delays, hits, made = random.Random(1), 0, 0
-    while hits < IN_STEP:
+    places: set[str] = set()
+    while hits < strikes:
         before = training.updates
         error = interrupted(training, max(1e-6, delays.uniform(0, 3 * lasts)))
-        hits += error is not None and is_in_step(error)
+        struck = set() if error is None else files(error)
+        hits += bool(struck)
+        places |= struck
         made += training.updates - before
         while twin.updates < training.updates:
             twin.update()
-        assert same(training.everything(), twin.everything()), f"after {error}"
+        assert same(training.everything(), twin.everything()), f"after {error} in {struck}"
         assert torch.is_grad_enabled()
         assert made < 40 * IN_STEP, "the handler nearly never strikes in step()"
     training.update()
     twin.update()
     assert same(training.everything(), twin.everything())
+    return places
+
+
+@pytest.mark.parametrize("scheduled", [False, True], ids=["plain", "scheduled"])
+@pytest.mark.parametrize("backend", ["cpu", "eager"])
+def test_a_training_loop_under_interrupts(backend: str, scheduled: bool) -> None:
+    """They strike before the commit, in it, and as the schedule is asked for its numbers."""
+    places = run(Training(backend, scheduled), Training(backend, scheduled), IN_STEP)
+    assert places >= {"optimizer.py", "commit.py"}
+    assert places >= {"schedules.py", "hyperparameters.py"} or not scheduled
+    assert ("replay.py" if backend == "cpu" else "interrupts.py") in places
+
+
+def test_an_update_that_is_not_made_whole_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepper, "whole", lambda make, resumes: make())
+    with pytest.raises(AssertionError, match=r"after .* in"):
+        run(Training("eager", scheduled=True), Training("eager", scheduled=True), IN_STEP)
