@@ -72,9 +72,7 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--seeds", type=int, default=10)
     seeds = [fine_tuned(seed, updates=300) for seed in range(arguments.parse_args().seeds)]
-    print(
-        "decay           Σηλ   error, shifted   error, as learned   (mean ± standard deviation, %)"
-    )
+    print("decay           Σηλ   error, shifted   error, as learned   (mean ± deviation, %)")
     for rule, total in seeds[0]:
         columns = zip(*(seed[rule, total] for seed in seeds), strict=True)
         print(f"{rule:15} {total:4}", *(f"{mean(c):8.1f} ± {stdev(c):.1f}" for c in columns))

@@ -67,9 +67,7 @@ def main(text: str, updates: int) -> None:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item() / math.log(2))
-    print(
-        f"{mean(losses[-10:]):.2f} bits per character at the end, {losses[0]:.2f} at the beginning"
-    )
+    print(f"{mean(losses[-10:]):.2f} bits per character at the end, {losses[0]:.2f} at first")
 
 
 if __name__ == "__main__":

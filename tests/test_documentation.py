@@ -148,6 +148,18 @@ def commands(page: Path) -> list[str]:
     return lines + re.findall(r"`(unyoke [a-z][^`\n]*)`", text)
 
 
+def test_every_target_of_make_and_every_program_that_a_page_names_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    missing = []
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        text = page.read_text(encoding="utf-8")
+        called = re.findall(r"(?:^ {4}|^\$ |`)make ([a-z-]+)", text, re.MULTILINE)
+        missing += [f"{page.name}: make {target}" for target in called if target not in targets]
+        programs = re.findall(r"\b(?:benchmarks|examples|tools)/[a-z0-9_-]+\.(?:py|ipynb)", text)
+        missing += [f"{page.name}: {name}" for name in programs if not (ROOT / name).exists()]
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_command_line_takes_every_command_of_a_page(page: Path) -> None:
     wrong = []
