@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from sharded_processes import FORMATS, network, on, sharded, train
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 import unyoke
 
@@ -41,6 +42,24 @@ def _compare_rules() -> None:
         expected = train(whole, make(whole.parameters(), lr=1e-2, **options), range(6))
         found = train(model, make(model.parameters(), lr=1e-2, **options), range(6))
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6, msg=str(options))
+
+
+def _wrap_later() -> None:
+    """FSDP1 cuts the parameters that an optimizer has, which has seen them whole."""
+    for rounding in ("nearest", "kahan"):  # flat shards draw random bits by other places
+        whole, model = network(), network()
+        own = unyoke.AdamW(whole.parameters(), lr=1e-2, rounding=rounding)
+        expected = train(whole, own, range(6))
+        optimizer = unyoke.AdamW(model.parameters(), lr=1e-2, rounding=rounding)
+        wrapped = FullyShardedDataParallel(
+            model, use_orig_params=True, device_id=torch.device("cpu")
+        )
+        train(wrapped, optimizer, range(6))
+        with FullyShardedDataParallel.summon_full_params(wrapped):
+            found = torch.cat([weight.detach().flatten() for weight in wrapped.parameters()])
+        assert torch.equal(found, expected), rounding
+        moments = sum(state["exp_avg"].numel() for state in optimizer.state.values())
+        assert moments < expected.numel(), "the state is of whole parameters"
 
 
 def _save(folder: str) -> None:
@@ -75,6 +94,10 @@ def _load(folder: str) -> None:
 @pytest.mark.parametrize("world", [1, 2])
 def test_formats_are_the_unsharded_models(world):
     on(world, _compare_formats)
+
+
+def test_fsdp1_may_wrap_the_model_after_the_optimizer_was_made():
+    on(2, _wrap_later)
 
 
 def test_rules_on_whole_tensors_are_the_unsharded_models():
