@@ -63,6 +63,8 @@ A parameter that is sparse itself is refused, here; 51–60 are the study's and 
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +74,7 @@ from torch.optim import lr_scheduler, swa_utils
 import unyoke
 from unyoke import schedules
 
+HERE = Path(__file__).parent
 λ = 0.004
 
 
@@ -92,6 +95,14 @@ def share_kept(optimizer: torch.optim.Optimizer, updates: int, after: Any = int)
         optimizer.step()
         after()
     return float((p.detach() / start).mean())
+
+
+def test_every_file_of_the_map_is_there() -> None:
+    there = {str(file.relative_to(HERE)) for file in HERE.rglob("*.py")}
+    there |= {Path(file).name for file in there}
+    named = re.findall(r"[\w/]+\.py", str(__doc__))
+    assert len(named) > 40
+    assert sorted(set(named) - there) == []
 
 
 class TestTrap10:
