@@ -181,6 +181,21 @@ def test_extend_needs_no_more_than_what_is_new(finished: Path, tmp_path: Path) -
     assert "gradients clipped at None, not 1.0); --extend adds values" in said
 
 
+def test_a_dry_run_tries_the_task_first(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    samples = "(torch.randn(9, 3).double(), torch.tensor([0, 1, 2] * 3))"
+    lines = [
+        "import torch",
+        "from unyoke.study import Task",
+        "def mine(seed):",
+        f"    s = {samples}",
+    ]
+    file.write_text("\n".join([*lines, "    return Task(torch.nn.Linear(3, 3), s, s, s)", ""]))
+    said = refused(unyoke("map", "--task", f"{file}:mine", "--out", tmp_path / "out", "--dry-run"))
+    assert "its inputs are float64 and its model's weights float32" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_refine_trains_a_part_and_says_how_much(tmp_path: Path) -> None:
     axes = ("--lr", "2^-8:2^0", "--weight-decay", "2^-9:2^-1", "--optimizers", "SGD")
     words = ("--task", f"{LINE}:line", "--updates", "4", "--seeds", "2", "--engine", "stacked")

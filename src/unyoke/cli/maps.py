@@ -194,7 +194,9 @@ def _extended(
 
 def _estimated(landscape: Landscape, folder: Path, workers: int, part: Shard | None) -> str:
     from unyoke.study.claims import estimate
+    from unyoke.study.running import driver
 
+    driver.try_here(landscape)
     cells = list(landscape.cells()) if part is None else part.cells(landscape)
     return estimate.described(estimate.of_map(landscape, folder, workers, cells), workers)
 

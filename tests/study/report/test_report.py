@@ -607,6 +607,8 @@ def test_a_report_says_why_p_is_not_known(
     fill(tmp_path, replace(landscape, axes={"AdamW": axes}), error)
     written = write_report(tmp_path)
     assert f"  best λ ∝ αᵖ, p unknown: {why}" in written.lines
+    assert "Every weight decays, biases and norms too (--groups all)" in written.lines
+    assert "0 of 0 comparisons are decided" not in written.lines
     document = json.loads((tmp_path / "cells.json").read_text())
     assert document["findings"][0]["ridge"]["upright"] == f"unknown: {why}"
 

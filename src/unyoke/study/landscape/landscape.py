@@ -190,9 +190,9 @@ class Landscape:
     def decaying(self) -> str:
         """Which weights decay, and whether gradients are clipped, in words."""
         which = (
-            "biases, norms and embeddings do not decay (--groups split)"
+            "Biases, norms and embeddings do not decay (--groups split)"
             if self.groups == "split"
-            else "every weight decays, biases and norms too (--groups all)"
+            else "Every weight decays, biases and norms too (--groups all)"
         )
         return which if self.clip is None else f"{which}; gradients clipped at {self.clip:g}"
 

@@ -148,7 +148,8 @@ def _lines(
         for row in decided[:MOST_LINES]
     ]
     if len(result.landscape.seeds) > 1:
-        lines.append(f"{len(decided)} of {len(compared)} comparisons are decided")
+        if compared:
+            lines.append(f"{len(decided)} of {len(compared)} comparisons are decided")
     else:
         lines.append("one seed has no spread: for intervals and comparisons give more with --seeds")
     error = error_text(sampling_error(findings), unit)

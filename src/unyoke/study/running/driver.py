@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from unyoke.study.landscape.landscape import Cell, Landscape
+from unyoke.study.landscape.landscape import Cell, Landscape, TaskReference
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.ledger.ledger import FILE_NAME, Count, Ledger
 from unyoke.study.running import executors, first_cell
@@ -113,15 +113,7 @@ def run(
                 return ledger.count()
         started = stack.enter_context(executors.start(executor, workers))
         # Before anything is created, the task must have shown that it can be used.
-        largest = max((size for size in landscape.batch_sizes if size is not None), default=None)
-        tried = {(cell.optimizer, cell.schedule, cell.updates): cell for cell in landscape.cells()}
-        probe = started.submit(
-            worker_processes.probe,
-            landscape.task,
-            landscape.seeds[0],
-            largest,
-            tuple(tried.values()),
-        )
+        probe = started.submit(worker_processes.probe, *_to_try(landscape))
         seconds_per_update = answer(probe, started, "the first try of the task")
         if ledger is None:
             if warn is not None:
@@ -140,6 +132,23 @@ def run(
         while cells := _wanted(ledger, ledger.own(landscape), refine, shard):
             work.through(cells)
         return ledger.count()
+
+
+def try_here(landscape: Landscape) -> None:
+    """Try the task in this process, as a run does in a worker before anything is created.
+
+    Raises:
+        StudyError: the task cannot be used, and why.
+    """
+    worker_processes.probe(*_to_try(landscape))
+
+
+def _to_try(
+    landscape: Landscape,
+) -> tuple[TaskReference, int, int | None, tuple[Cell, ...]]:
+    largest = max((size for size in landscape.batch_sizes if size is not None), default=None)
+    tried = {(cell.optimizer, cell.schedule, cell.updates): cell for cell in landscape.cells()}
+    return landscape.task, landscape.seeds[0], largest, tuple(tried.values())
 
 
 def saved(folder: Path) -> str:

@@ -12,8 +12,7 @@ function describe() {
   document.getElementById("subject").textContent =
     `Task ${DATA.task}; ${setting}; ${count(DATA.seeds, "seed")}; `
     + `${count(DATA.done, "training")}, ${DATA.diverged} diverged`
-    + `${DATA.failed ? `, ${DATA.failed} failed` : ""}. `
-    + `${DATA.decaying[0].toUpperCase()}${DATA.decaying.slice(1)}.`;
+    + `${DATA.failed ? `, ${DATA.failed} failed` : ""}. ${DATA.decaying}.`;
   if (DATA.failed) {
     const notice = document.getElementById("failures");
     notice.hidden = false;
