@@ -72,7 +72,7 @@ def test_best_cells_have_seeds_that_chose_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "seeds"),
     [
-        (("coupling/adam-tilt",), {"main": 8}),
+        (("coupling/adam-tilt",), {"main": 8, "main-best": 20}),
         (("generalisation/adam",), {"main": 8, "main-best": 20}),
         (
             ("schedules/adam-cosine-constant",),

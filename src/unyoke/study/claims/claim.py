@@ -169,7 +169,9 @@ class Claim:
         reason: why the region's ends are where they are.
         percent: whether the number is a share that is shown in per cent.
         of_gain: whether it is a share of decay's gain, not of an error.
+        of_paper: whether arXiv 1711.05101 makes the claim, and not somebody else.
         studies: of `plan.STUDIES`, from which it is answered.
+        gain_from: the study whose trainings show what decay gains, where the task has it.
         optimizers: whose maps, of those studies.
         measure: computes the number from records alone.
     """
@@ -185,6 +187,8 @@ class Claim:
     measure: Callable[[Maps], Measurement] = field(repr=False)
     percent: bool = False
     of_gain: bool = False
+    of_paper: bool = True
+    gain_from: str | None = None
 
     @property
     def group(self) -> str:

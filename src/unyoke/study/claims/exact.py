@@ -129,7 +129,7 @@ SPEEDS = np.array([1e-6, 1e-5, 1e-4, 1e-3])
 
 def parted_by_moving(number: int) -> float:
     """Slope, in log-log, of what scale-adjusted L2 leaves over the speed 1 − β2."""
-    problem, left = Problem(number), []
+    problem, left = Problem(PROBLEMS + number), []  # its region was set when 0 to 4 were known
     for speed in SPEEDS:
         decoupled = _preconditioned(problem, speed, DECAY, 0.0)
         effect = np.linalg.norm(_preconditioned(problem, speed, 0.0, 0.0) - decoupled)

@@ -133,6 +133,19 @@ class Maps:
         self.panel(study, optimizer, schedule=schedule)
         return self.panel(again(study), optimizer, schedule=schedule)
 
+    def trained_again(self, panel: Panel) -> Panel | None:
+        """The best cells of a map, trained again; None where the task's plan has no such study.
+
+        Raises:
+            Incomplete: the plan has it, and trainings of it are missing.
+        """
+        for study, source in self.sources.items():
+            if any(panel is each for each in source.survey.panels):
+                name = again(study)
+                if name in self.sources or name in self.missing:
+                    return self.panel(name, panel.optimizer, schedule=panel.schedule)
+        return None
+
     @property
     def split_by_seed(self) -> bool:
         """Whether each seed draws its own test samples, as far as that is known of the task."""

@@ -130,6 +130,17 @@ def gain_of_decay(panel: Panel, seeds: Seeds) -> Array:
     return (plain - best_error(panel, seeds, "decayed")) / plain
 
 
+def show_gain(panels: Sequence[Panel], maps: Maps) -> list[Panel]:
+    """The trainings that show what decay gains in these maps.
+
+    Their best cells, trained again with seeds that chose nothing, where the task has them: known
+    from more seeds, and free of the luck of the best of a hundred cells. Else the maps themselves.
+    """
+    found = [maps.trained_again(panel) for panel in panels]
+    fresh = [panel for panel in found if panel is not None]
+    return fresh if len(fresh) == len(panels) else list(panels)
+
+
 def mean_gain(panels: Sequence[Panel]) -> statistics.Interval:
     """The gain of decay, as the mean over these maps."""
 
@@ -147,23 +158,36 @@ def share_of_gain(
         N/G ;  G = E_plain − (E_first + E_second)/2, best errors without decay and with
 
     E_plain is the mean over both maps, whose trainings without decay are the same but for rounding.
-    Both are divided by E_plain first, so that G reads as the gain of `gain_of_decay`.
+    Both are divided by E_plain first, so that G reads as the gain of `gain_of_decay`. Where the
+    best cells have been trained again (`show_gain`), G is from these, and N from the maps alone.
     """
 
+    def share(seeds: Seeds) -> Array:
+        plain = np.mean([best_error(panel, seeds, "plain") for panel in panels], axis=0)
+        return np.asarray(difference(seeds) / plain)
+
     def parts(seeds: Seeds) -> tuple[Array, Array]:
-        plain, decayed = (
-            np.mean([best_error(panel, seeds, cells) for panel in panels], axis=0) for cells in BOTH
-        )
-        return difference(seeds) / plain, (plain - decayed) / plain
+        return share(seeds), _joint_gain(panels, seeds)
 
-    return _as_share(parts, panels, maps)
+    fresh = show_gain(panels, maps)
+    if all(one is other for one, other in zip(fresh, panels, strict=True)):
+        return _as_share(statistics.bootstrap_ratio(parts, fewest_seeds(panels)), panels, maps)
+    above = statistics.bootstrap(share, fewest_seeds(panels))
+    below = statistics.bootstrap(lambda seeds: _joint_gain(fresh, seeds), fewest_seeds(fresh))
+    fewest = min(fewest_seeds(panels), fewest_seeds(fresh))
+    return _as_share(statistics.Ratio(above, below, 0.0, fewest), panels, maps)
 
 
-def _as_share(
-    parts: Callable[[Seeds], tuple[Array, Array]], panels: tuple[Panel, Panel], maps: Maps
-) -> Measurement:
+def _joint_gain(panels: Sequence[Panel], seeds: Seeds) -> Array:
+    """What decay gains over both maps, as a share of the error without."""
+    plain, decayed = (
+        np.mean([best_error(panel, seeds, cells) for panel in panels], axis=0) for cells in BOTH
+    )
+    return np.asarray((plain - decayed) / plain)
+
+
+def _as_share(ratio: statistics.Ratio, panels: tuple[Panel, Panel], maps: Maps) -> Measurement:
     seeds = fewest_seeds(panels)
-    ratio = statistics.bootstrap_ratio(parts, seeds)
     texts = [chosen_text(panel, maps.unit, "decayed") for panel in panels]
     texts.append(f"the difference is {_per_cent(ratio.above)} of the error without decay")
     return Measurement(
@@ -212,7 +236,8 @@ def equal_gains(first: Panel, second: Panel, maps: Maps) -> Measurement:
         one, other = gain_of_decay(first, seeds), gain_of_decay(second, seeds)
         return one - other, (one + other) / 2
 
-    return _as_share(parts, (first, second), maps)
+    seeds = fewest_seeds((first, second))
+    return _as_share(statistics.bootstrap_ratio(parts, seeds), (first, second), maps)
 
 
 def regret_saved(decoupled: Panel, coupled: Panel, maps: Maps) -> Measurement:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from unyoke.study import output_files
-from unyoke.study.claims import intervals_figure
+from unyoke.study.claims import catalogue, intervals_figure
+from unyoke.study.claims.claim import Verdict
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Request
 from unyoke.study.claims.rows import command, words, write_table
@@ -136,16 +139,46 @@ def _published_name(figure: Path, request: Request) -> str:
 
 def page_data(request: Request, rows: Sequence[Answer], maps: dict[str, Maps]) -> dict[str, Any]:
     """Everything that the templates show, as plain words."""
-    verdicts = [row.verdict for row in rows]
+    asked = Counter(row.claim.name for row in rows)
     return {
         "command": command(request),
-        "counts": {name: verdicts.count(name) for name in dict.fromkeys(verdicts)},
+        "counts": counted(rows),
+        "of_paper": _listed(counted([row for row in rows if row.claim.of_paper])),
+        "of_others": _listed(counted([row for row in rows if not row.claim.of_paper])),
+        "set_aside": set_aside(request, rows),
         "tasks": list(dict.fromkeys(row.task for row in rows if row.task)),
         "glance": at_a_glance(rows),
-        "rows": [words(row, request) for row in rows],
+        "rows": [words(row, request, asked[row.claim.name]) for row in rows],
         "studies": [study for task, read in maps.items() for study in _studies(task, read)],
         "machine": machine(),
     }
+
+
+def counted(rows: Sequence[Answer]) -> dict[str, int]:
+    """How many rows have each verdict, the classes in the order in which the docs explain them."""
+    verdicts = [row.verdict for row in rows]
+    return {name: verdicts.count(name) for name in get_args(Verdict) if name in verdicts}
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def set_aside(request: Request, rows: Sequence[Answer]) -> list[dict[str, str]]:
+    """The rows that are asked only where they are named, and are not here."""
+    asked = {(row.task, row.claim.name) for row in rows}
+    return [
+        {
+            "task": task,
+            "name": claim.name,
+            "sentence": claim.sentence,
+            "needed": f"{needed:,.0f}" if math.isfinite(needed) else "no number",
+        }
+        for task in request.claims()
+        for claim in catalogue.claims(task)
+        for needed in (request.size.set_aside.get(task, {}).get(claim.name),)
+        if needed is not None and (task, claim.name) not in asked and not request.names
+    ]
 
 
 def at_a_glance(rows: Sequence[Answer]) -> list[dict[str, Any]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from unyoke.study.claims.set_aside import SET_ASIDE
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Axes, Landscape, TaskReference
 from unyoke.study.planning import defaults
@@ -56,6 +57,7 @@ _MAPS: Mapping[str, Study] = {
     "ablation": Study(("Adam+l2_first_moment", "Adam+l2_second_moment")),
     **{name: Study(pair) for name, pair in OTHERS.items()},
     "nd-adam": Study(("NDAdam",)),
+    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts"), curves=True, unit="norm"),
 }
 """Maps whose best cells are compared."""
 
@@ -68,7 +70,6 @@ def again(study: str) -> str:
 STUDIES: Mapping[str, Study] = {
     **_MAPS,
     "long": Study(("Adam", "AdamW"), curves=True),
-    "restarts": Study(("AdamW", "SGDW"), ("cosine", "warm_restarts"), curves=True, unit="norm"),
     "long-fixed": Study(("Adam", "AdamW"), ("constant",)),
     "budgets": Study(("AdamW", "SGDW"), budgets=(0.5, 1.0, 4.0)),
     "batches": Study(("AdamW", "SGDW"), batches=(0.5, 1.0, 2.0)),
@@ -87,6 +88,7 @@ class Size:
         decays: the same of its weight decays above 0.
         network: the built-in task of the same data that is trained in the task's place.
         optimizers: those of the study that are trained; all where none is named.
+        first: the first of its seeds; `FRESH` comes on top where best cells are trained again.
     """
 
     seeds: int
@@ -95,6 +97,7 @@ class Size:
     decays: int = 1
     network: str | None = None
     optimizers: tuple[str, ...] = ()
+    first: int = 0
 
 
 Sizes = Mapping[str, Size]
@@ -107,9 +110,12 @@ class Scale:
     Attributes:
         tasks: those that are trained where none is named, each with its studies. What is named
             besides, a task or a study, has the sizes of the first task.
+        set_aside: by task, the rows that are asked only where they are named, with how many seeds
+            each would need; see `unyoke.study.claims.set_aside`.
     """
 
     tasks: Mapping[str, Sizes]
+    set_aside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def studies(self, task: str) -> Sizes:
         """The studies of a task that are run where none is named."""
@@ -141,42 +147,57 @@ def _others(size: Size) -> Sizes:
 _SMOKE = Size(2, times=0.1, rates=4, decays=4)
 _64D, _96D = "cifar10-26-2x64d", "cifar10-26-2x96d"
 
+SECOND = 100
+"""The first seed of studies that are asked again: those below were seen when the rules changed."""
+
 # Ridges and regrets need whole maps of many seeds; of what is only compared by its best cells a
-# coarse map chooses, and the trainings of the second call decide.
-_DIGITS = _with_best(
-    60,
-    {
-        "main": Size(10),
-        "schedules": Size(5, rates=2, decays=2),
-        "ablation": Size(4, rates=2, decays=2),
-        **_others(Size(4, rates=2, decays=2)),
+# coarse map chooses, and the trainings of the second call decide. How many seeds a row needs is in
+# the power table of docs/claims.md.
+_COARSE = Size(4, rates=2, decays=2)
+
+
+def _on_digits(main: int, budgets: int) -> Sizes:
+    """The studies of one network on the digits, with the seeds of those that differ."""
+    maps: Sizes = {
+        "main": Size(main, first=SECOND),
+        "schedules": replace(_COARSE, seeds=5),
+        "ablation": _COARSE,
+        **_others(_COARSE),
         "long": Size(6, times=4, rates=2, decays=2),
         "restarts": Size(6, times=4, rates=2, decays=2),
         "long-fixed": Size(3, times=4, rates=2, decays=2),
-        "budgets": Size(6, rates=2),
-        "batches": Size(6, rates=2),
-    },
-)
+        "budgets": Size(budgets, rates=2, first=SECOND),
+        "batches": Size(6, rates=2, first=SECOND),
+    }
+    # Those that are compared with `main-best` need its seeds.
+    seeds = {"main": 300, "schedules": 300, "restarts": 60, "ablation": 60, "nd-adam": 60}
+    fresh = {
+        again(name): replace(maps[name], seeds=count, first=SECOND) for name, count in seeds.items()
+    }
+    return {**_with_best(60, maps), **fresh}
+
 
 SCALES: Mapping[str, Scale] = {
     "smoke": Scale(
         {
             "digits-plain": {
                 **dict.fromkeys(STUDIES, _SMOKE),
-                **dict.fromkeys(("long", "restarts", "long-fixed"), replace(_SMOKE, times=0.4)),
+                **dict.fromkeys(
+                    ("long", "restarts", "restarts-best", "long-fixed"), replace(_SMOKE, times=0.4)
+                ),
                 **dict.fromkeys(("budgets", "batches"), replace(_SMOKE, rates=8)),
             }
         }
     ),
     "laptop": Scale(
         {
-            "digits": _DIGITS,
-            "digits-plain": _DIGITS,
+            "digits": _on_digits(main=8, budgets=16),
+            "digits-plain": _on_digits(main=24, budgets=12),
             "digits-noisy": {
                 "main": Size(4, rates=2),
-                "budgets": Size(4, times=0.5, rates=2),
+                "budgets": Size(4, times=0.5, rates=2, first=SECOND),
             },
-            "fashion-patches": _with_best(60, {"main": Size(10)}),
+            "fashion-patches": _with_best(60, {"main": Size(10, first=SECOND)}),
             "fashion-patches-plain": _with_best(60, {"main": Size(10)}),
             "fashion-mnist": _with_best(
                 20,
@@ -192,7 +213,8 @@ SCALES: Mapping[str, Scale] = {
             ),
             "shakespeare-longer": _with_best(8, {"main": Size(2)}),
             "breast-cancer": _with_best(100, {"main": Size(20)}),
-        }
+        },
+        SET_ASIDE,
     ),
     "cpu-night": Scale({"cifar10-patches": _with_best(8, {"main": Size(5)})}),
     "gpu": Scale(
@@ -255,7 +277,7 @@ def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
     if what.batches != (1.0,):
         samples, own = tasks.training_size(replace(reference, device=None))
         sizes = tuple(max(1, min(samples, round(own * part))) for part in what.batches)
-    first = FRESH if what.of else 0
+    first = size.first + (FRESH if what.of else 0)
     return Landscape(
         task=reference,
         axes={

@@ -82,6 +82,7 @@ class Request:
                 row
                 for row in catalogue.claims(task)
                 if (row.studies or number == 0)
+                and (row.name in names or row.name not in self.size.set_aside.get(task, {}))
                 and studies.issuperset(row.studies)
                 and (not names or names & {row.group, row.name})
             ]
@@ -125,7 +126,7 @@ class Request:
         """The studies of these rows, with as many seeds and optimizers as the rows need."""
         sizes: dict[str, Size] = {}
         for row in rows:
-            own = {study: self.size.size(task, study) for study in row.studies}
+            own = {study: self.size.size(task, study) for study in self._answering(task, row)}
             for study, size in own.items():
                 alike = [
                     other.seeds
@@ -142,6 +143,13 @@ class Request:
                     optimizers=tuple(name for name in every if name in wanted),
                 )
         return sizes
+
+    def _answering(self, task: str, row: Claim) -> tuple[str, ...]:
+        """The studies of a row, with that which shows decay's gain, where the task has one."""
+        gain = row.gain_from
+        if gain is None or gain in row.studies or gain not in self.size.studies(task):
+            return row.studies
+        return (*row.studies, gain)
 
     def _planned(self, wanted: Mapping[str, Sizes]) -> Needed:
         references: dict[str, TaskReference] = {}

@@ -15,7 +15,7 @@ import numpy as np
 from unyoke.study import statistics
 from unyoke.study.claims.claim import Measurement
 from unyoke.study.claims.maps import Maps
-from unyoke.study.claims.measures import Seeds, fewest_seeds, mean_gain, measured
+from unyoke.study.claims.measures import Seeds, fewest_seeds, mean_gain, measured, show_gain
 from unyoke.study.landscape.axes import label
 from unyoke.study.report.survey import Array, Panel
 from unyoke.study.wording import number_text
@@ -47,22 +47,45 @@ def law(panels: Sequence[Panel], maps: Maps) -> Measurement:
 
     Both are of one plane through the ridges of all budgets (`statistics.plane`).
     """
+
+    def difference(seeds: Seeds) -> Array:
+        found = _exponents(panels, seeds)
+        return np.asarray(found[:, 0] - found[:, 1])
+
+    return replace(_about_ridges(difference, panels, maps), details=_p_and_q(panels))
+
+
+def exponent(panels: Sequence[Panel], maps: Maps) -> Measurement:
+    """q: by how many powers of two the best λ moves at one α when what differs doubles.
+
+    Of the plane through the ridges of all maps, which differ in one thing, updates or batch size.
+    Every learning rate counts, so that it is known from far fewer seeds than the slope of the
+    best cells of each map.
+    """
+    measurement = measured(lambda seeds: _exponents(panels, seeds)[:, 1], panels, maps)
+    known = math.isfinite(measurement.number.low) or measurement.samples < 2
+    return replace(measurement, details=_p_and_q(panels), unknown="" if known else OUTSIDE)
+
+
+OUTSIDE = (
+    "in some draws of the seeds the best λ lies inside the grid at too few learning rates for a "
+    "line through them"
+)
+
+
+def _exponents(panels: Sequence[Panel], seeds: Seeds) -> Array:
+    """p, and q of each of updates and batch size in which the maps differ, for each draw."""
     about = np.log2([[panel.updates, panel.batch_size or 1] for panel in panels])
     about = about[:, np.ptp(about, axis=0) > 0]
     axes = panels[0].axes
+    errors = np.stack([panel.resampled("validation_error", seeds) for panel in panels], axis=1)
+    return statistics.plane(axes.lr, axes.weight_decay, about, errors)
 
-    def exponents(seeds: Seeds) -> Array:
-        errors = np.stack([panel.resampled("validation_error", seeds) for panel in panels], axis=1)
-        return statistics.plane(axes.lr, axes.weight_decay, about, errors)
 
-    def difference(seeds: Seeds) -> Array:
-        found = exponents(seeds)
-        return np.asarray(found[:, 0] - found[:, 1])
-
+def _p_and_q(panels: Sequence[Panel]) -> str:
     seeds = fewest_seeds(panels)
-    p, q, *_ = statistics.bootstrap_all(lambda drawn: exponents(drawn).T, seeds)
-    measurement = _about_ridges(difference, panels, maps)
-    return replace(measurement, details=f"p {number_text(p)}, q {number_text(q)}")
+    p, q, *_ = statistics.bootstrap_all(lambda drawn: _exponents(panels, drawn).T, seeds)
+    return f"p {number_text(p)}, q {number_text(q)}"
 
 
 def _slope(panel: Panel, seeds: Seeds) -> Array:
@@ -78,14 +101,13 @@ def _about_ridges(
     measurement = replace(
         measurement,
         details="; ".join(ridge_text(panel) for panel in panels),
-        gain=mean_gain(panels),
+        gain=mean_gain(show_gain(panels, maps)),
     )
     if math.isfinite(measurement.number.low) or measurement.samples < 2:
         return measurement
     return replace(
         measurement,
-        unknown="in some draws of the seeds the best λ lies inside the grid at too few learning "
-        "rates for a line through them",
+        unknown=OUTSIDE,
     )
 
 

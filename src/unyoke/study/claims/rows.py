@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unyoke.study.claims.claim import Prediction
+from unyoke.study.claims.power import seeds_needed
 from unyoke.study.claims.request import Request
 from unyoke.study.claims.verdicts import Answer
 from unyoke.study.tasks.built_in import BUILT_IN
@@ -53,8 +54,12 @@ def command(request: Request, name: str = "") -> str:
     return " ".join([*parts, f"--out {request.out}"])
 
 
-def words(row: Answer, request: Request) -> dict[str, str]:
-    """Everything about a row that the page shows."""
+def words(row: Answer, request: Request, asked: int = 1) -> dict[str, str]:
+    """Everything about a row that the page shows.
+
+    Args:
+        asked: on how many tasks its claim is asked, over which p-values are corrected.
+    """
     claim, measured = row.claim, row.measurement
     scale = 100.0 if claim.percent else 1.0
     unit = " %" if claim.percent else ""
@@ -82,10 +87,26 @@ def words(row: Answer, request: Request) -> dict[str, str]:
         "verdict": row.verdict,
         "missing": row.missing,
         "could": could,
+        "needed": _needed(row, asked),
         "covers": _covers(row, scale, unit),
         "details": details,
         "command": command(request, claim.name),
     }
+
+
+def _needed(row: Answer, asked: int) -> str:
+    """How many seeds would decide an undecided row; empty for others."""
+    if row.verdict != "undecided" or row.measurement is None:
+        return ""
+    seeds = seeds_needed(row.claim, row.measurement, asked)
+    if math.isnan(seeds):
+        return ""
+    if math.isinf(seeds):
+        return "If the number is as it was measured, no number of seeds would decide it."
+    return (
+        f"If the number is as it was measured, {seeds:,.0f} seeds would decide it with "
+        "probability 80 %."
+    )
 
 
 def _gain(row: Answer) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
 from unyoke.study import statistics
 from unyoke.study.claims.claim import Measurement
 from unyoke.study.claims.maps import Incomplete, Maps
-from unyoke.study.claims.measures import Seeds, advantage, measured
-from unyoke.study.landscape.axes import label
+from unyoke.study.claims.measures import Seeds, advantage
+from unyoke.study.claims.plan import again
 from unyoke.study.report.survey import Array, Panel
 
 
@@ -21,41 +18,6 @@ def best_decay(panel: Panel, seeds: Seeds) -> Array:
     """log2 of the best λ > 0, with α tuned for each λ, for each draw; NaN where it is not known."""
     choice = panel.resampled("validation_error", seeds)
     return statistics.best_decay(panel.axes.weight_decay, choice)
-
-
-def slope(panels: Sequence[Panel], of: Literal["updates", "batch_size"], maps: Maps) -> Measurement:
-    """By how many powers of two the best λ moves when `of` doubles.
-
-    The least-squares plane of log2 λ over log2 updates and log2 batch size, of what differs between
-    the maps, through those whose best λ is known in the draw.
-    """
-    about = {"updates": [panel.updates for panel in panels]}
-    about["batch_size"] = [panel.batch_size or 1 for panel in panels]
-    columns = {name: np.log2(values) for name, values in about.items() if len(set(values)) > 1}
-    centred = [column - column.mean() for column in columns.values()]
-    design = np.column_stack([np.ones(len(panels)), *centred])
-    place = 1 + list(columns).index(of)
-
-    def moved(seeds: Seeds) -> Array:
-        found = np.stack([best_decay(panel, seeds) for panel in panels], axis=-1)
-        return statistics.least_squares(design, found)[:, place]
-
-    measurement = measured(moved, panels, maps)
-    everyone = np.arange(measurement.samples)[None, :]
-    places = "; ".join(
-        f"{panel.updates} updates{_of(panel)}: λ = "
-        f"{label(float(2 ** best_decay(panel, everyone)[0]))}"
-        for panel in panels
-    )
-    unknown = "" if math.isfinite(measurement.number.low) else OUTSIDE
-    return replace(measurement, details=places, unknown=unknown)
-
-
-def _of(panel: Panel) -> str:
-    return "" if panel.batch_size is None else f" of {panel.batch_size}"
-
-
-OUTSIDE = "in some draws of the seeds the best λ of too many budgets lies at an end of its grid"
 
 
 def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
@@ -79,12 +41,11 @@ def anytime(maps: Maps, study: str, panel: Panel) -> Panel:
 def restarts_anytime(maps: Maps, optimizer: str) -> Measurement:
     """By which share the anytime error with restarts is below that without, each at its best."""
     with_restarts, without = (
-        maps.panel("restarts", optimizer, schedule=name) for name in ("warm_restarts", "cosine")
+        maps.best("restarts", optimizer, schedule=name) for name in ("warm_restarts", "cosine")
     )
-    measured = advantage(
-        anytime(maps, "restarts", with_restarts), anytime(maps, "restarts", without), maps
-    )
-    ahead = _ahead(maps, with_restarts, without)
+    study = again("restarts")
+    measured = advantage(anytime(maps, study, with_restarts), anytime(maps, study, without), maps)
+    ahead = _ahead(maps, study, with_restarts, without)
     return replace(measured, details=f"{measured.details}; restarts are ahead {ahead}")
 
 
@@ -102,9 +63,9 @@ def mean_curve(maps: Maps, study: str, panel: Panel) -> tuple[Array, Array]:
     return updates, errors.mean(axis=0)
 
 
-def _ahead(maps: Maps, with_restarts: Panel, without: Panel) -> str:
-    updates, error = mean_curve(maps, "restarts", with_restarts)
-    _, other = mean_curve(maps, "restarts", without)
+def _ahead(maps: Maps, study: str, with_restarts: Panel, without: Panel) -> str:
+    updates, error = mean_curve(maps, study, with_restarts)
+    _, other = mean_curve(maps, study, without)
     there = [f"{update:g}" for update, a, b in zip(updates, error, other, strict=True) if a < b]
     if not there:
         return "at no evaluation"

@@ -65,6 +65,7 @@ def coupling() -> list[Claim]:
                 ("main",),
                 (coupled, decoupled),
                 partial(two, "main", decoupled, coupled, leans_more),
+                gain_from="main-best",
             ),
             Claim(
                 f"coupling/{kind}-leans",
@@ -76,6 +77,7 @@ def coupling() -> list[Claim]:
                 ("main",),
                 (coupled,),
                 partial(one, "main", coupled),
+                gain_from="main-best",
             ),
             Claim(
                 f"coupling/{decoupled.lower()}-upright",
@@ -87,6 +89,7 @@ def coupling() -> list[Claim]:
                 ("main",),
                 (decoupled,),
                 partial(one, "main", decoupled),
+                gain_from="main-best",
             ),
             regret(
                 f"coupling/{kind}-regret",
@@ -116,6 +119,7 @@ def regret(
         partial(two, study, decoupled, coupled, regret_saved),
         percent=True,
         of_gain=True,
+        gain_from=again(study),
     )
 
 
@@ -231,4 +235,5 @@ def _loss_claim(study: str) -> Claim:
         measure,
         percent=True,
         of_gain=True,
+        gain_from=again(study),
     )

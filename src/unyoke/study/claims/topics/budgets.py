@@ -57,12 +57,14 @@ def budgets() -> list[Claim]:
             f"budgets/{optimizer.lower()}-{part}",
             f"{sentence} {optimizer}.",
             place,
-            f"slope of log2 best λ over log2 {of.replace('_', ' ')}",
+            f"slope of log2 best λ over log2 {of.replace('_', ' ')} at one α, from one plane "
+            "through the best λ of every α and budget",
             region,
             HALF if isinstance(region, Region) else TWO,
             ("budgets" if of == "updates" else "batches",),
             (optimizer,),
             partial(_moved, optimizer, of),
+            of_paper=place == norm,
         )
         for optimizer in ("AdamW", "SGDW")
         for part, of, region, sentence, place in parts
@@ -80,9 +82,7 @@ def _of(study: str, optimizer: str, maps: Maps) -> list[Panel]:
 
 
 def _moved(optimizer: str, of: str, maps: Maps) -> Measurement:
-    if of == "updates":
-        return trends.slope(_of("budgets", optimizer, maps), "updates", maps)
-    return trends.slope(_of("batches", optimizer, maps), "batch_size", maps)
+    return ridges.exponent(_of("budgets" if of == "updates" else "batches", optimizer, maps), maps)
 
 
 def law() -> list[Claim]:
@@ -103,6 +103,7 @@ def law() -> list[Claim]:
             ("budgets",),
             (optimizer,),
             partial(measure, optimizer),
+            of_paper=False,
         )
         for optimizer in ("AdamW", "SGDW")
     ]
@@ -158,8 +159,8 @@ def restarts() -> list[Claim]:
     """What warm restarts gain along the run, and lose at its end."""
 
     def final(optimizer: str, maps: Maps) -> Measurement:
-        first = maps.panel("restarts", optimizer, schedule="warm_restarts")
-        return advantage(first, maps.panel("restarts", optimizer, schedule="cosine"), maps)
+        first = maps.best("restarts", optimizer, schedule="warm_restarts")
+        return advantage(first, maps.best("restarts", optimizer, schedule="cosine"), maps)
 
     rows = []
     for optimizer in ("AdamW", "SGDW"):
@@ -170,10 +171,10 @@ def restarts() -> list[Claim]:
                 f"{name}, with normalized decay, has a lower error at any time than {optimizer}, "
                 "at equal updates.",
                 "Section 4.4, Figure 4",
-                "(mean error over the run without restarts − with)/without, best cells",
+                f"(mean error over the run without restarts − with)/without, {BEST}",
                 Region(NOTABLE),
                 MORE,
-                ("restarts",),
+                ("restarts", "restarts-best"),
                 (optimizer,),
                 partial(lambda which, maps: trends.restarts_anytime(maps, which), optimizer),
                 percent=True,
@@ -183,10 +184,10 @@ def restarts() -> list[Claim]:
                 f"{name}, with normalized decay, loses nothing notable against {optimizer} at the "
                 "end of the budget.",
                 "Section 4.4, Figure 4",
-                "(final test error without restarts − with)/without, best cells",
+                f"(final test error without restarts − with)/without, {BEST}",
                 Region(low=-NOTABLE),
                 "to be worse by less than what is notable is to lose nothing",
-                ("restarts",),
+                ("restarts", "restarts-best"),
                 (optimizer,),
                 partial(final, optimizer),
                 percent=True,

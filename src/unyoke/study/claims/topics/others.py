@@ -73,6 +73,7 @@ def ablation() -> list[Claim]:
             partial(against, part),
             percent=True,
             of_gain=True,
+            of_paper=False,
         )
         for part in ("first", "second")
     ]
@@ -90,6 +91,7 @@ def ablation() -> list[Claim]:
             closes,
             percent=True,
             of_gain=True,
+            of_paper=False,
         ),
     ]
 
@@ -109,5 +111,6 @@ def language() -> list[Claim]:
             partial(two_best, "main", "AdamW", "Adam", rule_advantage),
             percent=True,
             of_gain=True,
+            of_paper=False,
         )
     ]

@@ -92,8 +92,8 @@ PROPOSITIONS = (
         "The equivalence fades as the preconditioner moves: what is left grows with 1 − β2.",
         "Proposition 3, beyond",
         "slope of log(share left) over log(1 − β2), 1e-6 … 1e-3",
-        Region(0.5),
-        "1 is proportional to the movement, 0 is no dependence",
+        Region(0.0),
+        "to grow is to have a slope above 0; 1 would be proportional to the movement",
     ),
     _claim(
         "bayes/transition",
