@@ -46,9 +46,9 @@ def main(folder: Path, verdict: str) -> None:
     )
     asked = Counter(row.claim.name for row in rows)
     print(Counter(row.verdict for row in rows))
-    print(
-        "| task | row | number | seeds | spread of a seed | seeds needed |\n|---|---|---|---|---|---|"
-    )
+    columns = ("task", "row", "number", "seeds", "spread of a seed", "seeds needed")
+    print(f"| {' | '.join(columns)} |")
+    print("|---" * len(columns) + "|")
     for row in rows:
         measured = row.measurement
         if row.verdict != verdict or measured is None:

@@ -1,6 +1,8 @@
 """How often intervals over seeds hold what they should: made-up studies of a known basin.
 
-    python benchmarks/interval_coverage.py [studies] [one-map|best-cells|two-maps|samples ...]
+    python benchmarks/interval_coverage.py [studies] [PART ...]
+
+PARTs are one-map, best-cells, two-maps, again and samples; all where none is named.
 
 Each study is a quadratic basin of tilt −0.6 on 9 × 9 cells, with noise over seeds in whole seeds,
 in cells, and in the validation and the test samples. Every statistic is computed with three kinds
@@ -15,7 +17,9 @@ the same seeds are called different at the 5 % level by the paired comparison.
 Then the numbers of the claims that compare maps, by the functions of the claims themselves: how
 often their intervals hold the truth, and which verdict comes out how often, at truths in the middle
 of each class and at the border. The maps of a study share what a seed does, and the two of a pair
-their cells without decay. Last, what a test set that all seeds share does to such an interval, and
+their cells without decay. Then the same of rows whose best cells are chosen on maps of a few seeds
+and trained again with others; the truth is the difference of the best errors, not of the cells that
+were chosen. Last, what a test set that all seeds share does to such an interval, and
 what the errors of single samples mend.
 """
 
@@ -31,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from unyoke.study.claims import catalogue, measures, ridges, trends
+from unyoke.study.claims import catalogue, measures, ridges
 from unyoke.study.claims.claim import Claim, Measurement
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.verdicts import judge
@@ -265,7 +269,7 @@ def cases() -> list[Case]:
                 "budgets/sgdw-norm",
                 q,
                 drawn,
-                lambda maps: trends.slope(maps, "updates", NO_MAPS),
+                lambda maps: ridges.exponent(maps, NO_MAPS),
             )
         )
     return found
@@ -273,9 +277,13 @@ def cases() -> list[Case]:
 
 def two_maps(studies: int) -> None:
     """Print coverage and verdicts of claims that compare maps."""
-    print("\nseeds  claim                   truth  mean est.  interval holds it  verdicts")
-    for seeds in (5, 10, 20):
-        for case in cases():
+    _print_verdicts(studies, cases(), (5, 10, 20))
+
+
+def _print_verdicts(studies: int, wanted: Sequence[Case], counts: Sequence[int]) -> None:
+    print("\nseeds  claim                            truth  mean est.  interval holds it  verdicts")
+    for seeds in counts:
+        for case in wanted:
             generator = np.random.default_rng(3)
             drawn = [case.one(generator, seeds) for _ in range(studies)]
             held = sum(holds for holds, *_ in drawn)
@@ -285,10 +293,110 @@ def two_maps(studies: int) -> None:
                 f"{name} {100 * count / studies:.0f}" for name, count in counts.most_common()
             )
             print(
-                f"{seeds:5}  {case.row:22} {case.truth:6.2f}  {mean:9.2f}  "
+                f"{seeds:5}  {case.row:31} {case.truth:6.2f}  {mean:9.2f}  "
                 f"{100 * held / studies:15.1f} %  {verdicts}",
                 flush=True,
             )
+
+
+CHOOSERS = 6
+"""Seeds of the maps that choose the cells that are trained again."""
+
+
+class Again(Maps):
+    """The first maps of a study, with the best cells of each trained again."""
+
+    def __init__(self, maps: Sequence[Panel], again: Sequence[Panel]) -> None:
+        super().__init__({}, {}, {})
+        self.pairs = list(zip(maps, again, strict=True))
+
+    def trained_again(self, panel: Panel) -> Panel | None:
+        return next((again for one, again in self.pairs if one is panel), None)
+
+
+def trained_again(
+    generator: np.random.Generator, seeds: int, basins: Sequence[Basin], *, pair: bool = True
+) -> tuple[list[Panel], list[Panel]]:
+    """Maps of `CHOOSERS` seeds, and the best cells of each, with decay and without, again."""
+    choosers = panels(generator, CHOOSERS, basins, pair=pair)
+    drawn = panels(generator, seeds, basins, pair=pair)
+    return choosers, [_only(_best(one), again) for one, again in zip(choosers, drawn, strict=True)]
+
+
+def _best(panel: Panel) -> list[tuple[int, int]]:
+    decays = np.array(panel.axes.weight_decay)
+    found = []
+    for rows in (decays == 0, decays > 0):
+        cell = best_cell(np.where(rows[:, None], panel.choice, np.nan))
+        assert cell is not None
+        found.append(cell)
+    return found
+
+
+def _only(cells: Sequence[tuple[int, int]], panel: Panel) -> Panel:
+    """The smallest grid that holds these cells."""
+    rows, columns = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
+    at = (slice(None), *np.ix_(rows, columns))
+    axes = Axes(
+        tuple(panel.axes.lr[column] for column in columns),
+        tuple(panel.axes.weight_decay[row] for row in rows),
+    )
+    figures = {name: values[at] for name, values in panel.figures.items()}
+    return replace(panel, axes=axes, figures=figures, diverged=panel.diverged[at], done=panel.done[at])
+
+
+def cases_again() -> list[Case]:
+    """Rows of best cells trained again, and one whose gain alone is from them."""
+    found = []
+
+    def pair(
+        row: str,
+        truth: float,
+        basins: tuple[Basin, Basin],
+        statistic: Callable[[Panel, Panel, Maps], Measurement],
+        *,
+        alike: bool = True,
+    ) -> None:
+        def draw(generator: np.random.Generator, seeds: int) -> list[Panel]:
+            return trained_again(generator, seeds, basins, pair=alike)[1]
+
+        found.append(Case(row, truth, draw, lambda maps: statistic(*maps, NO_MAPS)))
+
+    # The best error with a gain of 20 % is 80 % of the plain one, and a share of it 80 times that.
+    for row, shares in (
+        ("schedules/adamw-cosine-constant", (0.15, 0.08, 0.05, 0.02, 0.0, -0.05)),
+        ("restarts/adamw-final", (0.0, -0.02, -0.05, -0.1)),
+    ):
+        for share in shares:
+            basins = Basin(20 + 80 * share), Basin(20)
+            pair(row, share, basins, measures.advantage, alike=False)
+    for share in (1.0, 0.5, 0.2, 0.0, -0.5):
+        basins = Basin(20 * (1 + share / 2)), Basin(20 * (1 - share / 2))
+        pair("generalisation/adam", share, basins, measures.rule_advantage)
+    for gain in (15.0, 5.0, 2.0, 0.0):
+        pair("gain/adamw", gain / 100, (Basin(gain), Basin(gain)), lambda one, _, __: _gain(one))
+    pair("gain/equal", 0.0, (Basin(20), Basin(20)), measures.equal_gains)
+
+    def regrets(gain: float) -> Case:
+        def draw(generator: np.random.Generator, seeds: int) -> list[Panel]:
+            maps, again = trained_again(generator, seeds, (Basin(gain), Basin(gain)))
+            return [*maps, *again]
+
+        def measure(drawn: list[Panel]) -> Measurement:
+            return measures.regret_saved(drawn[0], drawn[1], Again(drawn[:2], drawn[2:]))
+
+        return Case("coupling/sgd-regret", 0.0, draw, measure)
+
+    return [*found, regrets(20.0), regrets(0.0)]
+
+
+def _gain(panel: Panel) -> Measurement:
+    return measures.gain(panel, NO_MAPS)
+
+
+def again(studies: int) -> None:
+    """Print coverage and verdicts of rows whose best cells are trained again."""
+    _print_verdicts(studies, cases_again(), (60, 300))
 
 
 class Sampled(Maps):
@@ -365,6 +473,7 @@ PARTS = {
     "one-map": one_map,
     "best-cells": best_cells,
     "two-maps": two_maps,
+    "again": again,
     "samples": test_samples,
 }
 

@@ -226,7 +226,8 @@ def test_only_studies_with_curves_need_the_evaluations_that_are_planned(request_
     evaluations = {
         study: planned.evaluations for (_, study), planned in request.landscapes().items()
     }
-    assert evaluations == {"main": 1, "main-best": 1, "restarts": None}
+    curves = {"restarts": None, "restarts-best": None}
+    assert evaluations == {"main": 1, "main-best": 1, **curves}
     fill(request, lambda cell: basin(cell, 0.06), evaluations=5)
     found = {name: row.verdict == "incomplete" for name, row in answers(request).items()}
     assert found == {name: name.startswith("restarts") for name in found}
@@ -448,6 +449,25 @@ def test_a_number_beyond_the_axis_is_an_arrow_at_its_end(
     value: float, drawn: tuple[float, str]
 ) -> None:
     assert intervals_figure._on_axis(value, intervals_figure.GAIN_REACH) == drawn
+
+
+def test_the_paper_s_claims_are_counted_apart(request_: Request) -> None:
+    request = replace(request_, names=("law", "gain", "budgets", "p3"))
+    fill(request, lambda cell: basin(cell, 0.06))
+    run.compute_exact(request)
+    maps = read(request)
+    rows = run.answer(request, maps)
+    page.write(request, rows, maps)
+    text = (request.out / "claims.md").read_text()
+    ours = ("law/adamw", "law/sgdw", *(f"budgets/{name}w-timescale" for name in ("adam", "sgd")))
+    ours += tuple(f"{name}-batch" for name in ours[2:])
+    for start, part in (("Of the paper's claims: ", False), (" Of what others and we add: ", True)):
+        verdicts = [row.verdict for row in rows if (row.claim.name in ours) == part]
+        (line,) = re.findall(f"{start}([^.]*)\\.", text)
+        counts = {name: int(count) for count, name in re.findall(r"(\d+) ([a-z ]+)", line)}
+        assert counts == {name: verdicts.count(name) for name in verdicts}
+    undecided = [row for row in rows if row.verdict == "undecided" and row.measurement]
+    assert undecided
 
 
 def test_the_page_has_every_row(request_: Request) -> None:

@@ -187,10 +187,14 @@ class Studies:
 
 
 def of_gain(studies: Studies, pair: tuple[str, str], study: str, what: str) -> Draw:
+    """A difference as a share of decay's gain, which the best cells trained again show."""
+
     def parts(drawn: Iterable[int]) -> tuple[float, float]:
+        best = study if study.endswith("-best") else f"{study}-best"
+        again = [studies.of(name, best, drawn) for name in pair]
+        gain = 1 - sum(each.decayed for each in again) / sum(each.plain for each in again)
         one, other = (studies.of(name, study, drawn) for name in pair)
         plain = (one.plain + other.plain) / 2
-        gain = 1 - (one.decayed + other.decayed) / 2 / plain
         if what == "fit":
             return equal_fit(one, other, studies, pair) / plain, gain
         return (getattr(other, what) - getattr(one, what)) / plain, gain
@@ -229,27 +233,27 @@ def lean(studies: Studies, pair: tuple[str, str], drawn: Iterable[int]) -> float
     return float(signs[1] * coupled - signs[0] * decoupled)
 
 
-def moved(studies: Studies, optimizer: str, column: int, drawn: Iterable[int]) -> float:
-    rows = []
-    for updates, batch, each in studies.budgets(
-        optimizer, drawn, ("budgets", "batches")[column - 1]
-    ):
-        best = each.column(each.choice.min(axis=1))
-        if math.isfinite(best):
-            rows.append((1.0, updates, batch, best))
-    table = np.array(rows)
-    return float(np.linalg.lstsq(table[:, :3], table[:, 3])[0][column])
-
-
-def p_less_q(studies: Studies, optimizer: str, drawn: Iterable[int]) -> float:
+def exponents(
+    studies: Studies, optimizer: str, study: str, drawn: Iterable[int]
+) -> tuple[float, float]:
+    """p, and q of the updates or of the batch size, of one weighted plane."""
     rows = [
-        np.array([1.0, a, updates, batch, best]) * math.sqrt(weight)
-        for updates, batch, each in studies.budgets(optimizer, drawn)
+        np.array([1.0, a, {"budgets": updates, "batches": batch}[study], best]) * math.sqrt(weight)
+        for updates, batch, each in studies.budgets(optimizer, drawn, study)
         for a, best, weight in each.points()
     ]
     table = np.array(rows)
-    _, p, q, _ = np.linalg.lstsq(table[:, :4], table[:, 4])[0]
-    return float(p - q)
+    _, p, q = np.linalg.lstsq(table[:, :3], table[:, 3])[0]
+    return float(p), float(q)
+
+
+def moved(studies: Studies, optimizer: str, study: str, drawn: Iterable[int]) -> float:
+    return exponents(studies, optimizer, study, drawn)[1]
+
+
+def p_less_q(studies: Studies, optimizer: str, drawn: Iterable[int]) -> float:
+    p, q = exponents(studies, optimizer, "budgets", drawn)
+    return p - q
 
 
 def statistics(studies: Studies) -> dict[str, tuple[Draw, Draw | None]]:
@@ -278,25 +282,29 @@ def statistics(studies: Studies) -> dict[str, tuple[Draw, Draw | None]]:
     for kind, pair in (("adam", adam), ("sgd", sgd)):
         own, other = pair
         found[f"coupling/{kind}-regret"] = (of_gain(studies, pair, "main", "regret"), None)
-        found[f"coupling/{kind}-tilt"] = (partial(lean, studies, pair), gain(*pair))
+        found[f"coupling/{kind}-tilt"] = (partial(lean, studies, pair), gain(*pair, study=best))
         for name, row in ((other, f"{kind}-leans"), (own, f"{kind}w-upright")):
-            found[f"coupling/{row}"] = partial(slope_of, studies, name), gain(name)
-        for part, column in (
-            ("shrinks", 1),
-            ("norm", 1),
-            ("timescale", 1),
-            ("norm-batch", 2),
-            ("timescale-batch", 2),
+            found[f"coupling/{row}"] = partial(slope_of, studies, name), gain(name, study=best)
+        for part, study in (
+            ("shrinks", "budgets"),
+            ("norm", "budgets"),
+            ("timescale", "budgets"),
+            ("norm-batch", "batches"),
+            ("timescale-batch", "batches"),
         ):
-            found[f"budgets/{own.lower()}-{part}"] = partial(moved, studies, own, column), None
+            found[f"budgets/{own.lower()}-{part}"] = partial(moved, studies, own, study), None
         found[f"law/{own.lower()}"] = partial(p_less_q, studies, own), None
     return found
 
 
 class Known:
-    """A number over all draws of seeds, each with its probability."""
+    """A number over all draws of seeds, each with its probability.
 
-    def __init__(self, draw: Draw) -> None:
+    The two parts of a share that come from trainings of different seeds do not vary together.
+    """
+
+    def __init__(self, draw: Draw, *, apart: bool = False) -> None:
+        self.apart = apart
         self.whole = np.atleast_1d(draw(range(SEEDS)))
         ways, values = [], []
         for drawn in combinations_with_replacement(range(SEEDS), SEEDS):
@@ -313,9 +321,11 @@ class Known:
         """How far it is from a point, and the standard error of that."""
         contrast = [1.0, -point] if len(self.whole) == 2 else [1.0]
         shift = 0.0 if len(self.whole) == 2 else point
-        drawn = self.values @ contrast
-        mean = float(self.ways @ drawn)
-        variance = SEEDS / (SEEDS - 1) * float(self.ways @ (drawn - mean) ** 2)
+        away = self.values - self.ways @ self.values
+        covariance = SEEDS / (SEEDS - 1) * (away.T * self.ways) @ away
+        if self.apart:
+            covariance = np.diag(np.diag(covariance))
+        variance = float(np.array(contrast) @ covariance @ contrast)
         return float(self.whole @ contrast) - shift, math.sqrt(variance)
 
     def p_value(self, point: float) -> float:
@@ -424,7 +434,7 @@ def test_every_row_of_the_page(written: Request) -> None:
     known: dict[tuple[str, str], tuple[Known, tuple[float, float, float] | None]] = {}
     for task in TASKS:
         for row, (draw, gain) in statistics(Studies(written, task)).items():
-            number = Known(draw)
+            number = Known(draw, apart=row.endswith("-regret") or row == "training-loss/main")
             own = number.gain() if len(number.whole) == 2 else None
             known[row, task] = number, own if gain is None else Known(gain).gain()
     assert set(known) == {

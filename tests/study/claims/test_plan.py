@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from planted import basin, fill
 
 from unyoke.cli import main
 from unyoke.study.claims import catalogue, paper_figures, plan, run
@@ -112,9 +114,9 @@ def test_the_first_task_has_what_only_a_figure_shows(tmp_path: Path) -> None:
 
 def test_what_is_named_for_a_named_task_is_asked(tmp_path: Path) -> None:
     request = Request(tmp_path, "laptop", ("diabetes",), ("restarts",))
-    ((task, study),) = request.landscapes()
-    assert (task, study) == ("diabetes", "restarts")
-    assert request.landscapes()[task, study].updates == (600,)
+    landscapes = request.landscapes()
+    assert set(landscapes) == {("diabetes", "restarts"), ("diabetes", "restarts-best")}
+    assert {each.updates for each in landscapes.values()} == {(600,)}
 
 
 def test_the_papers_networks_by_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,11 +159,67 @@ def test_missing_data_are_said_and_the_command_goes_on(text: Path, tmp_path: Pat
     ]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    assert "fashion-mnist: left out" in result.output
+    assert "fashion-mnist: nothing is trained" in result.output
     assert "UNYOKE_FASHION_MNIST" in (out / "claims.md").read_text()
     result = CliRunner().invoke(main, ["figure", "2", "--task", "cifar10", "--out", str(out)])
     assert result.exit_code == 2
     assert "UNYOKE_CIFAR10" in result.output
+
+
+def test_ledgers_are_answered_from_without_the_data(text: Path, tmp_path: Path) -> None:
+    names = ("gain/adamw", "budgets/adamw-norm-batch")
+    with_data = Request(
+        tmp_path / "out", "smoke", ("shakespeare",), names, {"shakespeare": str(text)}
+    )
+    fill(with_data, lambda cell: basin(cell, 0.06))
+    without = replace(with_data, data={})
+    assert "UNYOKE_SHAKESPEARE" in without.needed().missing["shakespeare"]
+    assert not without.landscapes()
+    found = [
+        {row.claim.name: row for row in run.answer(each, run.read(each, each.needed()))}
+        for each in (with_data, without)
+    ]
+    for name in names:
+        numbers = [rows[name].measurement for rows in found]
+        assert numbers[0] is not None, name
+        assert repr(numbers[1]) == repr(numbers[0]), name  # NaN is not itself
+    shutil.rmtree(without.folder("shakespeare", "main-best"))
+    (row, other) = run.answer(without, run.read(without, without.needed()))
+    assert (row.verdict, other.verdict) == ("incomplete", found[0][names[1]].verdict)
+    assert "UNYOKE_SHAKESPEARE" in row.missing
+
+
+def test_rows_set_aside_are_asked_where_they_are_named(tmp_path: Path) -> None:
+    aside = plan.SCALES["laptop"].set_aside["digits"]
+    for names in ((), ("schedules", "others")):
+        asked = {
+            row.name for row in Request(tmp_path, "laptop", ("digits",), names).claims()["digits"]
+        }
+        assert "schedules/adam-cosine-constant" in asked
+        assert not asked & aside.keys()
+    named = Request(tmp_path, "laptop", ("digits",), ("others/amsgrad",)).claims()["digits"]
+    assert [row.name for row in named] == ["others/amsgrad"]
+
+
+def test_what_is_set_aside_is_a_row_of_its_task(tmp_path: Path) -> None:
+    scale = plan.SCALES["laptop"]
+    for task, rows in scale.set_aside.items():
+        studies = set(scale.studies(task))
+        asked = {row.name for row in catalogue.claims(task) if studies.issuperset(row.studies)}
+        assert rows.keys() <= asked, task
+        assert min(rows.values()) > 50
+
+
+def test_what_is_asked_again_has_seeds_that_the_first_page_had_not(tmp_path: Path) -> None:
+    tasks = ("digits", "digits-plain")
+    landscapes = Request(tmp_path, "laptop", tasks).landscapes()
+    again = ("main", "budgets", "batches")
+    for task in tasks:
+        for study in (*again, "main-best", "schedules-best", "restarts-best"):
+            first = min(landscapes[task, study].seeds)
+            assert first == plan.SECOND + (0 if study in again else plan.FRESH), (task, study)
+        paired = [f"{name}-best" for name in ("main", "schedules", "ablation", "nd-adam")]
+        assert len({min(landscapes[task, study].seeds) for study in paired}) == 1
 
 
 def test_a_folder_is_given_to_the_task_that_reads_it(text: Path, tmp_path: Path) -> None:

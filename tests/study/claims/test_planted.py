@@ -105,6 +105,64 @@ def test_without_a_gain_of_decay_no_basin_is_asked_about(
     assert {row.verdict for row in found.values()} == {"not asked here"}
 
 
+@pytest.mark.parametrize(
+    ("in_maps", "again", "verdicts"),
+    [
+        ("noise", 0.04, {"held", "no difference"}),
+        (0.04, 0.0, {"not asked here"}),
+    ],
+)
+def test_the_gain_of_decay_is_that_of_the_best_cells_trained_again(
+    planned: Callable[..., Request],
+    in_maps: float | str,
+    again: float,
+    verdicts: set[str],
+) -> None:
+    """Maps that cannot tell a gain from nothing are asked where fresh seeds can, and not else."""
+
+    def error(cell: Cell) -> float:
+        gain = again if cell.seed >= plan.FRESH else in_maps
+        if gain == "noise":
+            gain = 0.002 if cell.seed else 0.9  # one seed of six has nearly all of it
+        assert isinstance(gain, float)
+        place = replace(cell, weight_decay=cell.weight_decay or 2.0**-5)
+        plain = gain if cell.weight_decay == 0 else 0.0
+        return valley(place, 0.0, at=-5.0) + plain
+
+    request = planned("coupling/adam-regret", "coupling/adamw-upright", rates=2, decays=2)
+    found = answers(request, error)
+    assert {row.verdict for row in found.values()} == verdicts
+    for row in found.values():
+        assert row.measurement is not None
+        assert row.measurement.gain is not None
+        shown = again / (0.06 + again)
+        assert row.measurement.gain.value == pytest.approx(shown, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdicts"),
+    [
+        ((0.060, 0.070), ("held", "held")),
+        ((0.070, 0.0705), ("smaller than notable", "held")),
+        ((0.070, 0.070), ("no difference", "held")),
+        ((0.080, 0.070), ("contradicted", "contradicted")),
+    ],
+)
+def test_restarts(
+    planned: Callable[..., Request], errors: tuple[float, float], verdicts: tuple[str, str]
+) -> None:
+    """Errors with restarts and without, of the best cells trained again; maps say the contrary."""
+
+    def error(cell: Cell) -> float:
+        best = errors[(cell.schedule == "cosine") == (cell.seed >= plan.FRESH)]
+        return basin(cell, best)
+
+    found = answers(planned("restarts"), error)
+    for optimizer in ("adamw", "sgdw"):
+        names = (f"restarts/{optimizer}-anytime", f"restarts/{optimizer}-final")
+        assert tuple(found[name].verdict for name in names) == verdicts
+
+
 def test_a_ridge_outside_the_grid_is_undecided_and_says_why(
     planned: Callable[..., Request],
 ) -> None:

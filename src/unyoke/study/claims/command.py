@@ -80,7 +80,7 @@ def claims(
     page.check_folder(request, results)
     workers, needed = how.trainers, request.needed()
     for task, why in needed.missing.items():
-        say(f"{task}: left out, its claims are incomplete: {why}")
+        say(f"{task}: nothing is trained, what its ledgers lack stays incomplete: {why}")
     if not _trained(request, needed, how, workers, say):
         return
     maps = run.read(request, request.needed())  # with the cells that maps have chosen meanwhile
@@ -112,7 +112,7 @@ def figure(
     request = _request(Request(out, scale, (name,), device=how.device), data)
     paper_figures.check_folder(drawn, request, name)
     workers, needed = how.trainers, request.studies({name: drawn.studies})
-    if needed.missing:
+    if needed.missing and not how.report_only:
         raise StudyError(needed.missing[name])
     if _trained(request, needed, how, workers, say):
         maps = run.maps_of(request, name, needed)

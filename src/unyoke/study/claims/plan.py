@@ -265,16 +265,25 @@ def trained(task: str, study: str, scale: Scale) -> str:
     return scale.size(task, study).network or task
 
 
-def landscape(study: str, reference: TaskReference, size: Size) -> Landscape:
+def landscape(
+    study: str,
+    reference: TaskReference,
+    size: Size,
+    batch_sizes: tuple[int | None, ...] | None = None,
+) -> Landscape:
     """The landscape of one study of that size for a task.
+
+    Args:
+        batch_sizes: where they are known; else the task is built to learn its own, which needs
+            its data.
 
     Raises:
         StudyError: an optimizer has no usual axes for the task.
     """
     what = STUDIES[study]
     usual = max(8, round(defaults.full(reference.name).updates * size.times))
-    sizes: tuple[int | None, ...] = (None,)
-    if what.batches != (1.0,):
+    sizes: tuple[int | None, ...] = batch_sizes or (None,)
+    if batch_sizes is None and what.batches != (1.0,):
         samples, own = tasks.training_size(replace(reference, device=None))
         sizes = tuple(max(1, min(samples, round(own * part))) for part in what.batches)
     first = size.first + (FRESH if what.of else 0)

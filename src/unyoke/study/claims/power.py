@@ -30,6 +30,8 @@ def seeds_needed(claim: Claim, measurement: Measurement, rows: int = 1) -> float
         for points in _ways(claim, measurement.number.value)
     ]
     known = [way for way in ways if not math.isnan(way)]
+    if not ways:  # the number lies on a margin
+        return math.inf
     return min(known) if known else math.nan
 
 

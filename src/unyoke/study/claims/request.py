@@ -12,6 +12,7 @@ from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.plan import Scale, Size, Sizes
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape, TaskReference
+from unyoke.study.ledger.ledger import FILE_NAME, Ledger
 from unyoke.study.tasks import registry as known_tasks
 from unyoke.study.tasks.built_in import BUILT_IN
 
@@ -23,10 +24,12 @@ class Needed:
     Attributes:
         landscapes: by task and study.
         missing: tasks whose data were not found, each with how to get them.
+        recorded: of these tasks, the studies that have a ledger, which is read without the data.
     """
 
     landscapes: Mapping[tuple[str, str], Landscape]
     missing: Mapping[str, str] = field(default_factory=dict)
+    recorded: Mapping[tuple[str, str], Landscape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,9 @@ class Request:
 
     def _planned(self, wanted: Mapping[str, Sizes]) -> Needed:
         references: dict[str, TaskReference] = {}
-        landscapes, missing = {}, {}
+        landscapes: dict[tuple[str, str], Landscape] = {}
+        missing: dict[str, str] = {}
+        recorded: dict[tuple[str, str], Landscape] = {}
         for task, studies in wanted.items():
             networks = [plan.trained(task, study, self.size) for study in studies]
             try:
@@ -165,11 +170,28 @@ class Request:
                 if task in self.data or not _reads_data(name):
                     raise
                 missing[task] = str(error)
+                recorded |= self._recorded(task, studies)
                 continue
             for (study, size), name in zip(studies.items(), networks, strict=True):
                 planned = plan.landscape(study, references[name], size)
                 landscapes[task, study] = self.on_best_cells(task, study, planned) or planned
-        return Needed(landscapes, missing)
+        return Needed(landscapes, missing, recorded)
+
+    def _recorded(self, task: str, studies: Sizes) -> dict[tuple[str, str], Landscape]:
+        """The plans of those studies that have a ledger, which names the task as it was."""
+        found = {}
+        for study, size in studies.items():
+            folder = self.folder(task, study)
+            if not (folder / FILE_NAME).exists():
+                continue
+            try:
+                with Ledger.open_to_read(folder) as ledger:
+                    there = ledger.landscape
+            except StudyError:
+                continue  # as if there were none; its rows are incomplete
+            planned = plan.landscape(study, there.task, size, there.batch_sizes)
+            found[task, study] = self.on_best_cells(task, study, planned) or planned
+        return found
 
     def on_best_cells(self, task: str, study: str, planned: Landscape) -> Landscape | None:
         """The plan on the cells that the maps choose of whose best cells it is.

@@ -237,12 +237,15 @@ def read(request: Request, needed: Needed) -> dict[str, Maps]:
 def maps_of(request: Request, task: str, needed: Needed) -> Maps:
     """The maps of one task, from what is recorded."""
     figures = read_exact(request.out)
-    if task in needed.missing:
-        lacking = dict.fromkeys(request.size.studies(task), needed.missing[task])
-        return Maps({}, lacking, figures)
-    plans = {study: plan for (name, study), plan in needed.landscapes.items() if name == task}
+    planned = needed.recorded if task in needed.missing else needed.landscapes
+    plans = {study: plan for (name, study), plan in planned.items() if name == task}
     folders = {study: request.folder(task, study) for study in plans}
-    return Maps.read(folders, plans, figures)
+    maps = Maps.read(folders, plans, figures)
+    if task not in needed.missing:
+        return maps
+    lacking = dict.fromkeys(request.size.studies(task), needed.missing[task])
+    without = {study: why for study, why in lacking.items() if study not in plans}
+    return Maps(maps.sources, {**without, **maps.missing}, figures)
 
 
 def answer(request: Request, maps: dict[str, Maps]) -> list[Answer]:
