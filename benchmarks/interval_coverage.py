@@ -342,7 +342,9 @@ def _only(cells: Sequence[tuple[int, int]], panel: Panel) -> Panel:
         tuple(panel.axes.weight_decay[row] for row in rows),
     )
     figures = {name: values[at] for name, values in panel.figures.items()}
-    return replace(panel, axes=axes, figures=figures, diverged=panel.diverged[at], done=panel.done[at])
+    return replace(
+        panel, axes=axes, figures=figures, diverged=panel.diverged[at], done=panel.done[at]
+    )
 
 
 def cases_again() -> list[Case]:
