@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import comparing
 from comparing import DECAY, LR, UPDATES, distance, plain, tell
@@ -87,6 +88,34 @@ def scheduler() -> float:
     return distance(one(unyoke.AdamW, 1.0), one(torch.optim.AdamW, 1 / LR))
 
 
+def own_rules() -> float:
+    """timm's RMSprop and its LARS with always_adapt=True, and ours, over 200 updates.
+
+    timm's tests ask where these end in Rosenbrock's valley after 2,000 updates. Its LARS adapts
+    nothing there (no weight decay); RMSprop with momentum 0.9 ends elsewhere in float32 than in
+    float64, ours and torch's alike. So the paths are compared while they are not chaotic.
+    """
+
+    def path(make: Callable[[list], torch.optim.Optimizer]) -> torch.Tensor:
+        weight = torch.nn.Parameter(torch.tensor([1.5, 1.5], dtype=torch.float64))
+        optimizer = make([weight])
+        points = []
+        for t in range(200):
+            x, y = weight.detach()
+            slopes = -400 * x * (y - x**2) - 2 * (1 - x), 200 * (y - x**2)
+            weight.grad = torch.stack(slopes) * torch.tensor([t % 2 == 1, t % 2 == 0])
+            optimizer.step()
+            points.append(weight.detach().clone())
+        return torch.stack(points)
+
+    def by_timm(opt: str, **given: object) -> torch.Tensor:
+        make = timm.optim.create_optimizer_v2
+        return path(lambda weights: make(weights, opt=opt, lr=1e-3, weight_decay=0.0, **given))
+
+    furthest = distance(by_timm("unyokermsprop", alpha=0.9), by_timm("rmsprop"))
+    return max(furthest, distance(by_timm("unyokelarsw"), by_timm("lars", always_adapt=True)))
+
+
 def every_name() -> float:
     """What timm's own tests ask of each name in its factory: the loss falls, a checkpoint goes on.
 
@@ -129,6 +158,7 @@ def every_name() -> float:
 
 tell('`create_optimizer_v2(opt="unyokeadamw")`', factory)
 tell("every optimizer by its name: the loss falls, a checkpoint goes on", every_name)
+tell("RMSprop and LARS, as timm's own", own_rules)
 tell("`lookahead_unyokeadamw`", lookahead)
 tell("a ViT with `layer_decay=`", layer_decay)
 tell("CosineLRScheduler with warmup", scheduler)
