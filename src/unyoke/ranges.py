@@ -23,12 +23,15 @@ def plain(value: Any) -> Any:
     """A number as Python has it; whatever is not one (a tensor, a word, a function) as it is.
 
     So numpy's scalars and 0-d arrays, fractions and decimals may be given, and parameter groups
-    hold plain values, which ``torch.load(weights_only=True)`` reads.
+    hold plain values, which ``torch.load(weights_only=True)`` reads. An integer of more than 64
+    bits, which torch does not take, becomes a float.
 
     >>> import numpy as np
     >>> plain((np.float64(0.5), np.array(3), "original"))
     (0.5, 3, 'original')
     """
+    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        return _as_float(value)  # torch takes no longer integers
     if type(value) in (float, int, bool, str) or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, (tuple, list)):
@@ -39,6 +42,13 @@ def plain(value: Any) -> Any:
         pass
     is_one = isinstance(value, SupportsFloat) and getattr(value, "ndim", 0) == 0
     return float(value) if is_one else value
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def check_defaults(defaults: Values, values: Values) -> None:

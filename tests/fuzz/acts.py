@@ -214,6 +214,8 @@ def move_state(side: Side, k: int, n: int) -> None:
     if not names:
         return
     tensor = state[names[(n // 5) % len(names)]]
+    if side.dtype is not side.dtype_of_state:
+        return  # the next update makes this state anew on a side that was cast, and undoes nothing
     old = tensor.data
     wide = tensor.double() if tensor.is_floating_point() else tensor.clone()
     short = tensor.reshape(-1)[:1].clone()

@@ -47,6 +47,7 @@ class Side:
         self.saved: list[bytes] = []
         self.undo: list[Callable[[], object]] = []
         self.dtype: torch.dtype = getattr(torch, settings["dtype"])
+        self.dtype_of_state = self.dtype
         try:
             self._begin(SHAPES)
         except ValueError:  # Muon's, which are for matrices
@@ -94,6 +95,7 @@ class Side:
         before = {} if self.is_twin else snapshot(self)
         try:
             self.optimizer.step()
+            self.dtype_of_state = self.dtype
         except Exception:
             if not self.is_twin:
                 after = snapshot(self)

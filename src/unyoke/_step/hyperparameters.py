@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import torch
 
@@ -99,7 +99,8 @@ def weight_decay_at(
     """λ of the update that follows ``updates`` updates."""
     if isinstance(weight_decay, Normalized):
         return weight_decay.at(updates, schedule)
-    return weight_decay(updates) if callable(weight_decay) else weight_decay
+    found = weight_decay(updates) if callable(weight_decay) else weight_decay
+    return found if isinstance(found, torch.Tensor) else cast(float, number(found))
 
 
 def depends_on_t(weight_decay: Any) -> TypeGuard[Normalized | Callable[[int], float]]:
@@ -182,6 +183,8 @@ def _check_written(index: int, name: str, value: Any) -> None:
     if isinstance(value, torch.Tensor):
         return  # a value on a device is not waited for
     try:
+        if type(value) is int and type(number(value)) is float:
+            raise ValueError(f"Invalid {name}: {value}: an integer of more than 64 bits")
         _check_number(name, value)
     except ValueError as error:
         raise ValueError(f"parameter group {index}: {error}") from None
