@@ -153,11 +153,12 @@ def probe(
     except StudyError:
         raise
     except Exception as error:
-        if "type" in str(error):
+        failure = TaskFailure.of(error)  # whose message can be read, whatever was raised
+        if "type" in str(failure):
             _refuse(reference, requirements.of_types(task), error)
         raise StudyError(
             f"the task {reference.name} cannot be evaluated, its model being called as "
-            f"{call_in_words(inputs)}: {TaskFailure.of(error)}"
+            f"{call_in_words(inputs)}: {failure}"
         ) from error
 
 
