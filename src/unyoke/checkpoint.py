@@ -28,7 +28,7 @@ from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, check_saved
 from unyoke.equation import Rule, stack_size
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
-from unyoke.ranges import plain
+from unyoke.ranges import number, plain
 from unyoke.storage import fit, formats
 
 OWN = ("state_dtype", "rounding")
@@ -54,8 +54,8 @@ def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
     for index, (group, (_, saved_group)) in enumerate(zip(groups, pairs, strict=True)):
         form = _form(group, saved_group)
         names = group.get("param_names")
-        for number, (weight, key) in enumerate(_paired_weights(index, group, saved_group)):
-            label = f"parameter {key if names is None else repr(names[number])}"
+        for place, (weight, key) in enumerate(_paired_weights(index, group, saved_group)):
+            label = f"parameter {key if names is None else repr(names[place])}"
             entry = _present(label, saved["state"].get(key) or {})
             if form is not None:
                 entry = _translated(form, group, entry)
@@ -149,7 +149,9 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
     objection = group_checks.objection(rule, result)
     if objection is not None:
         raise ValueError(f"parameter group {index} of the checkpoint{objection}")
-    return {name: plain(value) for name, value in result.items()} | {"params": group["params"]}
+    numbers = {"lr", "base_lr", "weight_decay", *rule.defaults}
+    read = {name: (number if name in numbers else plain)(value) for name, value in result.items()}
+    return read | {"params": group["params"]}
 
 
 def _direction(saved_group: Group) -> str:

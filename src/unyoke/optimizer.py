@@ -20,7 +20,7 @@ from unyoke._step.groups import Forms, Groups
 from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, combine
-from unyoke.ranges import plain
+from unyoke.ranges import number, plain
 from unyoke.schedules import Schedule
 from unyoke.storage import formats
 from unyoke.storage.formats import Rounding, StateDtype
@@ -110,8 +110,8 @@ class Optimizer(torch.optim.Optimizer):
         known = {**words, **combine(self.direction, decays.get(decay)).defaults}
         group_checks.check_keywords(type(self).__name__, self.direction, hyperparameters, known)
         defaults = {
-            "lr": plain(lr),
-            "weight_decay": plain(weight_decay),
+            "lr": number(lr),
+            "weight_decay": number(weight_decay),
             "decay": self.groups.named(decay),
             "state_dtype": formats.check_state_dtype(state_dtype),
             "rounding": rounding,
@@ -120,7 +120,7 @@ class Optimizer(torch.optim.Optimizer):
             "differentiable": differentiable,
             "capturable": capturable,
             **known,
-            **{name: plain(value) for name, value in hyperparameters.items()},
+            **{name: number(value) for name, value in hyperparameters.items()},
         }
         super().__init__(params, defaults)
 
@@ -165,7 +165,7 @@ class Optimizer(torch.optim.Optimizer):
         family = self.groups.family(self.direction.name)
         own = {} if rule.direction.name in family else rule.direction.defaults
         full = {**rule.defaults, **self.defaults, **own, **group}
-        full |= {name: plain(full[name]) for name in ("lr", "weight_decay", *rule.defaults)}
+        full |= {name: number(full[name]) for name in ("lr", "weight_decay", *rule.defaults)}
         self._stepper.on_device.count(self.param_groups)
         lr, weight_decay = full["lr"], full["weight_decay"]
         opened = self.groups.opened(lr, weight_decay, self.param_groups)

@@ -23,15 +23,12 @@ def plain(value: Any) -> Any:
     """A number as Python has it; whatever is not one (a tensor, a word, a function) as it is.
 
     So numpy's scalars and 0-d arrays, fractions and decimals may be given, and parameter groups
-    hold plain values, which ``torch.load(weights_only=True)`` reads. An integer of more than 64
-    bits, which torch does not take, becomes a float.
+    hold plain values, which ``torch.load(weights_only=True)`` reads.
 
     >>> import numpy as np
     >>> plain((np.float64(0.5), np.array(3), "original"))
     (0.5, 3, 'original')
     """
-    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
-        return _as_float(value)  # torch takes no longer integers
     if type(value) in (float, int, bool, str) or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, (tuple, list)):
@@ -44,7 +41,14 @@ def plain(value: Any) -> Any:
     return float(value) if is_one else value
 
 
-def _as_float(value: int) -> float:
+def number(value: Any) -> Any:
+    """A hyperparameter as Python has it, like `plain`.
+
+    An integer of more than 64 bits, which torch's operations do not take, becomes a float.
+    """
+    value = plain(value)
+    if type(value) is not int or -(1 << 63) <= value < 1 << 63:
+        return value
     try:
         return float(value)
     except OverflowError:

@@ -14,7 +14,7 @@ import torch
 
 from unyoke.decays import Normalized
 from unyoke.equation import Decay, per_update
-from unyoke.ranges import plain as number
+from unyoke.ranges import number
 from unyoke.schedules import Schedule
 from unyoke.storage.fit import lacks_memory
 

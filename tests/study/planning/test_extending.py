@@ -83,3 +83,61 @@ def test_other_units_do_not_extend_a_map() -> None:
     more = {"weight_decay": [words.axis("0.1", "weight decay")]}
     with pytest.raises(StudyError, match=r"SGDW are norm in this ledger.* to add are λ"):
         extended(old, defaults.full("digits"), more)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import unyoke\nclass Mine(unyoke.AdamW): pass\ndef half(updates): return lambda t: 0.5\n"
+    )
+    return file
+
+
+def test_a_schedule_beside_one_s_own(own: Path) -> None:
+    options = {"optimizers": "AdamW", "lr": ["0.1"], "weight_decay": ["0"]}
+    old = asked(**options, schedule=f"{own}:half")
+    larger = extended(old, defaults.full("digits"), {"schedule": ("cosine",)})
+    assert larger == asked(**options, schedule=f"{own}:half,cosine")
+    assert old.is_part_of(larger)
+
+
+def test_a_file_that_has_moved_is_taken_where_it_is_given(own: Path, tmp_path: Path) -> None:
+    old = asked(optimizers=f"{own}:Mine", lr=["0.1"], weight_decay=["0"])
+    moved = tmp_path / "there" / own.name
+    moved.parent.mkdir()
+    own.rename(moved)
+    larger = extended(old, defaults.full("digits"), {"optimizers": (f"{moved}:Mine",)})
+    assert [*larger.axes] == [*old.axes]
+    assert old.is_part_of(larger)
+
+
+def test_a_batch_size_of_a_map_in_epochs_is_one_more_map(own: Path) -> None:
+    options = {"optimizers": "AdamW", "lr": ["0.1"], "weight_decay": ["0"], "epochs": "2"}
+    old = asked(**options, batch_size="20,40")
+    larger = extended(old, defaults.full("digits"), {"batch_size": (50,)})
+    assert larger == asked(**options, batch_size="20,40,50")
+    assert old.is_part_of(larger)
+
+
+@pytest.mark.parametrize(
+    ("there", "more", "said"),
+    [
+        ({"epochs": "2"}, {"updates": (40,)}, "in epochs, and those to add in updates"),
+        ({"updates": "20"}, {"epochs": (4,)}, "in updates, and those to add in epochs"),
+    ],
+)
+def test_budgets_are_added_in_the_ledger_s_unit(
+    there: dict[str, Any], more: dict[str, Any], said: str
+) -> None:
+    two = {"batch_size": "20,40", **there}
+    old = asked(optimizers="AdamW", lr=["0.1"], weight_decay=["0"], **two)
+    with pytest.raises(StudyError, match=said):
+        extended(old, defaults.full("digits"), more)
+
+
+def test_epochs_are_added_as_the_updates_that_they_are() -> None:
+    options = {"optimizers": "AdamW", "lr": ["0.1"], "weight_decay": ["0"]}
+    old = asked(**options, epochs="2")
+    larger = extended(old, defaults.full("digits"), {"epochs": (4,)})
+    assert larger == asked(**options, epochs="2,4")

@@ -23,16 +23,17 @@ MOST = 100_000
 
 def seeds_needed(claim: Claim, measurement: Measurement, rows: int = 1) -> float:
     """Seeds with which a row of this spread is decided; infinite beyond `MOST`, NaN if unknown."""
-    if not measurement.drawn or measurement.samples < 2:
+    known = math.isfinite(measurement.number.value)
+    if not known or not measurement.drawn or measurement.samples < 2:
         return math.nan
     ways = [
         max(_for_point(measurement, point, rows) for point in points)
         for points in _ways(claim, measurement.number.value)
     ]
-    known = [way for way in ways if not math.isnan(way)]
+    finite = [way for way in ways if not math.isnan(way)]
     if not ways:  # the number lies on a margin
         return math.inf
-    return min(known) if known else math.nan
+    return min(finite) if finite else math.nan
 
 
 def _ways(claim: Claim, value: float) -> list[tuple[float, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from unyoke.study.errors import StudyError
+from unyoke.study.landscape import calls
 from unyoke.study.landscape.landscape import Axes, Landscape
 from unyoke.study.landscape.optimizers import canonical
 from unyoke.study.planning import request
@@ -28,15 +29,22 @@ def extended(old: Landscape, preset: Preset, given: Mapping[str, Any]) -> Landsc
         StudyError: an option cannot be used, or is in another unit than the ledger's.
     """
     options = {**_as_before(old), **given}
-    there = [with_folder(old, name) for name in old.axes]
-    options["optimizers"] = (*there, *given.get("optimizers", ()))
+    options["optimizers"] = _names(old, old.axes, given.get("optimizers", ()))
+    options["schedule"] = _names(old, old.schedules, given.get("schedule", ()))
+    if sizes := _joined(_sizes(old), given.get("batch_size", ())):
+        options["batch_size"] = sizes
     for axis in ("lr", "weight_decay"):
         options[axis] = (*_words(old, axis), *given.get(axis, ()))
+    unit, other = ("epochs", "updates") if old.epochs else ("updates", "epochs")
+    is_one_size = len(options.get("batch_size", ())) < 2  # in which epochs are updates
+    if other in given and not (other == "epochs" and is_one_size):
+        raise StudyError(
+            f"this ledger's budgets are in {unit}, and those to add in {other}; give them with "
+            f"--{unit}, or choose another folder with --out"
+        )
     if old.epochs or "epochs" in given:
         options["epochs"] = _joined(old.epochs, given.get("epochs", ()))
-        options.pop("updates", None)
-        if "updates" in given:
-            options["updates"] = given["updates"]  # refused: both are budgets
+        options.pop("updates")
     more = request.landscape(preset=preset, **options)
     return replace(
         more,
@@ -46,19 +54,16 @@ def extended(old: Landscape, preset: Preset, given: Mapping[str, Any]) -> Landsc
         seeds=_joined(old.seeds, more.seeds),
         batch_sizes=tuple(
             sorted({*old.batch_sizes, *more.batch_sizes}, key=lambda size: size or 0)
-        ),
+        ),  # the task's own first
     )
 
 
 def _as_before(old: Landscape) -> dict[str, Any]:
     """The options that stand for what a ledger has."""
-    sizes = [size for size in old.batch_sizes if size is not None]
     options = {
         "task": named_task(old),
         "data": old.task.data,
-        "schedule": [with_folder(old, text) for text in old.schedules],
         "updates": old.updates,
-        "batch_size": sizes or None,
         "seeds": old.seeds,
         "evaluations": old.evaluations,
         "clip": old.clip,
@@ -88,8 +93,22 @@ def _both(name: str, old: Axes | None, more: Axes) -> Axes:
     )
 
 
-def _own_first(batch_size: int | None) -> int:
-    return batch_size or 0
+def _sizes(old: Landscape) -> list[int]:
+    return [size for size in old.batch_sizes if size is not None]
+
+
+def _names(old: Landscape, there: Iterable[str], given: Sequence[str]) -> tuple[str, ...]:
+    """A ledger's optimizers or schedules and the new ones, each once.
+
+    One that is given again is taken as it is given: a user's own file may have moved.
+    """
+    again = {_without_folder(name) for name in given}
+    return (*(with_folder(old, name) for name in there if name not in again), *given)
+
+
+def _without_folder(text: str) -> str:
+    call = calls.parse(text)
+    return text if call.own is None else text.replace(call.name, call.own, 1)
 
 
 def _joined(old: Sequence[Any], more: Sequence[Any]) -> tuple[Any, ...]:

@@ -128,7 +128,6 @@ def probe(
     seed_all(seed)
     task = _builder(reference)(seed)
     requirements.check(reference.name, task)
-    _refuse(reference, requirements.of_models(task, _builder(reference)(seed)))
     samples = len(task.train[1])
     if batch_size is not None and batch_size > samples:
         raise StudyError(
@@ -154,11 +153,10 @@ def probe(
         raise
     except Exception as error:
         failure = TaskFailure.of(error)  # whose message can be read, whatever was raised
-        if "type" in str(failure):
-            _refuse(reference, requirements.of_types(task), error)
+        types = requirements.of_types(task) if "dtype" in str(failure) else None
         raise StudyError(
             f"the task {reference.name} cannot be evaluated, its model being called as "
-            f"{call_in_words(inputs)}: {failure}"
+            f"{call_in_words(inputs)}: {failure}" + (f"; {types}" if types else "")
         ) from error
 
 

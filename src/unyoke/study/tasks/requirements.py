@@ -50,18 +50,6 @@ def of_outputs(outputs: object) -> str | None:
     return None
 
 
-def of_models(task: Task, again: Task) -> str | None:
-    """What is wrong with the models of two calls of one task."""
-    own = {id(weight) for weight in task.model.parameters() if weight.requires_grad}
-    if not any(id(weight) in own for weight in again.model.parameters()):
-        return None
-    what = "the same model" if task.model is again.model else "a model with the same weights"
-    return (
-        f"it returns {what} at every call, so that each training would begin where another one "
-        "ended; make the model inside the function, or return copy.deepcopy(model)"
-    )
-
-
 def of_classes(task: Task, outputs: object) -> str | None:
     """What is wrong with class numbers that the default loss is to find among a model's outputs."""
     if task.loss is not cross_entropy or not isinstance(outputs, Tensor) or outputs.dim() != 2:
