@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from following_backends import SHAPES, assert_same_bits, exact_root, trajectory
+from interpreting import interpret
 
 import unyoke
-from unyoke import backends, decays, directions
+from unyoke import decays, directions
 from unyoke.backends import Work, element
 from unyoke.equation import combine
 from unyoke.primitives import bits_of, float_of, int32, maximum
@@ -44,10 +45,7 @@ OWN = Format("8 upper bits", torch.uint8, encode_upper_half, decode_upper_half, 
 
 @pytest.fixture
 def interpreter(monkeypatch: pytest.MonkeyPatch) -> str:
-    pytest.importorskip("triton", reason="triton is not installed")
-    from unyoke.backends.gpu import Interpreter
-
-    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
+    interpret(monkeypatch)
     return "gpu"
 
 

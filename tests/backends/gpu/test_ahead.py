@@ -89,7 +89,7 @@ def test_the_compiler_made_a_fast_kernel(
     assert report.stored >= each * written
     since_3_8 = Version(triton.__version__) >= Version("3.8")
     assert report.local <= (SPILLED.get(str(case), 0) if since_3_8 else 0)
-    assert not report.flushes
+    assert not report.flushes or Version(triton.__version__) < Version("3.6")  # its root does
     plain = {case.weight, case.grad, case.state} == {F32} and case.rounding == "nearest"
     wider = WIDER * max(0, len(columns) - 5)
     assert report.registers <= REGISTERS["plain" if plain else "any"] + wider

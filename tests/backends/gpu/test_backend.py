@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interpreting import interpret
 from stepping import NEEDS_TRITON, stepped
 
 import unyoke
@@ -94,8 +95,7 @@ def test_gradients(change: Callable[[torch.Tensor], torch.Tensor], match: str) -
 
 
 def test_a_gradient_of_another_layout_at_a_later_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("triton", reason=NEEDS_TRITON)
-    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
+    interpret(monkeypatch)
     optimizer = stepped("gpu", ((4, 6),))
     (weight,) = optimizer.param_groups[0]["params"]
     weight.grad = other_order(torch.ones(4, 6))

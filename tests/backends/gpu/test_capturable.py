@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from stepping import NEEDS_TRITON, difference, random, refusal, stepped
+from interpreting import interpret
+from stepping import difference, random, refusal, stepped
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import unyoke
 from unyoke import backends, directions, schedules
-from unyoke.backends.gpu import Interpreter, recorder
+from unyoke.backends.gpu import recorder
 
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
 
@@ -27,8 +28,7 @@ ELEMENTWISE = [name for name in directions.ALL if refusal(name, "decoupled") is 
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("triton", reason=NEEDS_TRITON)
-    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
+    interpret(monkeypatch)
 
 
 def check(backend: str = "eager", tolerance: float = F64, **options: Any) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from interpreting import interpret
 from stepping import NEEDS_TRITON, difference, random, refusal, stepped
 
 import unyoke
-from unyoke import backends, decays, directions
-from unyoke.backends.gpu import Interpreter, tables
+from unyoke import decays, directions
+from unyoke.backends.gpu import tables
 
 pytest.importorskip("triton", reason=NEEDS_TRITON)
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
@@ -26,7 +27,7 @@ ELEMENTWISE = [name for name in directions.ALL if refusal(name, "none") is None]
 
 @pytest.fixture(autouse=True)
 def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.ALL["gpu"], "_runtime", Interpreter())
+    interpret(monkeypatch)
 
 
 def check(tolerance: float = TOLERANCE, **options: Any) -> None:
