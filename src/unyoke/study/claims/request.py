@@ -85,10 +85,7 @@ class Request:
                 row
                 for row in catalogue.claims(task)
                 if (row.studies or number == 0)
-                and (
-                    names & {row.group, row.name}
-                    or row.name not in self.size.set_aside.get(task, {})
-                )
+                and (row.name in names or row.name not in self.size.set_aside.get(task, {}))
                 and studies.issuperset(row.studies)
                 and (not names or names & {row.group, row.name})
             ]
