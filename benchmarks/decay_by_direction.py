@@ -85,24 +85,23 @@ def convolutional(seed: int) -> Task:
     return Task(model, train, validation, test, batch_size=50)
 
 
-def names(directions: tuple[str, ...]) -> list[str]:
-    """What `unyoke map` calls each pair."""
-    return [named(direction, rule) for direction in directions for rule in RULES]
-
-
 def train(out: Path, task: str, seeds: int) -> None:
     """Run a task's map, or go on with it."""
     words = [sys.executable, "-m", "unyoke", "map", "--task", TASKS[task], "--out", str(out / task)]
-    words += ["--optimizers", ",".join(names(DIRECTIONS)), "--seeds", str(seeds)]
+    pairs = [named(direction, rule) for direction in DIRECTIONS for rule in RULES]
+    words += ["--optimizers", ",".join(pairs), "--seeds", str(seeds)]
     subprocess.run([*words, "--evaluations", "1", *AXES.get(task, [])], check=True)
 
 
-def interval(found: dict[str, float] | None, unit: float = 1.0) -> str:
-    """A number with its interval, which one seed does not have; a dash where it is not known."""
+def interval(found: dict[str, Any] | None, unit: float = 1.0) -> str:
+    """A number with its interval, which one seed does not have; a dash where it is not known.
+
+    What else a finding says of the number, such as where its basin is upright, is left out.
+    """
     known = {
         name: value
-        for name, value in (found or {}).items()
-        if value is not None and math.isfinite(value)
+        for name in ("value", "low", "high")
+        if (value := (found or {}).get(name)) is not None and math.isfinite(value)
     }
     if "value" not in known:
         return "–"

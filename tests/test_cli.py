@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from report_files import WRITTEN
 
 from unyoke.cli import main
 
@@ -19,21 +20,6 @@ SMALL = [
     *("--task", f"{LINE}:line", "--optimizers", "AdamW,SGD", "--lr", "0.1,0.2,0.4"),
     *("--weight-decay", "0,2^-9,2^-8", "--seeds", "2", "--updates", "8", "--workers", "1"),
 ]
-LEFT = {
-    *(
-        "report.html",
-        "ledger.sqlite",
-        ".ledger.sqlite.lock",
-        ".unyoke-files.json",
-        "cells.csv",
-        "cells.json",
-    ),
-    *(
-        f"{name}.{kind}"
-        for name in ("landscape", "hyperparameters", "torch")
-        for kind in ("png", "svg", "pdf")
-    ),
-}
 
 
 def unyoke(*words: str | Path) -> Result:
@@ -71,7 +57,7 @@ def dump(folder: Path) -> list[str]:
 
 
 def test_a_map_leaves_report_tables_figures_and_ledger(finished: Path) -> None:
-    assert {path.name for path in finished.iterdir()} == LEFT
+    assert {path.name for path in finished.iterdir()} == WRITTEN
 
 
 def test_the_same_command_again_draws_the_report_and_runs_nothing(
@@ -92,7 +78,7 @@ def test_report_draws_any_ledger_anew(finished: Path, tmp_path: Path) -> None:
     shutil.copy(finished / "ledger.sqlite", folder)
     result = unyoke("report", folder)
     assert result.exit_code == 0
-    assert {path.name for path in folder.iterdir()} == LEFT - {".ledger.sqlite.lock"}
+    assert {path.name for path in folder.iterdir()} == WRITTEN - {".ledger.sqlite.lock"}
     assert (folder / "cells.csv").read_bytes() == (finished / "cells.csv").read_bytes()
 
 

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from made_up import outcome as made
+from report_files import WRITTEN
 
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.axes import parse_axis
@@ -215,22 +216,7 @@ def test_page_data_is_json_and_complete(folder: Path) -> None:
 
 def test_the_report_is_all_there_and_one_page_without_network(folder: Path) -> None:
     report = write_report(folder)
-    names = {path.name for path in folder.iterdir()}
-    assert names == {
-        *(
-            "report.html",
-            "ledger.sqlite",
-            ".ledger.sqlite.lock",
-            ".unyoke-files.json",
-            "cells.csv",
-            "cells.json",
-        ),
-        *(
-            f"{name}.{kind}"
-            for name in ("landscape", "hyperparameters", "torch")
-            for kind in ("png", "svg", "pdf")
-        ),
-    }
+    assert {path.name for path in folder.iterdir()} == WRITTEN
     page = report.page.read_text()
     assert "http://www.w3.org/2000/svg" in page  # the name of a language, not an address to fetch
     assert page.count("http") == 1

@@ -63,8 +63,7 @@ def exponent(panels: Sequence[Panel], maps: Maps) -> Measurement:
     best cells of each map.
     """
     measurement = measured(lambda seeds: _exponents(panels, seeds)[:, 1], panels, maps)
-    known = math.isfinite(measurement.number.low) or measurement.samples < 2
-    return replace(measurement, details=_p_and_q(panels), unknown="" if known else OUTSIDE)
+    return replace(_with_what_is_unknown(measurement), details=_p_and_q(panels))
 
 
 OUTSIDE = (
@@ -97,18 +96,16 @@ def _about_ridges(
     statistic: Callable[[Seeds], Array], panels: Sequence[Panel], maps: Maps
 ) -> Measurement:
     """A statistic of ridges with the gain of decay, and what is not known of it."""
-    measurement = measured(statistic, panels, maps)
-    measurement = replace(
-        measurement,
+    return replace(
+        _with_what_is_unknown(measured(statistic, panels, maps)),
         details="; ".join(ridge_text(panel) for panel in panels),
         gain=mean_gain(show_gain(panels, maps)),
     )
-    if math.isfinite(measurement.number.low) or measurement.samples < 2:
-        return measurement
-    return replace(
-        measurement,
-        unknown=OUTSIDE,
-    )
+
+
+def _with_what_is_unknown(measurement: Measurement) -> Measurement:
+    known = math.isfinite(measurement.number.low) or measurement.samples < 2
+    return measurement if known else replace(measurement, unknown=OUTSIDE)
 
 
 def ridge_text(panel: Panel) -> str:

@@ -52,9 +52,7 @@ def extended(old: Landscape, preset: Preset, given: Mapping[str, Any]) -> Landsc
         schedules=tuple(dict.fromkeys((*old.schedules, *more.schedules))),
         updates=_joined(old.updates, more.updates),
         seeds=_joined(old.seeds, more.seeds),
-        batch_sizes=tuple(
-            sorted({*old.batch_sizes, *more.batch_sizes}, key=lambda size: size or 0)
-        ),  # the task's own first
+        batch_sizes=_joined_sizes(old.batch_sizes, more.batch_sizes),
     )
 
 
@@ -109,6 +107,11 @@ def _names(old: Landscape, there: Iterable[str], given: Sequence[str]) -> tuple[
 def _without_folder(text: str) -> str:
     call = calls.parse(text)
     return text if call.own is None else text.replace(call.name, call.own, 1)
+
+
+def _joined_sizes(old: Sequence[int | None], more: Sequence[int | None]) -> tuple[int | None, ...]:
+    """Batch sizes in order; None, which is the task's own, first."""
+    return tuple(sorted({*old, *more}, key=lambda size: size or 0))
 
 
 def _joined(old: Sequence[Any], more: Sequence[Any]) -> tuple[Any, ...]:

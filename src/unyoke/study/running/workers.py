@@ -178,11 +178,9 @@ def _try_own(reference: TaskReference, task: Task, tried: Sequence[Cell]) -> Non
             raise StudyError(f"{what} cannot be made: {TaskFailure.of(error)}") from error
 
 
-def _refuse(
-    reference: TaskReference, objection: str | None, cause: BaseException | None = None
-) -> None:
+def _refuse(reference: TaskReference, objection: str | None) -> None:
     if objection is not None:
-        raise StudyError(f"the task {reference.name}: {objection}") from cause
+        raise StudyError(f"the task {reference.name}: {objection}")
 
 
 def _seconds_per_gradient(task: Task) -> float:
