@@ -115,8 +115,15 @@ def interval(found: dict[str, Any] | None, unit: float = 1.0) -> str:
 
 
 def table(folder: Path) -> str:
-    """The Markdown table of a task's map: a row for each direction and rule, then for all."""
-    saved = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
+    """The Markdown table of a task's map: a row for each direction and rule, then for all.
+
+    Raises:
+        SystemExit: there is no map.
+    """
+    cells_file = folder / "cells.json"
+    if not cells_file.exists():
+        raise SystemExit(f"{cells_file} does not exist: leave out --table, which only prints")
+    saved = json.loads(cells_file.read_text(encoding="utf-8"))
     findings = {finding["optimizer"]: finding for finding in saved["findings"]}
     errors = {name: by_seed(saved["cells"], finding) for name, finding in findings.items()}
     lines = [

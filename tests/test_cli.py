@@ -167,6 +167,12 @@ def test_extend_needs_no_more_than_what_is_new(finished: Path, tmp_path: Path) -
     assert "gradients clipped at None, not 1.0); --extend adds values" in said
 
 
+def test_there_is_nothing_to_extend_in_another_folder(tmp_path: Path) -> None:
+    said = refused(unyoke("map", "--out", tmp_path / "slip", "--extend", "--lr", "0.8"))
+    assert "slip holds no map to extend" in said
+    assert not (tmp_path / "slip").exists()
+
+
 def test_a_dry_run_tries_the_task_first(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     samples = "(torch.randn(9, 3).double(), torch.tensor([0, 1, 2] * 3))"

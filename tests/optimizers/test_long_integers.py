@@ -54,3 +54,13 @@ def test_one_that_is_written_into_a_group_is_refused_before_anything_changes(
     with pytest.raises(ValueError, match="more than 64 bits"):
         one.step()
     assert torch.equal(weight, torch.ones(5))
+
+
+def test_an_entry_of_one_s_own_stays_the_integer_that_it_is() -> None:
+    weight = torch.nn.Parameter(torch.ones(5))
+    one = unyoke.AdamW([{"params": [weight], "tag": LONG + 1}])
+    assert one.param_groups[0]["tag"] == LONG + 1
+    saved = one.state_dict()
+    one.param_groups[0]["tag"] = 0
+    one.load_state_dict(saved)
+    assert one.param_groups[0]["tag"] == LONG + 1

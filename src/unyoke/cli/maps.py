@@ -133,8 +133,9 @@ def map_command(
     given = _given(options)
     size = defaults.quick if quick else defaults.full
     folder = out or Path(size(given.get("task", defaults.TASK)).folder)
-    landscape = _extended(folder, size, given) if extend else None
-    if landscape is None:
+    if extend:
+        landscape = _extended(folder, size, given)
+    else:
         preset = size(given.get("task", defaults.TASK))
         landscape = request.landscape(preset=preset, **given)
     check_folder(folder)
@@ -178,15 +179,20 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if source(name) != default}
 
 
-def _extended(
-    folder: Path, size: Callable[[str], Preset], given: dict[str, Any]
-) -> Landscape | None:
-    """The map of the ledger in a folder with what is given; None where there is no ledger."""
+def _extended(folder: Path, size: Callable[[str], Preset], given: dict[str, Any]) -> Landscape:
+    """The map of the ledger in a folder with what is given.
+
+    Raises:
+        Refusal: there is none. A slip in the folder's name would train another task from the start.
+    """
     from unyoke.study.ledger.ledger import FILE_NAME, Ledger
     from unyoke.study.planning import extending
 
     if not (folder / FILE_NAME).exists():
-        return None
+        raise Refusal(
+            f"{folder} holds no map to extend; name the folder of one with --out, or leave out "
+            "--extend"
+        )
     with Ledger.open_to_read(folder) as ledger:
         old = ledger.landscape
     return extending.extended(old, size(given.get("task", old.task.name)), given)

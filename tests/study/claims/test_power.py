@@ -61,3 +61,8 @@ def test_nothing_decides_what_lies_on_its_margin() -> None:
 
 def test_what_has_no_spread_needs_an_unknown_number() -> None:
     assert math.isnan(seeds_needed(claim(Region(0.05)), measured(0.1, math.nan)))
+
+
+@pytest.mark.parametrize("region", [Region(0.05), Region(-0.5, 0.5), Prediction(-0.5, rival=0.0)])
+def test_of_a_number_that_is_not_known_nothing_is_said(region: Region | Prediction) -> None:
+    assert math.isnan(seeds_needed(claim(region), measured(math.nan, 1.0)))

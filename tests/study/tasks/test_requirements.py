@@ -124,6 +124,15 @@ class Converts(nn.Linear):
         return super().forward(inputs.float())
 
 
+class Fails(Converts):
+    def forward(self, inputs):
+        raise KeyError("token_type_ids")
+
+
+def failing(seed):
+    return task(Fails(3, 3), torch.randn(6, 3).double())
+
+
 def converted(seed):
     return task(Converts(3, 3), torch.randn(6, 3).double())
 """
@@ -138,6 +147,7 @@ def converted(seed):
         ("each_sample", r"loss has the shape \(2,\) for a batch of 2 samples.*loss\.mean\(\)"),
         ("a_number", "loss returns float; it must return a scalar tensor"),
         ("doubles", r"inputs are float64 and its model's weights float32.*\.to\(torch\.float32\)"),
+        ("failing", r"KeyError: 'token_type_ids'$"),  # of which types are not the reason
         ("copied", ""),
         ("frozen", ""),
         ("converted", ""),
