@@ -486,6 +486,24 @@ def test_the_page_has_every_row(request_: Request) -> None:
             assert re.search(cell, at_a_glance), row.claim.name
 
 
+def test_the_page_at_a_glance_has_the_catalogue_s_order_and_says_what_is_set_aside(
+    request_: Request,
+) -> None:
+    fill(request_, lambda cell: basin(cell, 0.06))
+    rows = run.answer(request_, read(request_))
+    aside = {("digits-plain", "gain/sgdw"), ("digits-plain", "generalisation/adam")}
+    kept = [row for row in rows if (row.task, row.claim.name) not in aside]
+    glance = {row["name"]: row["verdicts"] for row in page.at_a_glance(list(reversed(kept)), aside)}
+    every = [claim.name for claim in catalogue.every_claim()]
+    assert list(glance) == sorted(glance, key=every.index)
+    assert "p1/same" not in glance
+    for row in kept:
+        if row.task:
+            assert glance[row.claim.name] == [row.verdict]
+    for _, name in aside:
+        assert glance[name] == ["set aside"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

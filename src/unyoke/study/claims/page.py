@@ -6,7 +6,7 @@ import math
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -140,14 +140,15 @@ def _published_name(figure: Path, request: Request) -> str:
 def page_data(request: Request, rows: Sequence[Answer], maps: dict[str, Maps]) -> dict[str, Any]:
     """Everything that the templates show, as plain words."""
     asked = Counter(row.claim.name for row in rows)
+    aside = set_aside(request, rows)
     return {
         "command": command(request),
         "counts": counted(rows),
         "of_paper": _listed(counted([row for row in rows if row.claim.of_paper])),
         "of_others": _listed(counted([row for row in rows if not row.claim.of_paper])),
-        "set_aside": set_aside(request, rows),
+        "set_aside": aside,
         "tasks": list(dict.fromkeys(row.task for row in rows if row.task)),
-        "glance": at_a_glance(rows),
+        "glance": at_a_glance(rows, {(row["task"], row["name"]) for row in aside}),
         "rows": [words(row, request, asked[row.claim.name]) for row in rows],
         "studies": [study for task, read in maps.items() for study in _studies(task, read)],
         "machine": machine(),
@@ -181,18 +182,24 @@ def set_aside(request: Request, rows: Sequence[Answer]) -> list[dict[str, str]]:
     ]
 
 
-def at_a_glance(rows: Sequence[Answer]) -> list[dict[str, Any]]:
-    """Each claim that is tested on tasks, with its verdict on each of them."""
+def at_a_glance(rows: Sequence[Answer], aside: Collection[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Each claim that is tested on tasks, in the catalogue's order, with its verdict on each.
+
+    Args:
+        aside: task and name of the rows that are set aside.
+    """
     tasks = list(dict.fromkeys(row.task for row in rows if row.task))
-    verdicts = {(row.claim.name, row.task): row.verdict for row in rows}
-    claims = {row.claim.name: row.claim for row in rows if row.task}
+    verdicts = dict.fromkeys(aside, "set aside")
+    verdicts |= {(row.task, row.claim.name): row.verdict for row in rows}
+    shown = {name for task, name in verdicts if task}
     return [
         {
-            "name": name,
+            "name": claim.name,
             "sentence": claim.sentence,
-            "verdicts": [verdicts.get((name, task), "") for task in tasks],
+            "verdicts": [verdicts.get((task, claim.name), "") for task in tasks],
         }
-        for name, claim in claims.items()
+        for claim in catalogue.every_claim()
+        if claim.name in shown
     ]
 
 
