@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from unyoke.study import statistics
 from unyoke.study.claims.maps import Maps
+from unyoke.study.report.arrangement import common_decays
 from unyoke.study.report.findings import colour_range
-from unyoke.study.report.heat_map import draw_heat_map
+from unyoke.study.report.heat_map import draw_heat_map, same_stretch
 from unyoke.study.report.survey import Panel
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def figure_1(figure: Figure, maps: Maps) -> Data:
         ]
         for optimizer in ("Adam", "AdamW")
     ]
-    return _grid_of_maps(figure, panels, maps.unit, WORDS)
+    # The maps of schedules have every second λ: beside the others they would be all gaps.
+    return _grid_of_maps(figure, panels, maps.unit, WORDS, one_axis=False)
 
 
 def figure_2(figure: Figure, maps: Maps) -> Data:
@@ -53,21 +55,34 @@ def figure_s4(figure: Figure, maps: Maps) -> Data:
 
 
 def _grid_of_maps(
-    figure: Figure, panels: Sequence[Sequence[Panel]], unit: str, titles: Mapping[str, str]
+    figure: Figure,
+    panels: Sequence[Sequence[Panel]],
+    unit: str,
+    titles: Mapping[str, str],
+    *,
+    one_axis: bool = True,
 ) -> Data:
-    """Rows of heat maps with one colour scale, ten best cells circled."""
+    """Rows of maps, their cells of one size, with one colour scale; ten best cells circled.
+
+    Args:
+        one_axis: the maps of a row have one axis of λ.
+    """
     lines, columns = len(panels), len(panels[0])
-    figure.set_size_inches(3.4 * columns + 0.6, 3.0 * lines + 0.4)
     figure.set_layout_engine("compressed")  # for maps, whose cells are squares
     plots = figure.subplots(lines, columns, squeeze=False)
     scale = 100.0 if unit == "%" else 1.0
     flat = [panel for line in panels for panel in line]
+    decays = [common_decays(line) if one_axis else None for line in panels for _ in line]
     low, high = colour_range(flat)
     ends = (scale * low, scale * high)
     image: Any = None
-    for panel, plot in zip(flat, plots.flat, strict=True):
-        image = draw_heat_map(plot, panel, statistics.best_cells(panel.choice), ends, scale)
+    for panel, along, plot in zip(flat, decays, plots.flat, strict=True):
+        circled = statistics.best_cells(panel.choice)
+        image = draw_heat_map(plot, panel, circled, ends, scale, along)
         plot.set_title(f"{panel.title}, {titles.get(panel.schedule, panel.schedule)}")
+    width, height = same_stretch(list(plots.flat))
+    down = 2.8 * min(2.0, height / width) + 0.7
+    figure.set_size_inches(3.4 * columns + 0.6, down * lines + 0.4)
     bar = figure.colorbar(image, ax=plots, extend="max", shrink=0.8)
     bar.set_label(f"test error{', ' + unit if unit else ''}, mean over seeds")
     return [cell for panel in flat for cell in _cells(panel)]

@@ -14,7 +14,7 @@ import numpy as np
 
 from unyoke.study.report.arrangement import common_decays, rows_of, shear
 from unyoke.study.report.findings import OFF, Finding, colour_range
-from unyoke.study.report.heat_map import draw_heat_map, draw_sheared_map
+from unyoke.study.report.heat_map import draw_heat_map, draw_sheared_map, same_stretch
 from unyoke.study.report.survey import Panel, Survey
 from unyoke.study.report.sweep_figure import draw_sweeps
 from unyoke.study.statistics import Interval
@@ -168,12 +168,7 @@ def _draw_maps(
                 plot.set_title(f"{panel.title}\n{panel.setting}")
         for plot in beside[1 : len(line)]:
             plot.set_ylabel("")
-    drawn = [plot for plot in plots.flat if plot.axison]
-    width = max(plot.get_xlim()[1] - plot.get_xlim()[0] for plot in drawn)
-    height = max(plot.get_ylim()[1] for plot in drawn) + 0.5
-    for plot in drawn:  # the same stretch of both axes, so that all cells have one size
-        plot.set_xlim(plot.get_xlim()[0], plot.get_xlim()[0] + width)
-        plot.set_ylim(-0.5, height - 0.5)
+    width, height = same_stretch([plot for plot in plots.flat if plot.axison])
     across = MAP_WIDTH * columns
     down = (MAP_WIDTH - 0.45) * min(2.0, height / width) + (0.85 if several else 0.7)
     figure.set_size_inches(across + 0.25, down * len(lines) + 0.6)

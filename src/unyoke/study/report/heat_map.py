@@ -141,6 +141,20 @@ def _label(plot: Plot, panel: Panel, places: Places, decays: Sequence[str]) -> N
     plot.set_aspect("equal")
 
 
+def same_stretch(plots: Sequence[Plot]) -> tuple[float, float]:
+    """Give maps the same stretch of both axes, so that all cells have one size.
+
+    Returns:
+        The columns and the rows of each, gaps included.
+    """
+    width = max(plot.get_xlim()[1] - plot.get_xlim()[0] for plot in plots)
+    height = max(plot.get_ylim()[1] for plot in plots) + 0.5
+    for plot in plots:
+        plot.set_xlim(plot.get_xlim()[0], plot.get_xlim()[0] + width)
+        plot.set_ylim(-0.5, height - 0.5)
+    return width, height
+
+
 def _stretches(
     marked: NDArray[np.bool_], positions: Places
 ) -> Iterator[tuple[tuple[float, float], float, float]]:
