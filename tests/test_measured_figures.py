@@ -17,6 +17,30 @@ MEASURED = re.compile(
 )
 """A number with a unit that is measured, with its spread or with its interval."""
 
+UNITS = r"ns|µs|ms|s|seconds?|minutes?|hours?|×|times|%|points?|[KMG]i?B(?:/s)?|bytes"
+IN_PROSE = re.compile(
+    rf"(?<![\w^.])[+−]?\d[\d,]*(?:\.\d+)?\s?(?:{UNITS})(?![\w(])|[−+]?\d\.\d+ (?:±|\[)"
+)
+"""The same in sentences, which spell more units out."""
+
+NOT_MEASURED = {
+    "choosing.md": [
+        "96 % of the initial",  # e^−Σηλ
+        "88 % of the beginning",
+        "3 to 10 times below",  # Lion's authors
+    ],
+    "claims.md": ["takes longer than 0.03 s"],  # how a training is divided
+    "faq.md": ["0.05 takes 5 % of every weight"],  # what the number means
+    "monitoring.md": ["less than 10 % of a weight", "more than 1 % of the decay"],  # limits
+    "optimizers.md": ["4 bytes each in float32"],
+    "own-task.md": ["more than 4 GiB"],  # a limit
+    "scale-out.md": ["at most `2 × --workers`"],
+}
+"""Numbers with units that are definitions, limits, arithmetic or somebody else's advice."""
+
+BY_SECTION = {"claims.md", "results.md"}
+"""Pages of verdicts: a section names the commit of all its numbers once."""
+
 COMMIT = re.compile(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7}\b")
 
 
@@ -43,6 +67,44 @@ def test_a_table_of_measured_figures_names_a_commit(page: Path) -> None:
         and not COMMIT.search(beginning)
     ]
     assert without == []
+
+
+def blocks_with_neighbours(section: str) -> list[tuple[str, str]]:
+    """Each paragraph, list or table, and it together with the one before and the one after it."""
+    blocks = [block for block in re.split(r"\n\s*\n", section) if block.strip()]
+    return [(block, "\n".join(blocks[max(0, i - 1) : i + 2])) for i, block in enumerate(blocks)]
+
+
+def prose(block: str) -> str:
+    """A block's sentences, in one line: no tables, headings or commands."""
+    return " ".join(" ".join(re.findall(r"^(?!\||#| {4}).+", block, re.M)).split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_a_measured_figure_in_a_sentence_names_a_commit(page: Path) -> None:
+    """In its paragraph or one beside it, or in the page's beginning for all of the page."""
+    parts = [part for part in sections(page) if part.strip()]
+    beginning = parts[0] if parts else ""
+    without = []
+    for part in parts:
+        for block, near in blocks_with_neighbours(part):
+            if COMMIT.search((part if page.name in BY_SECTION else near) + beginning):
+                continue
+            text = prose(block)
+            for said in NOT_MEASURED.get(page.name, []):
+                text = text.replace(said, "")
+            without += [f"{found.group()} in: {text}" for found in IN_PROSE.finditer(text)]
+    assert without == []
+
+
+def test_what_is_said_not_to_be_measured_is_still_said() -> None:
+    gone = [
+        f"{name}: {said}"
+        for name, all_said in NOT_MEASURED.items()
+        for said in all_said
+        if said not in prose((ROOT / "docs" / name).read_text(encoding="utf-8"))
+    ]
+    assert gone == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names)
