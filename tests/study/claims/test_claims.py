@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from dataclasses import replace
-from math import erfc, hypot, sqrt
+from math import erfc, hypot, nan, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from unyoke.study.claims.claim import Claim, Measurement, Prediction, Region
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Needed, Request
 from unyoke.study.claims.run import Workers
-from unyoke.study.claims.verdicts import Answer, judge, step_down
+from unyoke.study.claims.verdicts import DIVERGED, Answer, judge, step_down
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape.landscape import Axes
+from unyoke.study.landscape.landscape import Axes, Cell
 from unyoke.study.ledger.ledger import FILE_NAME, Ledger
 from unyoke.study.report.tables import rows as table_rows
 from unyoke.study.report.tables import write_csv
@@ -176,6 +176,22 @@ def test_partial_ledgers_say_what_is_missing(request_: Request) -> None:
     row = answers(request_)["generalisation/adam"]
     assert row.verdict == "incomplete"
     assert "of 54 trainings of AdamW" in row.missing or "of 54 trainings of Adam" in row.missing
+
+
+def test_best_cells_that_diverge_with_other_seeds_leave_a_row_undecided(request_: Request) -> None:
+    request = replace(request_, names=("gain/adamw", "gain/sgdw"))
+
+    def error(cell: Cell) -> float:
+        lost = cell.optimizer == "SGDW" and cell.weight_decay == 0 and cell.seed == plan.FRESH + 1
+        return nan if lost else basin(cell, 0.06)
+
+    fill(request, error)
+    found = answers(request)
+    assert found["gain/adamw"].verdict != "undecided"
+    row = found["gain/sgdw"]
+    assert (row.verdict, row.missing) == ("undecided", DIVERGED)
+    page.write(request, list(found.values()), read(request))
+    assert f"Not known: {DIVERGED}." in (request.out / "claims.md").read_text()
 
 
 def test_damaged_ledgers_are_left_and_said(request_: Request) -> None:

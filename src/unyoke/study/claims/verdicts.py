@@ -149,6 +149,9 @@ def _side(inside: bool) -> Verdict:
     return "held" if inside else "contradicted"
 
 
+DIVERGED = "in each cell from which it would be known training diverged for some seed"
+
+
 def judge(tested: Iterable[tuple[str, Claim, Maps]]) -> list[Answer]:
     """Measure every claim of a page, each on a task, and correct the p-values of each claim."""
     found: list[tuple[str, Claim, Measurement | None, str]] = []
@@ -158,10 +161,9 @@ def judge(tested: Iterable[tuple[str, Claim, Maps]]) -> list[Answer]:
         except Incomplete as lacking:
             found.append((task, claim, None, str(lacking)))
             continue
-        if math.isfinite(measurement.number.value) or measurement.unknown or measurement.ratio:
-            found.append((task, claim, measurement, measurement.unknown))
-        else:
-            found.append((task, claim, None, "no map has a cell from which it is known"))
+        known = math.isfinite(measurement.number.value) or measurement.ratio
+        unknown = measurement.unknown or ("" if known else DIVERGED)
+        found.append((task, claim, measurement, unknown))
     families: dict[str, list[int]] = {}
     for place, (_, claim, _, _) in enumerate(found):
         families.setdefault(claim.name, []).append(place)
