@@ -135,9 +135,9 @@ def table(results: dict) -> str:
     told = "; ".join(f"{', '.join(names)} on {run}" for run, names in runs.items())
     lines = [
         f"Run with Python {results['python']}: {told}.",
-        "The difference is the largest of a weight after twelve updates, from a plain loop",
-        "(or from torch's AdamW with the same decay, where the line says so).",
-        "A refusal has its reason.",
+        "The difference is the largest of any weight after twelve updates, against a plain loop",
+        "(or against torch's AdamW with the same decay, where the line says so).",
+        "A refusal says why.",
         "",
         "| framework | feature | difference |",
         "| --- | --- | --- |",
