@@ -27,7 +27,7 @@ def whole(make: Callable[[], None], resumes: bool) -> None:
         return
     try:
         make()
-    except BaseException:
+    except BaseException:  # Ctrl-C's, or whatever a handler raises, may leave a half-made update
         while not _ends(make):
             pass
         raise

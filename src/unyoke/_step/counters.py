@@ -73,6 +73,7 @@ class Counters:
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
                 self.placed.append((view, view.data_ptr()))
+        # NaN in _known compares unequal in its bytes to every count, so the first look reads all
         self._count, self._others, self._scalars = count, False, self.names[1:]
         self._chosen: Any = slice(count)
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this

@@ -110,6 +110,7 @@ class Replay:
                 rate(self._schedule, index, group)  # says if somebody has moved it
         if self._sharded and not all(plan.bind() for plan in self._sharded):
             return False
+        # All numbers first: whatever refuses or interrupts here has changed no weight
         for index, plan, captured in self._plans:
             plan.form_again(*groups.rate(index, plan.group))
             if not captured.take(plan.work):
@@ -121,6 +122,8 @@ class Replay:
         return self._holds
 
     def _commit(self) -> None:
+        # May be called again after an interrupt: the call knows whether it has updated and counted,
+        # and what follows it may be done twice
         if self._call.make():
             self._holds = False
             return

@@ -79,6 +79,7 @@ class Stepper:
         whole(make, all(plan.resumes for _, plan in plans))
         for _, plan in plans:
             state.after_update(optimizer, plan.weights)
+        # The same captures twice in a row: the program's steps are alike, so a replay will pay
         made = [plan.captured() for _, plan in plans]
         if same_objects(made, self._made):
             self.replay = Replay.of(optimizer, plans)

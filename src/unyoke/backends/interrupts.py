@@ -26,7 +26,7 @@ def put_off(action: Callable[[], object]) -> None:
         if callable(handler)
     ]
     try:
-        for number, _ in handlers:
+        for number, _ in handlers:  # an interrupt on the way here comes before the action
             _signal.signal(number, lambda number, frame: pending.append(number))
         action()
     finally:
@@ -42,5 +42,5 @@ def _put_back(handlers: list[tuple[int, Any]]) -> None:
     if handlers:
         try:
             _signal.signal(*handlers[-1])
-        finally:
+        finally:  # a loop would leave the rest unrestored
             _put_back(handlers[:-1])

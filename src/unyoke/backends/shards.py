@@ -138,6 +138,7 @@ class Shards:
         """Lend each local weight its local gradient; False if something is not what it was."""
         for weight, part, spec, kept in self._shards:
             grad = weight.grad
+            # Identity, not equality: a weight that was moved, cast or cut anew has others here
             if weight._local_tensor is not part or weight._spec is not spec:
                 return False
             if not is_sharded(grad) or not (grad._spec is spec or _alike(grad, weight)):
@@ -155,7 +156,7 @@ class Shards:
         """Give the gradients back, and let autograd know that the weights have changed."""
         for shard in self._shards:
             shard.local.grad = None
-        if self._shards:
+        if self._shards:  # kernels wrote to the local tensors, whose versions nobody looks at
             torch.autograd.graph.increment_version([shard.weight for shard in self._shards])
 
 

@@ -117,6 +117,7 @@ def encode_unsigned(value, inverse, random):
     bits = bits_of(multiply_add(value, unit, float_of(0x35000000)))  # 2^−21
     bits = int32(bits + maximum(bits, int32(0x3B000000)))  # floor + knee
     code = int32((int32(bits + random) >> 20) & 0xFF)
+    # Of what is never negative only 0 has the bits 0: nothing else may be stored as 0
     return maximum(code, where(bits_of(value) < 1, bits_of(value), int32(1)))
 
 

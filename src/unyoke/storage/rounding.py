@@ -49,7 +49,7 @@ def assign(weight, delta):
 
 def subtract_stochastic(weight, delta, uniform):
     """θ − delta in a weight of float32, right in the mean."""
-    high, low = rounded_sum(weight, -delta)
+    high, low = rounded_sum(weight, -delta)  # low: what even a float32 sum would lose
     return (round_stochastic(high, low, 1, uniform),)
 
 

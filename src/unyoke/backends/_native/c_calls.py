@@ -48,6 +48,8 @@ def bound(address: int, *integers: int) -> Callable[[], bool]:
         integers: as many as it takes.
     """
     words = struct.pack(f"{2 + len(integers)}q", address, _answer(), *integers)
+    # Definition, words and name in one object that the function holds as its ``self``: they live as
+    # long as it, and compiled code finds the words behind the definition
     own = bytes(ctypes.sizeof(_Definition)) + words + NAME  # nobody else has it: it can be written
     definition = _Definition.from_address(id(own) + CONTENT)
     definition.name = id(own) + CONTENT + len(own) - len(NAME)

@@ -62,6 +62,7 @@ def read(name: str) -> bytes | None:
         path = location()
         _check(path, os.stat(path))
         with open(os.open(path / name, flags), "rb") as file:
+            # Of the file that is open, not of the name, which may mean another file by now
             _check(path / name, os.fstat(file.fileno()))
             content = file.read()
     except (NoFolder, OSError):

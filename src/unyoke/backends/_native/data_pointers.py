@@ -44,7 +44,10 @@ def text() -> str:
 
 
 # A tensor is three or four lines of the cache and its storage another, and to wait for one takes
-# longer than to look at it. So they are brought near some parameters ahead, as one names the next.
+# longer than to look at it. So they are brought near some parameters ahead, as one names the next:
+# handles 12 ahead, tensors 8, storages and what autograd knows 4, gradients 2. Beyond the last
+# parameter the last one is named again, since what is followed on the way must exist.
+# An address is the storage's memory plus the bytes of the elements that lie before the tensor.
 def _text(p: Places) -> str:
     return f"""
 @compiled
@@ -177,6 +180,8 @@ class Described:
             for row, tensor in enumerate(column):
                 facts[buffer, row], handles[buffer, row] = fact(tensor), tensor._cdata
         if places is not None:
+            # Weights and gradients may be exchanged (p.data = …, a new p.grad): for these the
+            # handle is where their C++ tensor is named, and not the tensor
             for buffer, holders in enumerate((weights, givers)):
                 handles[buffer] = [id(holder) + 8 * places.tensor for holder in holders]
         # torch.utils.swap_tensors would change what a handle means; it refuses this

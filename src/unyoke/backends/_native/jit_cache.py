@@ -55,6 +55,8 @@ def build(text: str, names: Names, fingerprint: str, arguments: int) -> int:
         ImportError: there is no Numba to compile it.
         numba.core.errors.NumbaError: the text is beyond Numba.
     """
+    # Whatever machine code depends on is in the key: a stale file is never found, and none needs
+    # to be invalidated
     key = hashlib.sha256(repr((text, fingerprint, *_surroundings())).encode()).hexdigest()[:40]
     with _lock:
         code = code_folder.read(f"{key}.o")
@@ -103,6 +105,7 @@ def _compile(text: str, names: Mapping[str, Any], entry: str, arguments: int) ->
 
 
 def _keep_only(module: Any, name: str, entry: str) -> None:
+    # Numba's wrappers for Python call into its runtime, which a process without Numba has not
     for value in (*module.functions, *module.global_variables):
         if value.name == name:
             value.name = entry

@@ -32,6 +32,9 @@ JOB = (
 )
 
 
+# The order is what makes it whole. All guards come before the first kernel, so that an answer of 1
+# has changed nothing. Versions and counters come after the last kernel and before ``done``, without
+# which a call after an interrupt would update twice; with it the call is void until begin().
 def _text(p: Places) -> str:
     """The compiled function; it answers 1 if something has changed, and has done nothing."""
     return f"""

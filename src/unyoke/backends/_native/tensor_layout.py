@@ -110,6 +110,7 @@ def _search() -> Places:
         ValueError: something is nowhere.
         StopIteration: likewise.
     """
+    # Sizes that no other word is likely to have. A wrong find would not pass _is_as_read either
     sample: Any = torch.nn.Parameter(torch.zeros(7, 11, 13))
     words = _words(sample._cdata, _LENGTH)
     storage = words.index(sample.untyped_storage()._cdata)
@@ -119,6 +120,7 @@ def _search() -> Places:
     sample.grad = torch.zeros_like(sample)
     gradient = _words(words[storage + 1], _LENGTH).index(sample.grad._cdata)
     data = _words(words[storage], 4).index(sample.data_ptr())
+    # What frees the memory of a lazy copy is one function for all of them: a set of one is wanted
     lazily = [torch._lazy_clone(torch.zeros(3)).untyped_storage() for _ in range(2)]
     (shared,) = {_words(each._cdata, data + 2)[data + 1] for each in lazily}
     return Places(
@@ -158,6 +160,7 @@ def _is_as_read(p: Places, sample: Any) -> bool:
         and _words(sizes + 8 * max(dims, INLINE), dims) == [*sample.stride()]
         and words[p.offset : p.offset + 2] == [sample.storage_offset(), sample.numel()]
         and [storage[p.data], storage[p.data + 4]] == [own.data_ptr(), own.nbytes()]
+        # the count has 32 bits, and something else may lie beside it in the word
         and _words(words[p.version], COUNT + 1)[COUNT] & 0xFFFFFFFF == sample._version
         and (held is None or _words(words[p.storage + 1], _LENGTH)[p.gradient] == held._cdata)
         and _tells_apart(p, sample)

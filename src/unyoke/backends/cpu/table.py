@@ -55,6 +55,7 @@ class Table:
         self._models = models or 1
         self._chunks = _chunks(tensors.elements, self._models)
         self._model = self._chunks[:, 3].copy()
+        # Everything that _job and compiled code name by address must live as long: see _alive
         addresses = np.zeros_like(tensors.handles)
         self.pointers = find(tensors, addresses)
         self._alive = addresses, numbers
@@ -83,6 +84,7 @@ class Table:
             shares.begin()
             shares.run()
             totals[:] = 0.0
+            # Chunk by chunk in their order, so that a norm does not depend on the threads
             np.add.at(totals, chunks[:, 0], sums)
             return np.sqrt(totals)
 

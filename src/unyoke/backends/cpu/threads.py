@@ -61,6 +61,8 @@ def _member() -> ir.Module:
     kernel = builder.inttoptr(builder.load(place(KERNEL)), kind)
     builder.branch(ask)
     builder.position_at_end(ask)
+    # Monotonic is enough: shares do not read each other's elements, and whoever waits for the
+    # threads orders what they wrote
     share = builder.atomic_rmw("add", place(NEXT), word(1), "monotonic")
     builder.cbranch(builder.icmp_signed("<", share, count), work, end)
     builder.position_at_end(work)

@@ -93,7 +93,7 @@ class Shares:
         """Wait for the helpers: none may write after the step."""
         while self._helpers:
             self._helpers[-1].result()
-            self._helpers.pop()
+            self._helpers.pop()  # not before: after an interrupt it is waited for again
 
 
 def _start(count: int, task: Callable[[], None]) -> list[Future[None]]:
