@@ -32,7 +32,15 @@ RUNGS: tuple[frozenset[str], ...] = (
     frozenset({"directions", "schedules"}),
     frozenset({"decays", "timescales"}),  # normalized decay follows the length of a run
     frozenset({"storage", "transfer"}),
-    frozenset({"backends.base", "backends.guards", "backends.interrupts", "backends.shards"}),
+    frozenset(
+        {
+            "backends.base",
+            "backends.guards",
+            "backends.interrupts",
+            "backends.shards",
+            "backends.symbols",
+        }
+    ),
     frozenset({"backends._native", "backends.element", "backends.sparse", "backends.staged"}),
     frozenset({"backends.layout"}),
     frozenset({"backends.cpu", "backends.gpu", "backends.eager"}),

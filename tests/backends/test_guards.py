@@ -32,7 +32,7 @@ def asked(call: ReplayCall) -> Callable[[], bool]:
     """Whether what a call looks at holds; there is nothing else for it to do."""
 
     def holds() -> bool:
-        call.begin()
+        call.begin(forms=False)
         return not call.make()
 
     return holds

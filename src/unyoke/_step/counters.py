@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -16,6 +17,9 @@ import torch
 
 WIDE = torch.float64
 DTYPES = {"step": torch.float32}
+
+EXACT = 2.0**24
+"""Steps up to which a float32 counts."""
 
 
 def initial(name: str, sums: Sequence[str] = (), models: int | None = None) -> torch.Tensor:
@@ -74,6 +78,7 @@ class Counters:
                 state[name] = view
                 self.placed.append((view, view.data_ptr()))
         # NaN in _known compares unequal in its bytes to every count, so the first look reads all
+        self._ahead = array("q", (0,))  # 1: compiled code has counted, and ``sets`` are old
         self._count, self._others, self._scalars = count, False, self.names[1:]
         self._chosen: Any = slice(count)
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
@@ -103,10 +108,11 @@ class Counters:
             known.fill(math.nan)  # so that they are read
 
     @property
-    def rows(self) -> list[tuple[int, int, int, int]]:
-        """For each name where its memory is, what is known of it and what follows; and words."""
+    def rows(self) -> list[tuple[int, int, int, int, int]]:
+        """For each name where its memory is, what is known of it and what follows; words; ahead."""
+        ahead = self._ahead.buffer_info()[0]
         return [
-            (held.ctypes.data, known.ctypes.data, following.ctypes.data, held.nbytes // 8)
+            (held.ctypes.data, known.ctypes.data, following.ctypes.data, held.nbytes // 8, ahead)
             for held, known, following in zip(
                 self._memory, self._known, self._following, strict=True
             )
@@ -114,13 +120,20 @@ class Counters:
 
     def read(self) -> None:
         """Bring ``sets`` and ``which`` up to date, if anybody has written, by whatever way."""
-        for memory, known in zip(self._memory, self._known, strict=True):
-            if memory.tobytes() != known.tobytes():
-                self._recount()
-                return
+        pairs = zip(self._memory, self._known, strict=True)
+        if self._ahead[0] or any(memory.tobytes() != known.tobytes() for memory, known in pairs):
+            self._recount(self._memory)
 
-    def _recount(self) -> None:
-        columns = [memory[self._chosen].tolist() for memory in self._memory]
+    def catch_up(self) -> None:
+        """Bring ``sets`` up to date, if compiled code has counted.
+
+        The counters' memory is not read: whether it still is where it was has not been asked yet.
+        """
+        if self._ahead[0]:
+            self._recount(self._known)
+
+    def _recount(self, source: Sequence[Numbers]) -> None:
+        columns = [numbers[self._chosen].tolist() for numbers in source]
         # No list of rows: so many new tuples would set off the garbage collector
         distinct = dict.fromkeys(zip(*columns, strict=True))
         for step, *_ in distinct:
@@ -133,8 +146,9 @@ class Counters:
         rows = zip(*columns, strict=True)
         self.sets = list(index)
         self.which = [index[row] for row in rows] if len(index) > 1 else None
-        for memory, known in zip(self._memory, self._known, strict=True):
-            known[:] = memory
+        for numbers, known in zip(source, self._known, strict=True):
+            known[:] = numbers
+        self._ahead[0] = 0
 
     def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
         """Form what follows an update with these coefficients, of which scalars are a part."""
@@ -169,6 +183,12 @@ class Counters:
     def counted(self) -> None:
         """Take note that somebody else has written what follows."""
         self.sets = self._following_sets
+        self._ahead[0] = 0
+
+    @property
+    def is_one_step(self) -> bool:
+        """Whether all there is to count is one step, the same for all parameters."""
+        return self.which is None and not self._scalars and not self._others
 
 
 class SharedCounters(Counters):

@@ -6,6 +6,7 @@ function of t and somebody's own direction or decay are objects, and are kept he
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 from warnings import warn
@@ -246,6 +247,24 @@ class Groups:
         for text in warnings:
             if text is not None:
                 warn(text, UserWarning, stacklevel=depth_of_caller())
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether the groups hold all numbers of an update: no function of t gives one."""
+        return self.schedule is None and not any(self._functions)
+
+    def limits(self, group: Group) -> Mapping[str, tuple[float, float]]:
+        """Between which numbers :meth:`rate` neither warns nor refuses; ``least ≤ x < below``."""
+        decay, extreme = self.decay(group), {**group, "weight_decay": 1.0}
+        may_be_large = "decay" in self._warned or not warning_if_large(extreme, decay)
+        may_grow = "eta" in self._warned or not warning_if_above_one(extreme, decay, math.inf)
+        positive = (math.nextafter(0.0, 1.0), math.inf)
+        return {
+            "lr": positive,
+            "base_lr": positive,
+            "eta": (0.0, math.inf if may_grow else ABOVE_ONE),
+            "weight_decay": (0.0, math.inf if may_be_large else LARGE),
+        }
 
     def schedule_name(self) -> str:
         """The schedule as a checkpoint tells of it, the same in another process."""

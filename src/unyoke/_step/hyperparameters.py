@@ -74,7 +74,12 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
             "multiplier lr/base_lr is undefined. Give the peak learning rate to the "
             "constructor, or set group['base_lr']"
         )
-    return lr, lr / base
+    return lr, multiplier(lr, base)
+
+
+def multiplier(lr: Any, base: Any) -> Any:
+    """η_t of what a group shows and α, where neither is 0."""
+    return lr / base
 
 
 def _is_same(lr: float, expected: float, base: float) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
 import torch
 
-from unyoke._step.counters import Counters
-from unyoke._step.hyperparameters import Group
-from unyoke.backends import Assignment, Captured, Dispatch, Work, dispatch
+from unyoke._step.counters import EXACT, Counters
+from unyoke._step.hyperparameters import Group, multiplier
+from unyoke.backends import Assignment, Captured, Dispatch, Formation, Work, dispatch
 from unyoke.backends.guards import Entries, Guards, Held
 from unyoke.backends.shards import Shards
 from unyoke.equation import Rule
@@ -220,6 +220,28 @@ class Plan:
         work.which = self.counters.which
         self.counters.form(coefficients)
         self._begun = 0
+
+    def formation(
+        self, row: int | None, limits: Mapping[str, tuple[float, float]]
+    ) -> Formation | None:
+        """How compiled code may form the coefficients; None if Python has to.
+
+        Args:
+            row: where they go; None if the backend has no such place.
+            limits: of the group's numbers.
+        """
+        rule, counters = self.work.rule, self.counters
+        plain = type(self.group) is dict and counters.is_one_step
+        if row is None or self.is_sharded or not plain:
+            return None
+
+        def form(t: Any, group: Mapping[str, Any]) -> dict[str, Any]:
+            eta = multiplier(group["lr"], group["base_lr"])
+            return {"eta": eta, **rule.coefficients(t, eta, group["lr"], group)}
+
+        (steps,) = counters.rows
+        limits = {**limits, "t": (1.0, EXACT)}
+        return Formation(self.group, form, rule.coefficient_names, row, steps[:4], limits)
 
     def run(self) -> None:
         """Make the prepared update; after an interrupt, go on with it."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from unyoke import backends
 from unyoke._step.commit import whole
-from unyoke._step.groups import Owner, show
+from unyoke._step.groups import Groups, Owner, show
 from unyoke._step.hyperparameters import Group, rate
 from unyoke._step.plan import Plan
-from unyoke.backends import Captured
+from unyoke.backends import Captured, Formation
 from unyoke.backends.guards import Guards, Held
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Replay:
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
         self._sharded = [plan for _, plan in plans if plan.is_sharded]
-        self._call = call
+        self._call, self._forms = call, call.can_form
         self._resumes = all(plan.resumes for _, plan in plans)
         self._shown: Sequence[Group] = ()
         self._holds = True
@@ -83,7 +83,8 @@ class Replay:
             ]
         )
         counters = [row for _, plan in plans for row in plan.counters.rows]
-        call = backends.replay_call(guards, captured, counters)
+        formations = _formations(optimizer, plans, captured)
+        call = backends.replay_call(guards, captured, counters, formations, groups)
         return None if call is None else cls(optimizer, plans, captured, call)
 
     def make(self, optimizer: Stepped) -> bool:
@@ -105,6 +106,16 @@ class Replay:
             or own["backend"] != self._backend
         ):
             return False
+        if self._forms:
+            self._call.begin(forms=True)
+            if not self._call.make():
+                return True
+            if not self._call.asks:
+                return False
+        return self._make_by_python(groups)
+
+    def _make_by_python(self, groups: Groups) -> bool:
+        """The same, with numbers that Python forms."""
         if self._schedule is not None:
             for index, group in self._idle:
                 rate(self._schedule, index, group)  # says if somebody has moved it
@@ -112,11 +123,12 @@ class Replay:
             return False
         # All numbers first: whatever refuses or interrupts here has changed no weight
         for index, plan, captured in self._plans:
+            plan.counters.catch_up()
             plan.form_again(*groups.rate(index, plan.group))
             if not captured.take(plan.work):
                 return False
         self._shown = groups.shown(self._groups, 1)
-        self._call.begin()
+        self._call.begin(forms=False)
         self._holds = True
         whole(self._commit, self._resumes)
         return self._holds
@@ -133,6 +145,20 @@ class Replay:
         for plan in self._sharded:
             plan.release()
         show(self._groups, self._shown)
+
+
+def _formations(
+    optimizer: Stepped, plans: Sequence[tuple[int, Plan]], captured: Sequence[Captured]
+) -> list[Formation]:
+    """Of all plans, or none: what one group's numbers wait for, all wait for."""
+    if not optimizer.groups.are_plain:
+        return []
+    found = [
+        plan.formation(own.row, optimizer.groups.limits(plan.group))
+        for (_, plan), own in zip(plans, captured, strict=True)
+    ]
+    known = [each for each in found if each is not None]
+    return known if len(known) == len(found) else []
 
 
 def _without_gradients(group: Group) -> Guards:

@@ -6,9 +6,9 @@ import functools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unyoke.backends.base import Backend, Captured, Work
+from unyoke.backends.base import Backend, Captured, Formation, Work
 from unyoke.backends.compiled import Compiled
 from unyoke.backends.cpu import Cpu
 from unyoke.backends.dispatch import Assignment, Dispatch
@@ -85,11 +85,16 @@ def _warn_of_eager(reason: str) -> None:
 
 
 def replay_call(
-    guards: Guards, captured: Sequence[Captured], counters: Sequence[tuple[int, int, int, int]]
+    guards: Guards,
+    captured: Sequence[Captured],
+    counters: Sequence[tuple[int, int, int, int, int]],
+    formations: Sequence[Formation] = (),
+    groups: Sequence[dict[str, Any]] = (),
 ) -> ReplayCall | None:
     """What looks at guards, those of captured updates included, runs their kernels and counts.
 
-    None where compiled code cannot look.
+    None where compiled code cannot look. The arguments are those of
+    :class:`unyoke.backends._native.replay_call.ReplayCall`.
     """
     if ALL["cpu"].missing() is not None:
         return None
@@ -99,7 +104,7 @@ def replay_call(
         return None
     checks = [each for one in captured for each in one.checks or ()]
     kernels = [each for one in captured for each in one.kernels]
-    return replay_call.ReplayCall(guards, checks, counters, kernels)
+    return replay_call.ReplayCall(guards, checks, counters, kernels, formations, groups)
 
 
 @functools.cache
@@ -120,6 +125,7 @@ __all__ = [
     "Backend",
     "Captured",
     "Dispatch",
+    "Formation",
     "Work",
     "check_name",
     "dispatch",

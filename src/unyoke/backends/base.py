@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, overload
@@ -226,6 +226,29 @@ class CoefficientKernel(AbstractContextManager[None], ABC):
         """
 
 
+@dataclass(frozen=True)
+class Formation:
+    """How the coefficients of a group's coming update are formed.
+
+    Attributes:
+        group: the parameter group; its entries are read anew for each update.
+        form: ``(t, group)`` → coefficients by name, and numbers that only have limits.
+        names: of the coefficients, in the order of the row.
+        row: the address where they go, as float64; the seed of random bits and t stand behind.
+        steps: of the parameters' steps where their memory is, what is known of it and what
+            follows; and how many words these are. They are all the same.
+        limits: of entries and of what is formed, ``least ≤ number < below``; a number outside is
+            looked at more closely.
+    """
+
+    group: dict[str, Any]
+    form: Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+    names: Sequence[str]
+    row: int
+    steps: tuple[int, int, int, int]
+    limits: Mapping[str, tuple[float, float]]
+
+
 class Captured(Protocol):
     """What a backend keeps of an update, to make it again with other numbers.
 
@@ -234,12 +257,17 @@ class Captured(Protocol):
             told; None where only ``why_not`` can say whether they are as they were.
         kernels: those that compiled code may run, each by the addresses of its code and of what it
             is told, and its range of chunks; what is left is for :meth:`finish`.
+        row: where compiled code may put the coefficients of the coming update, instead of
+            :meth:`take`, as :class:`Formation` says; None if it may not, or if there is something
+            left for :meth:`finish`.
     """
 
     @property
     def checks(self) -> Sequence[tuple[int, int]] | None: ...
     @property
     def kernels(self) -> Sequence[tuple[int, int, int, int]]: ...
+    @property
+    def row(self) -> int | None: ...
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""

@@ -74,8 +74,14 @@ def _maker() -> Any:
 
 
 @functools.cache
+def c_function(name: str) -> int:
+    """The address of a function of Python's C interface."""
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+@functools.cache
 def _answer() -> int:
-    return ctypes.cast(ctypes.pythonapi.PyBool_FromLong, ctypes.c_void_p).value or 0
+    return c_function("PyBool_FromLong")
 
 
 def _call(entry: str, count: int) -> ir.Module:

@@ -130,6 +130,41 @@ def number_at(context: Any, address: Any, index: Any) -> Any:
 
 
 @intrinsic
+def put_number(context: Any, address: Any, value: Any) -> Any:
+    """Write a float64 to an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
+        builder.store(arguments[1], place)
+        return context.get_dummy_value()
+
+    return types.void(address, types.float64), generate
+
+
+@intrinsic
+def single_at(context: Any, address: Any) -> Any:
+    """The float32 at an address, as a float64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
+        return builder.fpext(builder.load(place), ir.DoubleType())
+
+    return types.float64(address), generate
+
+
+@intrinsic
+def put_single(context: Any, address: Any, value: Any) -> Any:
+    """Write a float64 to an address as a float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
+        builder.store(builder.fptrunc(arguments[1], ir.FloatType()), place)
+        return context.get_dummy_value()
+
+    return types.void(address, types.float64), generate
+
+
+@intrinsic
 def put_word(context: Any, address: Any, value: Any) -> Any:
     """Write a 64-bit integer to an address."""
 
@@ -283,7 +318,14 @@ def names() -> dict[str, Any]:
         "compiled": compiled,
         "word_at": word_at,
         "put_word": put_word,
+        "number_at": number_at,
+        "put_number": put_number,
+        "single_at": single_at,
+        "put_single": put_single,
         "prefetch": prefetch,
         "invoke": invoke,
         "perform": perform,
+        "_sqrt": square_root,
+        "_exp": exponential,
+        "_where": select,
     }

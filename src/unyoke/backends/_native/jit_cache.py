@@ -25,7 +25,7 @@ from unyoke.backends._native import code_folder
 Names: TypeAlias = Callable[[], Mapping[str, Any]]
 
 # Beside LLVM's own; what else a function might call would have to be found by Numba.
-C_LIBRARY = frozenset({"exp", "expf", "memcpy", "memmove", "memset"})
+C_LIBRARY = frozenset({"exp", "expf", "memcpy", "memmove", "memset", "pow"})
 
 _lock = threading.RLock()
 

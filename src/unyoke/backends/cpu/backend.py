@@ -165,6 +165,12 @@ class Prepared:
         return [alone for table in self._tables if (alone := table.alone) is not None]
 
     @property
+    def row(self) -> int | None:
+        """Where the coefficients lie, if there is one set of them and one thread does the work."""
+        is_one = self._models is None and len(self._places) == 1 and not self._shared
+        return self._rows.buffer_info()[0] if is_one else None
+
+    @property
     def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tables hold; None where Python has to."""
         checks = [table.pointers.check for table in self._tables]

@@ -32,6 +32,7 @@ class Normed:
     """
 
     kernels: Sequence[tuple[int, int, int, int]] = ()
+    row: int | None = None
 
     def __init__(self, work: Work, tables: Sequence[Table]) -> None:
         assert work.rule.norms is not None

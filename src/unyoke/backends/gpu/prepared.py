@@ -19,6 +19,7 @@ class Prepared:
     """
 
     kernels = ()
+    row: int | None = None
 
     def __init__(self, work: Work, runtime: Runtime, before: Prepared | None = None) -> None:
         self._runtime = runtime
