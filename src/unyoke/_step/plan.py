@@ -231,7 +231,7 @@ class Plan:
             limits: of the group's numbers.
         """
         rule, counters = self.work.rule, self.counters
-        plain = type(self.group) is dict and counters.is_one_step
+        plain = type(self.group) is dict and counters.is_one_step and _is_ours(rule)
         if row is None or self.is_sharded or not plain:
             return None
 
@@ -282,6 +282,16 @@ def random_numbers(groups: Sequence[Group], index: int) -> list[int]:
         return [int32(crc32(name.encode())) for name in group["param_names"]]
     first = sum(len(each["params"]) for each in groups[:index])
     return [*range(first, first + len(group["params"]))]
+
+
+def _is_ours(rule: Rule) -> bool:
+    """Whether coefficients depend on nothing but arguments; who knows of somebody else's function?
+
+    That is called at each update.
+    """
+    functions = (rule.direction.coefficients, rule.decay.coefficients, rule.decay.strength)
+    modules = [str(getattr(each, "__module__", None)) for each in functions]
+    return all(module.split(".")[0] == "unyoke" for module in modules)
 
 
 def _kinds(weights: Sequence[torch.Tensor]) -> list[tuple[Any, ...]]:
