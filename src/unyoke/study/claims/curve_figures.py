@@ -63,6 +63,8 @@ def figure_3(figure: Figure, maps: Maps) -> Data:
     unit = f", {maps.unit}" if maps.unit else ""
     smallest = min((row["weight_decay"] for row in data if row["weight_decay"] > 0), default=1.0)
     plots[1, 0].set_xscale("symlog", linthresh=smallest, base=2)
+    # Each of up to 25 powers of two would be labelled, over the next one's label
+    plots[1, 0].xaxis.get_major_locator().set_params(numticks=7)
     for plot, across, up in (
         (plots[0, 0], "updates", "training loss"),
         (plots[0, 1], "updates", f"test error{unit}"),
