@@ -35,6 +35,7 @@ from unyoke.slots import (
     per_learning_rate,
     per_squared_rate,
     per_update,
+    zeros,
 )
 from unyoke.stages import Formula, MatrixStage, Norms, arguments_of
 
@@ -91,6 +92,11 @@ class Rule:
         """The state that is made of the weight just before its first update."""
         average = self.direction.average
         return (() if average is None else average.state) + self.decay.state
+
+    @property
+    def reads_weight(self) -> bool:
+        """Whether initial state may depend on the numbers of the weight."""
+        return any(part.initial is not zeros for part in (self.direction, self.decay) if part.state)
 
     @property
     def nonnegative(self) -> tuple[str, ...]:

@@ -290,7 +290,7 @@ class Release:
         group = optimizer.param_groups[index]
         lr, eta = optimizer.groups.rate(index, group)
         rule = optimizer.groups.rule(group)
-        own = state.before_update(optimizer, rule, weight, group)
+        (own,) = state.before_updates(optimizer, rule, [weight], group)
         plan = self._plans.get(weight)
         if plan is None or plan.states[0] is not own or not plan.holds(rule, group):
             numbers = [random_numbers(optimizer.param_groups, index)[number]]

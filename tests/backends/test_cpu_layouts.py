@@ -292,3 +292,63 @@ class TestBetweenSteps:
         torch.testing.assert_close(
             weights[0].detach(), before - (0.9 * 0.1 - 0.1 * 0.5) - 0.004 * before
         )
+
+
+class Subclass(torch.Tensor):
+    """A type of somebody's own, without a dispatch of its own."""
+
+
+def other_format(weight: torch.nn.Parameter, state: dict[str, Any]) -> None:
+    state["exp_avg"] = state["exp_avg"].bfloat16()
+
+
+def other_type(weight: torch.nn.Parameter, state: dict[str, Any]) -> None:
+    state["exp_avg"] = state["exp_avg"].as_subclass(Subclass)
+
+
+def lazy_copy(weight: torch.nn.Parameter, state: dict[str, Any]) -> None:
+    state["lazy copy"] = torch._lazy_clone(weight.detach())
+
+
+def other_order_of_state(weight: torch.nn.Parameter, state: dict[str, Any]) -> None:
+    state["exp_avg"] = state["exp_avg"].t().contiguous().t()
+
+
+def other_order_of_gradient(weight: torch.nn.Parameter, state: dict[str, Any]) -> None:
+    assert weight.grad is not None
+    weight.grad = weight.grad.t().contiguous().t()
+
+
+@pytest.mark.usefixtures("_who_asks")
+@pytest.mark.parametrize(
+    ("change", "backends"),
+    [
+        *((each, ["cpu"]) for each in (other_format, other_type, lazy_copy)),
+        *((each, ["cpu", "eager"]) for each in (other_order_of_state, other_order_of_gradient)),
+    ],
+)
+def test_of_parameters_whose_weights_are_alike_one_is_different(
+    change: Callable[[torch.nn.Parameter, dict[str, Any]], None], backends: list[str]
+) -> None:
+    """They are looked at as one; what is not alike is noticed, and nobody gets other numbers."""
+    start = [values(4, 9) * k for k in range(1, 6)]
+    together, apart = ([torch.nn.Parameter(each.clone()) for each in start] for _ in range(2))
+    # random bits are drawn by a parameter's name
+    named = [[(f"weight {k}", each) for k, each in enumerate(w)] for w in (together, apart)]
+    optimizers = [unyoke.AdamW(named[0]), *(unyoke.AdamW([each]) for each in named[1])]
+    for optimizer in optimizers:
+        optimizer.init_state()
+    for weights, of_odd in ((together, optimizers[0]), (apart, optimizers[3])):
+        for weight in weights:
+            weight.grad = values(4, 9)
+        change(weights[2], of_odd.state[weights[2]])
+    for _ in range(3):
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, before in zip(together, apart, start, strict=True):
+        assert torch.equal(one, other)
+        assert not torch.equal(one, before)
+    if (copy := optimizers[0].state[together[2]].get("lazy copy")) is not None:
+        assert torch.equal(copy, start[2])
+    (plan,) = optimizers[0]._stepper.plans.values()
+    assert [backend.name for backend, _ in plan.assignments] == backends

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import weakref
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+
+from unyoke.backends.guards import Placed
 
 WIDE = torch.float64
 DTYPES = {"step": torch.float32}
@@ -22,7 +24,7 @@ EXACT = 2.0**24
 """Steps up to which a float32 counts."""
 
 
-def initial(name: str, sums: Sequence[str] = (), models: int | None = None) -> torch.Tensor:
+def initial(name: str, sums: Collection[str] = (), models: int | None = None) -> torch.Tensor:
     """The number of a parameter that was never updated, 0-d; or one for each of K models, [K].
 
     Args:
@@ -31,8 +33,8 @@ def initial(name: str, sums: Sequence[str] = (), models: int | None = None) -> t
         models: K.
     """
     shape = () if models is None else (models,)
-    first = 0.0 if name in ("step", *sums) else 1.0
-    return torch.full(shape, first, dtype=DTYPES.get(name, WIDE))
+    first = torch.zeros if name == "step" or name in sums else torch.ones
+    return first(shape, dtype=DTYPES.get(name, WIDE))
 
 
 def _plain(value: Any) -> float:
@@ -51,8 +53,9 @@ class Counters:
         views: for each name, the tensors that the states hold.
         sets: the distinct sets of values, as of :meth:`read` and the updates since.
         which: per parameter the index of its set; None while there is one set.
-        placed: the views, with where they lie. If one is elsewhere (its storage was moved into
-            shared memory, or it was given other data), make other counters before this is used.
+        placed: the views of each name, with where they lie. If one is elsewhere (its storage was
+            moved into shared memory, or it was given other data), make other counters before this
+            is used.
     """
 
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
@@ -64,7 +67,7 @@ class Counters:
         self._known: list[Numbers] = []
         self._following: list[Numbers] = []
         self._following_sets: list[tuple[Any, ...]] = []
-        self.placed: list[tuple[torch.Tensor, int]] = []
+        self.placed: list[Placed] = []
         count = len(states)
         for name in self.names:
             values = [float(state[name]) for state in states]
@@ -76,13 +79,13 @@ class Counters:
             self._following.append(np.zeros_like(flat))
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
-                self.placed.append((view, view.data_ptr()))
+            self.placed.append(Placed.of(self.views[name]))
         # NaN in _known compares unequal in its bytes to every count, so the first look reads all
         self._ahead = array("q", (0,))  # 1: compiled code has counted, and ``sets`` are old
         self._count, self._others, self._scalars = count, False, self.names[1:]
         self._chosen: Any = slice(count)
         # torch.utils.swap_tensors would make another tensor of a view; it refuses this
-        self._not_swapped = [weakref.ref(view) for view, _ in self.placed]
+        self._not_swapped = [weakref.ref(view) for views in self.views.values() for view in views]
 
     @classmethod
     def of(cls, states: Sequence[dict[str, Any]], names: Sequence[str]) -> Counters:

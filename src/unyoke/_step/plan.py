@@ -295,5 +295,7 @@ def _is_ours(rule: Rule) -> bool:
 
 
 def _kinds(weights: Sequence[torch.Tensor]) -> list[tuple[Any, ...]]:
-    """What a state must fit."""
-    return [(type(each), each.dtype, each.device, each.shape) for each in weights]
+    """What a state must fit; weights that are alike share it."""
+    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    kinds = ((type(each), each.dtype, each.device, each.shape) for each in weights)
+    return [known.setdefault(kind, kind) for kind in kinds]

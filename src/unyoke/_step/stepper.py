@@ -154,7 +154,8 @@ class Stepper:
         """A plan of these weights' update, with parameters that took part earlier as members."""
         params = group["params"]
         group["direction"] = rule.direction.name  # entries of the group may have chosen another
-        made = {id(each): state.before_update(optimizer, rule, each, group) for each in weights}
+        own = state.before_updates(optimizer, rule, weights, group)
+        made = dict(zip(map(id, weights), own, strict=True))
         made |= {id(each): optimizer.state[each] for each in earlier if id(each) not in made}
         members = [each for each in params if id(each) in made]
         states = [made[id(each)] for each in members]

@@ -12,7 +12,7 @@ what is kept of them in memory, ``scale_x`` the scale of their block, ``c_x`` a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -151,6 +151,15 @@ class Recipe:
         state = work.states[index]
         kept = map(state.__getitem__, self._kept)
         return [work.weights[index], work.grads[index], *kept]
+
+    def tensor_columns(self, work: Work, indices: Sequence[int]) -> list[list[Any]]:
+        """The same of several parameters, column by column; None where a state is missing."""
+        grads, states = work.grads, [work.states[index] for index in indices]
+        return [
+            [work.weights[index] for index in indices],
+            [grads[index] for index in indices],
+            *([state.get(name) for state in states] for name in self._kept),
+        ]
 
     @cached_property
     def _kept(self) -> list[str]:

@@ -47,6 +47,23 @@ class Entries(NamedTuple):
         return all(map(is_, map(dict.get, self.holders, repeat(self.name)), self.values))
 
 
+class Placed(NamedTuple):
+    """Tensors, and the address at which the memory of each lay."""
+
+    tensors: Sequence[torch.Tensor]
+    addresses: Sequence[int]
+
+    @classmethod
+    def of(cls, tensors: Sequence[torch.Tensor]) -> Placed:
+        """Where they lie now."""
+        return cls(tensors, [each.data_ptr() for each in tensors])
+
+    def hold(self) -> bool:
+        """Whether they lie there still."""
+        pairs = zip(self.tensors, self.addresses, strict=True)
+        return all(each.data_ptr() == address for each, address in pairs)
+
+
 @dataclass(frozen=True)
 class Guards:
     """What a step depends on, but for numbers.
@@ -55,13 +72,13 @@ class Guards:
         contents: lists and mappings that must hold the same objects.
         entries: what must be found under names.
         without_gradient: parameters that must have none.
-        placed: tensors, each with the address at which its memory must lie.
+        placed: tensors whose memory must lie where it lay.
     """
 
     contents: Sequence[Held] = ()
     entries: Sequence[Entries] = ()
     without_gradient: Sequence[torch.Tensor] = ()
-    placed: Sequence[tuple[torch.Tensor, int]] = ()
+    placed: Sequence[Placed] = ()
 
     def holds(self) -> bool:
         """Whether all of it is still so."""
@@ -69,7 +86,7 @@ class Guards:
             all(contents.holds() for contents in self.contents)
             and all(weight.grad is None for weight in self.without_gradient)
             and all(entries.hold() for entries in self.entries)
-            and all(tensor.data_ptr() == address for tensor, address in self.placed)
+            and all(placed.hold() for placed in self.placed)
         )
 
     @classmethod

@@ -45,7 +45,7 @@ def followed(
         ValueError: state that does not fit and cannot be cast; nothing is changed.
     """
     changed: dict[str, torch.Tensor] = {}
-    wide = torch.promote_types(weight.dtype, torch.float32)
+    wide = formats.wide(weight.dtype)
     expected: Mapping[str, torch.Tensor] | None = None
     for name in rule.state:
         value = state[name]
@@ -60,7 +60,7 @@ def followed(
         if kind.block:
             formats.check_scales(state, name, kind)
             _move(changed, formats.scale_name(name), state[formats.scale_name(name)], weight)
-        want = torch.promote_types(like.dtype, torch.float32)
+        want = formats.wide(like.dtype)
         if kind is formats.PLAIN and value.dtype != want:
             value = changed[name] = cast(name, value, want)
         _move(changed, name, value, weight)
@@ -126,8 +126,12 @@ def lacks_memory(tensor: torch.Tensor) -> str | None:
     if not tensor.numel() or tensor.is_meta:
         return None
     held = tensor.untyped_storage().nbytes()
-    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
+    if tensor.is_contiguous():
+        reach = tensor.numel()
+    else:
+        steps = zip(tensor.shape, tensor.stride(), strict=True)
+        reach = 1 + sum((size - 1) * step for size, step in steps)
+    needed = (tensor.storage_offset() + reach) * tensor.element_size()
     if held >= needed:
         return no_address(tensor)
     return (

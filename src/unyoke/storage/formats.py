@@ -8,6 +8,7 @@ ordinary tensor, and its dtype says how it is kept.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -138,11 +139,11 @@ def objection(weight: torch.Tensor, group: Mapping[str, Any]) -> str | None:
             "torch.optim.SGD takes care"
         )
     state_dtype, rounding = group["state_dtype"], group["rounding"]
+    if state_dtype == "float32" and rounding == "nearest":
+        return None
     asked = [f"state_dtype={state_dtype!r}"] if state_dtype != "float32" else []
     asked += [f"rounding={rounding!r}"] if rounding != "nearest" else []
     what = " and ".join(asked)
-    if not asked:
-        return None
     if weight.is_complex():
         return f"{what} is for real weights, and this one is {weight.dtype}"
     if type(weight) not in (torch.Tensor, torch.nn.Parameter) and not shards.is_sharded(weight):
@@ -170,6 +171,12 @@ def in_memory(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.as_strided((tensor.numel(),), (1,))
 
 
+@functools.cache
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """What state of numbers in this dtype is kept in plainly; torch takes longer to say it."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def allocate(
     rule: Rule, initial: Mapping[str, torch.Tensor], group: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
@@ -184,7 +191,8 @@ def put(state: State, name: str, value: torch.Tensor, kind: Format) -> None:
     """Make the tensors that keep ``value``, rounded to nearest."""
     if kind.dtype is None:
         # bfloat16 moments rounded to nearest would stand still: 0.999·v rounds back to v
-        state[name] = value.to(torch.promote_types(value.dtype, torch.float32))
+        dtype = wide(value.dtype)
+        state[name] = value if value.dtype is dtype else value.to(dtype)
         return
     if shards.is_sharded(value):
         own: State = {}

@@ -161,32 +161,43 @@ class Described:
         cls,
         columns: Sequence[Sequence[torch.Tensor]],
         givers: Sequence[torch.Tensor] | None = None,
+        like: Sequence[int] | None = None,
     ) -> Self:
         """Those of these tensors.
 
         Args:
             columns: weights, gradients, then state, as a kernel reads them.
             givers: the tensors whose gradients these are; the weights unless given.
+            like: per parameter the number of one that is taken to be like it, so that only that
+                one is described; each is like itself unless given. What looks whether all is as
+                described says if it is not so.
         """
         weights, _, *states = columns
         givers = weights if givers is None else givers
-        elements = np.array([weight.numel() for weight in weights], dtype=np.int64)
+        asked, place = np.unique(range(len(weights)) if like is None else like, return_inverse=True)
         handles = np.zeros((len(columns), len(weights)), dtype=np.int64)
         rows: dict[tuple[Any, ...], array[int]] = {}
         places = tensor_layout.places()
         fact = described if places is None else functools.partial(_row, rows, places)
-        facts = np.empty(handles.shape, dtype=object if places is None else np.int64)
+        facts = np.empty((len(columns), len(asked)), dtype=object if places is None else np.int64)
         for buffer, column in enumerate(columns):
-            for row, tensor in enumerate(column):
-                facts[buffer, row], handles[buffer, row] = fact(tensor), tensor._cdata
+            for number, row in enumerate(asked.tolist()):
+                facts[buffer, number] = fact(column[row])
+            handles[buffer] = [tensor._cdata for tensor in column]
         if places is not None:
             # Weights and gradients may be exchanged (p.data = …, a new p.grad): for these the
             # handle is where their C++ tensor is named, and not the tensor
             for buffer, holders in enumerate((weights, givers)):
                 handles[buffer] = [id(holder) + 8 * places.tensor for holder in holders]
+        elements = np.array([weights[row].numel() for row in asked.tolist()], dtype=np.int64)
         # torch.utils.swap_tensors would change what a handle means; it refuses this
         not_swapped = [weakref.ref(state) for column in states for state in column]
-        return cls(weights, givers, states, handles, facts, elements, (rows, not_swapped))
+        return cls(
+            *(weights, givers, states, handles),
+            np.ascontiguousarray(facts[:, place]),
+            elements[place],
+            (rows, not_swapped),
+        )
 
     def joined(self, other: Described) -> Described:
         """These parameters, then the other's."""

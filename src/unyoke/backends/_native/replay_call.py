@@ -211,9 +211,8 @@ class ReplayCall:
         forming = [made for each in formations if (made := coefficients.compiled(each)) is not None]
         self.can_form = bool(formations) and len(forming) == len(formations)
         shown = _shown(groups, holders[:-1, 0].tolist())
-        without = table_of((id(weight),) for weight in guards.without_gradient)
-        placed = table_of((t._cdata, address, t.element_size()) for t, address in guards.placed)
-        rows = [lists, mappings, holders[:-1], without, placed]
+        without = _ids(guards.without_gradient)
+        rows = [lists, mappings, holders[:-1], without, _placed(guards)]
         rows += map(table_of, (checks, counters, kernels, (each.call for each in forming), shown))
         rows.append(entries)
         self._alive = guards, known, rows, forming, groups
@@ -248,11 +247,12 @@ def can_ask(guards: Guards) -> bool:
 def _contents(guards: Guards) -> tuple[Any, Any, Any]:
     """Rows of holder, size and where its objects begin: of lists, of mappings; and the objects."""
     rows: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
-    known: list[tuple[int]] = []
+    known, begin = [], 0
     for holder, held in guards.contents:
-        rows[isinstance(holder, list)].append((id(holder), len(held), len(known)))
-        known += [(id(thing),) for thing in held]
-    return table_of(rows[True]), table_of(rows[False]), table_of(known)
+        rows[isinstance(holder, list)].append((id(holder), len(held), begin))
+        known.append(_ids(held))
+        begin += len(held)
+    return table_of(rows[True]), table_of(rows[False]), np.concatenate((_ids(()), *known))
 
 
 def _shown(groups: Sequence[Any], holders: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -263,13 +263,35 @@ def _shown(groups: Sequence[Any], holders: Sequence[int]) -> list[tuple[int, int
 
 def _entries(guards: Guards) -> tuple[Any, Any]:
     """Rows of holder, where its entries begin and its version, and one for the end; the entries."""
-    by_holder: dict[int, list[tuple[int, int]]] = {}
-    for name, holders, values in guards.entries:
-        for holder, value in zip(holders, values, strict=True):
-            by_holder.setdefault(id(holder), []).append((id(name), id(value)))
-    ends = np.cumsum([0, *map(len, by_holder.values())]).tolist()
-    rows = table_of(zip([*by_holder, 0], ends, [-1] * len(ends), strict=True))
-    return rows, table_of(entry for entries in by_holder.values() for entry in entries)
+    holders = [_ids(each.holders) for each in guards.entries]
+    names = [np.full(len(each.holders), id(each.name)) for each in guards.entries]
+    values = [_ids(each.values) for each in guards.entries]
+    of, name, value = (np.concatenate((_ids(()), *each)) for each in (holders, names, values))
+    order = np.argsort(of, kind="stable")
+    distinct, begins = np.unique(of[order], return_index=True)
+    rows = np.full((len(distinct) + 1, 3), -1, dtype=np.int64)
+    rows[:, 0] = [*distinct, 0]
+    rows[:, 1] = [*begins, len(of)]
+    return rows, np.stack((name[order], value[order]), axis=1)
+
+
+def _placed(guards: Guards) -> Any:
+    """Rows of a tensor, its address and the bytes of an element."""
+    rows = [np.zeros((0, 3), dtype=np.int64)]
+    for tensors, addresses in guards.placed:
+        sizes = (each.element_size() for each in tensors)
+        columns = (each._cdata for each in tensors), addresses, sizes
+        rows.append(np.stack([_words(column) for column in columns], axis=1))
+    return np.concatenate(rows)
+
+
+def _ids(things: Iterable[Any]) -> Any:
+    return _words(map(id, things))
+
+
+def _words(words: Iterable[int]) -> Any:
+    """In one piece: a list of them would be an object for each."""
+    return np.fromiter(words, dtype=np.int64)
 
 
 def table_of(rows: Iterable[tuple[int, ...]]) -> Any:

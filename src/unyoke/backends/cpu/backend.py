@@ -100,8 +100,13 @@ def _prepare(work: Work) -> str | None:
     known: Known | None = work.kept.get("cpu")
     if known is not None and known.models == work.models and _prepare_by(known, work) is None:
         return None
-    work.kept["cpu"] = known = Known(work.models)
-    return _prepare_by(known, work)
+    reason = None
+    for one_by_one in (False, True) if len(work.weights) > 1 else (True,):
+        work.kept["cpu"] = known = Known(work.models, one_by_one)
+        reason = _prepare_by(known, work)
+        if reason is None:
+            break
+    return reason
 
 
 def _prepare_by(known: Known, work: Work) -> str | None:

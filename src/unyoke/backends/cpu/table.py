@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from unyoke.backends.element import Recipe
 FLOATS = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 DTYPES = FLOATS | {torch.int8, torch.uint8}
 """That kernels read and write; weights are floats."""
+
+PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 
 CHUNK = 1 << 15
 """Elements in a row of the table: large tensors are cut, so that threads can share them."""
@@ -127,15 +129,17 @@ def _chunks(elements: Integers, models: int) -> Integers:
 class Known:
     """What kernels are told of parameters, kept for works of any of them.
 
-    It is found out once for each. Whether it is still so is compared before each update, by
-    compiled code: :mod:`unyoke.backends._native.data_pointers`.
+    It is found out once for each, or once for all whose weights are alike: there may be very many
+    of them. Whether it is so is compared before each update, the first too, by compiled code:
+    :mod:`unyoke.backends._native.data_pointers`.
 
-    Attributes:
+    Args:
         models: how many models a stack has in its first dimension.
+        one_by_one: not to take parameters to be alike whose weights are, since they are not.
     """
 
-    def __init__(self, models: int | None) -> None:
-        self.models = models
+    def __init__(self, models: int | None, one_by_one: bool) -> None:
+        self.models, self._one_by_one = models, one_by_one
         self._recipes: dict[Recipe, int] = {}
         # Recipe, kernel and tensors, one place for each
         self._served: list[tuple[Recipe, Any, Described]] = []
@@ -165,26 +169,41 @@ class Known:
 
     def _add(self, work: Work, members: Integers, new: Sequence[int]) -> str | None:
         """Find out about some of a work's parameters; why a kernel cannot serve one of them."""
-        alike: dict[Recipe, tuple[Recipe, dict[int, list[torch.Tensor]]]] = {}
-        for index in new:
-            weight = work.weights[index]
+        served: dict[Recipe, list[list[int]]] = {}
+        for indices in self._alike(work, new):
+            index, weight = indices[0], work.weights[indices[0]]
             if weight.dtype not in FLOATS or weight.device.type != "cpu":
                 where = f"{weight.dtype} on {weight.device}"
                 return f"{work.label(index)} is {where}"
-            own = Recipe.of(work, index)
-            recipe, found = alike.setdefault(own, (own, {}))  # the first has looked up its columns
+            recipe = Recipe.of(work, index)
             reason = layout.objection(work, index, recipe, DTYPES, self.models)
             if reason is not None:
                 return reason
-            found[index] = recipe.tensors(work, index)
-        for recipe, found in alike.values():
+            served.setdefault(recipe, []).append(indices)
+        for recipe, parts in served.items():
             kernel = kernels.kernel(recipe)
             if isinstance(kernel, str):
                 return kernel
-            columns = list(zip(*found.values(), strict=True))
-            givers = None if work.givers is None else [work.givers[index] for index in found]
-            self._keep(recipe, kernel, members[list(found)], Described.of(columns, givers))
+            own = [index for part in parts for index in part]
+            columns = recipe.tensor_columns(work, own)
+            if not (self._one_by_one or all(set(map(type, each)) <= PLAIN for each in columns)):
+                return "only some of the tensors are plain"
+            givers = None if work.givers is None else [work.givers[index] for index in own]
+            first = np.cumsum([0, *map(len, parts[:-1])])
+            like = np.repeat(first, [*map(len, parts)]).tolist()
+            self._keep(recipe, kernel, members[own], Described.of(columns, givers, like))
         return None
+
+    def _alike(self, work: Work, new: Sequence[int]) -> Iterable[list[int]]:
+        """A work's parameters, in lists of those of which the first is to speak for all."""
+        if self._one_by_one:
+            return ([index] for index in new)
+        alike: dict[Any, list[int]] = {}
+        for index in new:
+            weight = work.weights[index]
+            kind = weight.dtype, weight.shape, weight.stride()
+            alike.setdefault(kind, []).append(index)
+        return alike.values()
 
     def _keep(
         self,

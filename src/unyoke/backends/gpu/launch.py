@@ -104,7 +104,7 @@ class Launch:
         self._rows = np.zeros((len(members), recipe.row), np.int64)
         if recipe.words:
             self._rows[:, -1] = [work.numbers[index] for index in members]
-        columns = list(zip(*(recipe.tensors(work, index) for index in members), strict=True))
+        columns = recipe.tensor_columns(work, members)
         self.pointers = data_pointers.find(columns, self._rows[:, : len(columns)].T)
         self._addresses = Mirror(runtime, self._device, torch.int64)
         self._coefficients = Mirror(runtime, self._device, recipe.computation)
