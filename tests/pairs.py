@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 from unyoke import decays, directions, optimizers
 from unyoke.equation import combine
@@ -28,8 +29,10 @@ PAIRS = [pair for pair in ALL if not reason_against(*pair)]
 STORIES = [*itertools.product(optimizers.ALL, formats.STATE_DTYPES, formats.ROUNDINGS)]
 """Every optimizer with every format of state and every rounding of weights."""
 
-COMPILED = STORIES[::13]
-"""Those that kernels are made for, which takes seconds each.
+EVERY = int(os.environ.get("UNYOKE_EVERY_STORY", "13"))
+"""Kernels, which take seconds to make, are made for one in so many stories; 1: for all.
 
 13 and the number of formats have no common divisor: all of them come up alike.
 """
+
+COMPILED = STORIES[::EVERY]
