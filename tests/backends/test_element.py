@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numba
 import pytest
 import torch
 from following_backends import SHAPES, assert_same_bits, exact_root, trajectory
@@ -13,9 +14,11 @@ from interpreting import interpret
 import unyoke
 from unyoke import decays, directions
 from unyoke.backends import Work, element
+from unyoke.backends.cpu import compiled, source
 from unyoke.equation import combine
 from unyoke.primitives import bits_of, float_of, int32, maximum
 from unyoke.storage import formats, rounding
+from unyoke.storage.encodings import BLOCK
 from unyoke.storage.formats import BFLOAT16, PLAIN, SIGNED, UNSIGNED, Format
 from unyoke.storage.rounding import ROUNDINGS, WeightRounding
 
@@ -82,6 +85,46 @@ def recipe(rounded: str = "nearest", weight: torch.dtype = F32, kinds: Any = Non
     return element.Recipe(
         rule, weight, weight, dtypes, kinds, rounding.rounding_of(rounded, weight)
     )
+
+
+class Stubs(dict):
+    """Names of a kernel's text that do nothing, so that Python can run it on no memory."""
+
+    def __missing__(self, name: str) -> Any:
+        results = {"update": (0, 0, 0, 0), "subtract_nearest": (0,)}
+        return lambda *given: results.get(name, 0)
+
+
+@pytest.mark.parametrize("size", [100, 512, 513, 640, 641, 4000])
+def test_what_is_fetched_ahead_lies_in_the_chunk(size: int) -> None:
+    kernel, start = recipe(kinds=(SIGNED, UNSIGNED, UNSIGNED)), 1280
+    words = {"chunks": (0, start, size, 0), "addresses": [k << 32 for k in range(8)]}
+    jobs = {"job": ["addresses", 1, "chunks", 0, "own"], "own": [0]} | words
+    fetched: list[int] = []
+    names = Stubs(
+        range=range,
+        compiled=lambda function: function,
+        word_at=lambda table, place: jobs[table][place],
+        prefetch=fetched.append,
+        int32=int,
+    )
+    exec(source.text(kernel), names)
+    assert names["run"]("job", 0, 1) == 0
+    whole = max(0, size - source.AHEAD) // BLOCK * BLOCK
+    for number, column in enumerate(kernel.columns):
+        first = (start + source.AHEAD) * column.dtype.itemsize
+        expected = range(first, first + whole * column.dtype.itemsize, source.LINE)
+        assert [place & 0xFFFFFFFF for place in fetched if place >> 32 == number] == [*expected]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("state", "is_wide"), [(PLAIN, False), (BFLOAT16, True)])
+def test_kernels_of_narrow_state_take_wide_vectors(state: Format, is_wide: bool) -> None:
+    scope = compiled.names(kernel := recipe(kinds=(state, PLAIN, PLAIN)))
+    exec(source.text(kernel), scope)
+    scope["run"].compile((numba.int64,) * 3)
+    [llvm] = scope["run"].inspect_llvm().values()
+    assert ('"prefer-vector-width"="512"' in llvm) == is_wide
 
 
 @pytest.mark.parametrize(

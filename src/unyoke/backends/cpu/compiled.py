@@ -43,6 +43,8 @@ def names(recipe: Recipe, more: Mapping[str, torch.dtype] | None = None) -> dict
         "word_at": intrinsics.word_at,
         "number_at": intrinsics.number_at,
         "room": intrinsics.room,
+        "prefetch": intrinsics.prefetch,
+        "wide_vectors": intrinsics.wide_vectors,
         "int32": np.int32,
         "float32": np.float32,
         "float_of": intrinsics.float32_of_bits,

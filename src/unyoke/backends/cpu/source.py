@@ -17,8 +17,12 @@ from unyoke.backends import element
 from unyoke.backends.element import Column, Recipe, Stage
 from unyoke.storage.encodings import BLOCK
 
-STRIP = 4 * BLOCK
-"""Elements whose new values are made before any of their codes: by then the scales are known."""
+AHEAD = 4 * BLOCK
+"""By how many elements fetching from memory precedes computing."""
+
+LINE = 64
+"""Bytes that the cache fetches at once; where a machine's are 128, half of the prefetches do
+nothing."""
 
 
 def text(recipe: Recipe) -> str:
@@ -31,7 +35,7 @@ def text(recipe: Recipe) -> str:
 
 
 def room(recipe: Recipe) -> dict[str, torch.dtype]:
-    """What one loop leaves to another: a number for each element of a strip, and its dtype."""
+    """What one loop leaves to another: a number for each element of a block, and its dtype."""
     values = {f"value_{column.name}": torch.float32 for column in recipe.narrow}
     words = {f"word{word}": torch.int32 for word in recipe.words}
     return values | words | ({} if _is_fused(recipe) else {"delta": recipe.computation})
@@ -45,6 +49,8 @@ def _is_fused(recipe: Recipe) -> bool:
 def _run(recipe: Recipe) -> Iterator[str]:
     """The loop over chunks."""
     yield "def run(job, first, last):"
+    if room(recipe):
+        yield "    wide_vectors()"
     yield from _indented(_rooms(recipe))
     yield from begin(recipe)
     width = len(recipe.rule.coefficient_names) + 2
@@ -53,7 +59,7 @@ def _run(recipe: Recipe) -> Iterator[str]:
         yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, tensor)))"
         yield "        first = int32(word_at(own, tensor) >> 32)"
         yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
-    yield from _indented(_strips(recipe) if room(recipe) else _plain(recipe), 2)
+    yield from _indented(_blocks(recipe) if room(recipe) else _plain(recipe), 2)
     yield "    return 0"
 
 
@@ -86,34 +92,41 @@ def _plain(recipe: Recipe) -> Iterator[str]:
     yield from _loop(recipe, [element.update(recipe), element.subtract(recipe)], "size")
 
 
-def _strips(recipe: Recipe) -> Iterator[str]:
-    """A chunk in strips of whole blocks; what is left over in the end becomes a block elsewhere."""
-    yield "strip, end = start, start + size"
-    yield "while strip < end:"
-    yield f"    count = min({STRIP}, (end - strip) // {BLOCK} * {BLOCK})"
-    for column in recipe.columns:
-        name, size = column.name, column.dtype.itemsize
-        yield f"    strip_{name} = begin_{name} + {size} * strip"
-    yield "    if count == 0:"
+def _blocks(recipe: Recipe) -> Iterator[str]:
+    """A chunk in whole blocks; what is left over in the end becomes a block elsewhere."""
+    yield "block, end = start, start + size"
+    yield "while block < end:"
+    yield from _indented(_places(recipe))
+    yield f"    if end - block < {BLOCK}:"
     yield from _indented(_stage(recipe), 2)
-    for loops in (_up_to_scales(recipe), _from_scales(recipe)):
-        yield f"    for begin in range(0, max(count, {BLOCK}), {BLOCK}):"
-        yield from _indented((*_places(recipe), *loops), 2)
-    yield "    if count == 0:"
+    yield f"    if end - block >= {AHEAD + BLOCK}:"
+    yield from _indented(_prefetch(recipe), 2)
+    yield from _indented(_stages(recipe))
+    yield f"    if end - block < {BLOCK}:"
     for column in recipe.columns:
         name, size = column.name, column.dtype.itemsize
         if name != "grad":
-            place = f"begin_{name} + {size} * strip"
-            yield f"        copy({place}, strip_{name}, {size} * (end - strip))"
-    yield f"    strip += max(count, {BLOCK})"
+            place = f"begin_{name} + {size} * block"
+            yield f"        copy({place}, at_{name}, {size} * (end - block))"
+    yield f"    block += {BLOCK}"
 
 
 def _rooms(recipe: Recipe) -> Iterator[str]:
     shared = room(recipe)
     for name, dtype in shared.items():
-        yield f"strip_{name} = room({STRIP * dtype.itemsize})"
+        yield f"at_{name} = room({BLOCK * dtype.itemsize})"
     for column in recipe.columns if shared else ():
         yield f"staged_{column.name} = room({BLOCK * column.dtype.itemsize})"
+
+
+def _places(recipe: Recipe) -> Iterator[str]:
+    """Where a block's numbers are."""
+    for column in recipe.columns:
+        yield f"at_{column.name} = begin_{column.name} + {column.dtype.itemsize} * block"
+    for column in recipe.blocked:
+        name = f"scale_{column.name}"
+        yield f"at_{name} = begin_{name} + 4 * (block // {BLOCK})"
+        yield f"{name} = get_{name}(at_{name}, 0)"
 
 
 def _stage(recipe: Recipe) -> Iterator[str]:
@@ -124,43 +137,41 @@ def _stage(recipe: Recipe) -> Iterator[str]:
     """
     for column in recipe.columns:
         name, size = column.name, column.dtype.itemsize
-        yield f"repeat(staged_{name}, strip_{name}, {size} * (end - strip), {size * BLOCK})"
-        yield f"strip_{name} = staged_{name}"
+        yield f"repeat(staged_{name}, at_{name}, {size} * (end - block), {size * BLOCK})"
+        yield f"at_{name} = staged_{name}"
 
 
-def _places(recipe: Recipe) -> Iterator[str]:
-    """Where a block's numbers are."""
-    dtypes = {column.name: column.dtype for column in recipe.columns} | room(recipe)
-    for name, dtype in dtypes.items():
-        yield f"at_{name} = strip_{name} + {dtype.itemsize} * begin"
-    for column in recipe.blocked:
-        name = f"scale_{column.name}"
-        yield f"at_{name} = begin_{name} + 4 * ((strip + begin) // {BLOCK})"
-        yield f"{name} = get_{name}(at_{name}, 0)"
+def _prefetch(recipe: Recipe) -> Iterator[str]:
+    """Fetch a later block while this one is computed.
+
+    A block's loops are longer than a processor looks ahead: without this it would wait for memory
+    when one begins to read and leave memory idle when it computes. What lies past the end of a
+    chunk may be somebody else's, and is left where it is.
+    """
+    for column in recipe.columns:
+        size = column.dtype.itemsize
+        yield f"for line in range({BLOCK * size // LINE}):"
+        yield f"    prefetch(at_{column.name} + {AHEAD * size} + {LINE} * line)"
 
 
-def _up_to_scales(recipe: Recipe) -> Iterator[str]:
-    """Random words, old values, the formula and the new scales."""
+def _stages(recipe: Recipe) -> Iterator[str]:
+    """Random words, old values, the formula, the new scales, then weights and codes."""
     for word in recipe.words:
-        yield f"word = place(key{word}, int32(strip + begin + first))"
+        yield f"word = place(key{word}, int32(block + first))"
         yield f"for i in range({BLOCK}):"
         yield f"    put_word{word}(at_word{word}, i, scrambled(word))"
         yield "    word = next_place(word)"
     stages = [*element.stages(recipe)]
     formula = stages.index(element.update(recipe))
+    rest = formula + 1 + _is_fused(recipe)
     for stage in stages[:formula]:
         yield from _loop(recipe, [stage], str(BLOCK))
     yield from (f"top_{column.name} = int32(0)" for column in recipe.blocked)
-    yield from _loop(recipe, stages[formula : formula + 1 + _is_fused(recipe)], str(BLOCK))
+    yield from _loop(recipe, stages[formula:rest], str(BLOCK))
     for column in recipe.blocked:
         name = f"scale_{column.name}"
-        yield f"put_{name}(at_{name}, 0, {element.scale_of(f'top_{column.name}')})"
-
-
-def _from_scales(recipe: Recipe) -> Iterator[str]:
-    """Weights that are not rounded to nearest at once, and codes."""
-    stages = [*element.stages(recipe)]
-    rest = stages.index(element.update(recipe)) + 1 + _is_fused(recipe)
+        yield f"{name} = {element.scale_of(f'top_{column.name}')}"
+        yield f"put_{name}(at_{name}, 0, {name})"
     for stage in stages[rest:]:
         yield from _loop(recipe, [stage], str(BLOCK))
 
