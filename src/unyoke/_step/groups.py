@@ -24,7 +24,9 @@ from unyoke._step.hyperparameters import (
     check_weight_decay,
     check_weight_decay_of,
     depends_on_t,
+    grows_with_rate,
     largest,
+    may_be_torchs,
     own_copy,
     rate,
     warning_if_above_one,
@@ -255,9 +257,9 @@ class Groups:
 
     def limits(self, group: Group) -> Mapping[str, tuple[float, float]]:
         """Between which numbers :meth:`rate` neither warns nor refuses; ``least ≤ x < below``."""
-        decay, extreme = self.decay(group), {**group, "weight_decay": 1.0}
-        may_be_large = "decay" in self._warned or not warning_if_large(extreme, decay)
-        may_grow = "eta" in self._warned or not warning_if_above_one(extreme, decay, math.inf)
+        decay = self.decay(group)
+        may_be_large = "decay" in self._warned or not may_be_torchs(decay)
+        may_grow = "eta" in self._warned or not grows_with_rate(decay)
         positive = (math.nextafter(0.0, 1.0), math.inf)
         return {
             "lr": positive,

@@ -145,9 +145,19 @@ def own_copy(lr: Any) -> Any:
     return lr.clone() if isinstance(lr, torch.Tensor) else lr
 
 
+def may_be_torchs(decay: Decay) -> bool:
+    """Whether λ is a share of the weight in each update, so that a large one may be torch's."""
+    return decay.kind == "pull" and decay.strength is per_update
+
+
+def grows_with_rate(decay: Decay) -> bool:
+    """Whether a learning rate above α makes the decay larger than λ."""
+    return decay.kind != "none" and decay.strength is per_update
+
+
 def warning_if_large(group: Group, decay: Decay) -> str | None:
     """What to tell somebody whose λ looks like a number from torch; None if it does not."""
-    if decay.kind != "pull" or decay.strength is not per_update:
+    if not may_be_torchs(decay):
         return None
     weight_decay = largest(group["weight_decay"])
     if weight_decay < LARGE:
@@ -163,8 +173,7 @@ def warning_if_large(group: Group, decay: Decay) -> str | None:
 
 def warning_if_above_one(group: Group, decay: Decay, eta: float) -> str | None:
     """What to tell somebody whose learning rate is above α, by which the decay grows as well."""
-    follows = decay.kind != "none" and decay.strength is per_update and group["weight_decay"] > 0
-    if eta <= ABOVE_ONE or not follows:
+    if eta <= ABOVE_ONE or not grows_with_rate(decay) or not group["weight_decay"] > 0:
         return None
     weight_decay, lr, base = group["weight_decay"], group["lr"], group["base_lr"]
     return (
