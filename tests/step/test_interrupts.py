@@ -102,7 +102,7 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     "settings", SETTINGS, ids=["plain", "formed by compiled code", "scheduled", "all of it"]
 )
-@pytest.mark.parametrize("error", [Interrupt, Handler])
+@pytest.mark.parametrize("error", [Interrupt, pytest.param(Handler, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("updates", "stride"), [(0, 301), (WARM, 7)], ids=["capture", "replay"])
 def test_a_step_is_made_or_not_made(
     settings: dict[str, Any], error: type[BaseException], updates: int, stride: int

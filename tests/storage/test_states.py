@@ -70,7 +70,11 @@ def test_state_is_cast_with_its_weight(
     ("before", "after"),
     [pytest.param(*cast, marks=[] if cast == CASTS[0] else pytest.mark.slow) for cast in CASTS],
 )
-@pytest.mark.parametrize("settings", FORMATS[:4], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param(each, marks=pytest.mark.slow if each else []) for each in FORMATS[:4]],
+    ids=str,
+)
 def test_a_cast_weight_goes_on_in_compiled_code(
     settings: dict[str, Any], before: torch.dtype, after: torch.dtype
 ) -> None:
