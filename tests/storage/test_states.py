@@ -72,7 +72,10 @@ def test_state_is_cast_with_its_weight(
 )
 @pytest.mark.parametrize(
     "settings",
-    [pytest.param(each, marks=pytest.mark.slow if each else []) for each in FORMATS[:4]],
+    [
+        pytest.param(each, marks=pytest.mark.slow if "state_dtype" in each else [])
+        for each in FORMATS[:4]
+    ],
     ids=str,
 )
 def test_a_cast_weight_goes_on_in_compiled_code(
