@@ -226,6 +226,15 @@ class TestMeasured:
         with pytest.raises(TransferError, match="the best weight decay of 100 updates is 0"):
             read_maps([folder], "adamw")
 
+    def test_why_an_exponent_is_not_known_is_said_as_the_report_says_it(
+        self, tmp_path: Path
+    ) -> None:
+        why = "the best λ is the smallest or largest tried at 2 of 5 α"
+        ridge = {"value": None, "low": None, "high": None, "upright": f"unknown: {why}"}
+        folder = write_map(tmp_path, {100: (0.1, 0.01)}, ridge)
+        with pytest.raises(TransferError, match=f"from this map: {why}.*--extend"):
+            read_maps([folder], "adamw")
+
     def test_what_it_cannot_read(self, tmp_path: Path) -> None:
         with pytest.raises(TransferError, match=r"no cells\.json"):
             read_maps([tmp_path / "nowhere"], "adamw")

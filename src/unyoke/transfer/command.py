@@ -62,14 +62,20 @@ def sized(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--to-schedule", help="Of the new run.  [default: the same]")
 @click.option("--optimizer", default="adamw", show_default=True, help="Or sgdw, lion.")
 @click.option("--beta1", type=float, default=0.9, show_default=True, help="Or SGD's momentum.")
-@click.option("--norms/--no-norms", default=True, help="Whether a norm follows most weights.")
+@click.option(
+    "--norms/--no-norms",
+    default=True,
+    show_default=True,
+    help="Whether a normalization follows most weights; the rules differ.",
+)
 @click.option(
     "--map",
     "maps",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="A map of the task, of two budgets or twice: measured exponents replace the rules.",
+    help="A map of the task; its p, where its interval is known, takes the rules' place. A map of "
+    "two budgets (unyoke map --updates 100,400), or the option twice, also gives q.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def transfer_command(

@@ -87,10 +87,14 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
     bests: list[_Best] = []
     cautions: list[str] = []
     without_decay: list[int] = []
+    why = ""
     for folder in folders:
         for finding in _findings(folder, name):
-            if finding.get("ridge") and finding["ridge"].get("value") is not None:
-                ridges.append(finding["ridge"])
+            ridge = finding.get("ridge") or {}
+            if ridge.get("value") is not None:
+                ridges.append(ridge)
+            else:
+                why = str(ridge.get("upright") or "").removeprefix("unknown: ") or why
             if finding.get("edges"):
                 cautions.append(
                     f"the best cell of {finding['updates']} updates lies on an edge of its grid"
@@ -107,6 +111,12 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
             f"{folders[0]}: the best weight decay of {without_decay[0]} updates is 0, so there is "
             f"none that could move with the learning rate: {name} needs no decay there, or smaller "
             "ones than were tried"
+        )
+    if not ridges and why:
+        raise TransferError(
+            f"{folders[0]}: how the best λ of {name} moves with the learning rate is not known "
+            f"from this map: {why}. Give it the values beyond, or more seeds: "
+            f"unyoke map --out {folders[0]} --extend"
         )
     if not ridges:
         raise TransferError(
