@@ -155,7 +155,9 @@ def run(training: Training, twin: Training, strikes: int) -> set[str]:
 def test_a_training_loop_under_interrupts(backend: str, scheduled: bool) -> None:
     """They strike before the commit, in it, and as the schedule is asked for its numbers."""
     places = run(Training(backend, scheduled), Training(backend, scheduled), IN_STEP)
-    assert places >= {"optimizer.py", "commit.py"}
+    assert "optimizer.py" in places
+    # A plain replay of kernels commits in one compiled call, where no interrupt can strike.
+    assert "commit.py" in places or (backend == "cpu" and not scheduled)
     assert places >= {"schedules.py", "hyperparameters.py"} or not scheduled
     assert ("replay.py" if backend == "cpu" else "interrupts.py") in places
 
