@@ -193,6 +193,7 @@ HANDS: dict[str, Hand] = {
     "lr that is refused": _write("lr", 0.01, -1.0, math.nan, "x"),
     "base_lr": _write("base_lr", 0.01, 0.02, 0.0),
     "weight_decay": _write("weight_decay", 0.0, 1e-4, 1, 0, 0.3, 1e-3),
+    "weight_decay like torch's": _write("weight_decay", 1e-4, 0.3),
     "weight_decay that is refused": _write("weight_decay", 1e-4, -1.0, math.inf),
     "betas": _write("betas", (0.9, 0.99), [0.8, 0.99], (0, 0.99), (0.9, 1.0)),
     "updates": _write("updates", 7, True, 1 << 70, 300),
