@@ -27,7 +27,7 @@ from unyoke import schedules
 from unyoke._step import stepper
 
 IN_STEP = 1250
-"""Interrupts of ``step()`` in each of four cases; those of the other two calls come on top."""
+"""Interrupts of ``step()`` in each of five cases; those of the other two calls come on top."""
 
 pytestmark = [
     pytest.mark.usefixtures("definition"),
@@ -57,10 +57,10 @@ def handler() -> Iterator[None]:
 class Training:
     """A small model with its optimizer, whose batches are numbered by the updates made."""
 
-    def __init__(self, backend: str, scheduled: bool) -> None:
+    def __init__(self, backend: str, scheduled: bool, width: int = 600) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.model = nn.Sequential(nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, 600))
+            self.model = nn.Sequential(nn.Linear(7, 9), nn.Tanh(), nn.Linear(9, width))
         weights = list(self.model.parameters())
         groups: Any = [{"params": weights[:2]}, {"params": weights[2:], "lr": 0.002}]
         self.optimizer = unyoke.AdamW(
@@ -150,16 +150,26 @@ def run(training: Training, twin: Training, strikes: int) -> set[str]:
     return places
 
 
+SHARED = 8_000
+"""Outputs from which on threads share the work, so that Python forms the numbers."""
+
+
 @pytest.mark.parametrize("scheduled", [False, True], ids=["plain", "scheduled"])
 @pytest.mark.parametrize("backend", ["cpu", "eager"])
 def test_a_training_loop_under_interrupts(backend: str, scheduled: bool) -> None:
     """They strike before the commit, in it, and as the schedule is asked for its numbers."""
     places = run(Training(backend, scheduled), Training(backend, scheduled), IN_STEP)
     assert "optimizer.py" in places
-    # A plain replay of kernels commits in one compiled call, where no interrupt can strike.
+    # A plain replay of kernels commits in one compiled call, where no interrupt can strike
     assert "commit.py" in places or (backend == "cpu" and not scheduled)
     assert places >= {"schedules.py", "hyperparameters.py"} or not scheduled
     assert ("replay.py" if backend == "cpu" else "interrupts.py") in places
+
+
+def test_a_replay_whose_numbers_python_forms_under_interrupts() -> None:
+    trainings = [Training("cpu", scheduled=False, width=SHARED) for _ in range(2)]
+    places = run(*trainings, IN_STEP)
+    assert places >= {"optimizer.py", "commit.py", "replay.py", "hyperparameters.py"}
 
 
 def test_an_update_that_is_not_made_whole_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
