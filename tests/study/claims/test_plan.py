@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from planted import basin, fill
 
 from unyoke.cli import main
-from unyoke.study.claims import catalogue, paper_figures, plan, run
+from unyoke.study.claims import catalogue, page, paper_figures, plan, run
 from unyoke.study.claims import request as claims_request
 from unyoke.study.claims.plan import Scale
 from unyoke.study.claims.request import Request, data_folders
@@ -199,6 +199,39 @@ def test_rows_set_aside_are_asked_where_they_are_named(tmp_path: Path) -> None:
         assert not asked & aside.keys()
     named = Request(tmp_path, "laptop", ("digits",), ("others/amsgrad",)).claims()["digits"]
     assert [row.name for row in named] == ["others/amsgrad"]
+
+
+def test_a_row_is_set_aside_if_its_plan_has_fewer_seeds_than_a_verdict_needs(
+    tmp_path: Path,
+) -> None:
+    task = "shakespeare-longer"
+    request = Request(tmp_path, "laptop", (task,))
+    rows = {row.name: row for row in request.claims()[task] if row.studies}
+    assert "generalisation/adam" in rows  # of best cells trained again, with eight seeds
+    assert not [name for name in rows if name.startswith("coupling/")]  # of two maps
+    (aside,) = [
+        row["needed"] for row in page.set_aside(request, []) if row["name"] == "coupling/sgd-tilt"
+    ]
+    assert aside == "3 at least; the plan has 2"
+    named = Request(tmp_path, "laptop", (task,), ("coupling/sgd-tilt",)).claims()[task]
+    assert [row.name for row in named] == ["coupling/sgd-tilt"]
+    with pytest.raises(
+        StudyError, match=r"coupling: .* does not decide it; name .* coupling/sgd-tilt"
+    ):
+        Request(tmp_path, "laptop", (task,), ("coupling",)).claims()
+
+
+def test_a_claim_whose_studies_the_scale_has_for_no_task_is_refused(tmp_path: Path) -> None:
+    request = Request(tmp_path, "cpu-night", ("cifar10-patches",), ("ablation",))
+    with pytest.raises(StudyError, match="ablation: not tested on cifar10-patches at the scale"):
+        request.claims()
+
+
+def test_the_scale_that_shows_that_everything_works_asks_every_row(tmp_path: Path) -> None:
+    request = Request(tmp_path, "smoke")
+    asked = {row.name for row in request.claims()["digits-plain"]}
+    assert asked == {row.name for row in catalogue.claims("digits-plain")}
+    assert page.set_aside(request, []) == []
 
 
 def test_what_is_set_aside_is_a_row_of_its_task(tmp_path: Path) -> None:

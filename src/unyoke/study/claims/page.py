@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
 from collections import Counter
@@ -169,15 +168,11 @@ def set_aside(request: Request, rows: Sequence[Answer]) -> list[dict[str, str]]:
     """The rows that are asked only where they are named, and are not here."""
     asked = {(row.task, row.claim.name) for row in rows}
     return [
-        {
-            "task": task,
-            "name": claim.name,
-            "sentence": claim.sentence,
-            "needed": f"{needed:,.0f}" if math.isfinite(needed) else "no number",
-        }
+        {"task": task, "name": claim.name, "sentence": claim.sentence, "needed": needed}
         for task in request.claims()
         for claim in catalogue.claims(task)
-        for needed in (request.size.set_aside.get(task, {}).get(claim.name),)
+        if claim.studies and request.size.studies(task).keys() >= set(claim.studies)
+        for needed in (request.set_aside(task, claim),)
         if needed is not None and (task, claim.name) not in asked and not request.names
     ]
 

@@ -8,7 +8,7 @@ share a study, so that nothing is trained twice. `STUDIES` says what each trains
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -111,19 +111,34 @@ class Scale:
         tasks: those that are trained where none is named, each with its studies. What is named
             besides, a task or a study, has the sizes of the first task.
         set_aside: by task, the rows that are asked only where they are named, with how many seeds
-            each would need; see `unyoke.study.claims.set_aside`.
+            each would need; see `unyoke.study.claims.set_aside`. So is a row whose studies have
+            fewer seeds than any verdict needs.
+        rehearses: whether it only shows that everything works; then every row is asked.
     """
 
     tasks: Mapping[str, Sizes]
     set_aside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    rehearses: bool = False
 
     def studies(self, task: str) -> Sizes:
         """The studies of a task that are run where none is named."""
         return self.tasks.get(task) or self._first()
 
+    def with_first(self, task: str) -> Sizes:
+        """The studies of a task, and those of the first one that it has not."""
+        return {**self._first(), **self.studies(task)}
+
     def size(self, task: str, study: str) -> Size:
         """How much of a study is trained for a task."""
-        return self.studies(task).get(study) or self._first()[study]
+        return self.with_first(task)[study]
+
+    def seeds(self, task: str, studies: Collection[str]) -> float:
+        """How many seeds decide a row of these studies, none of them (∞) if it has no studies.
+
+        Where best cells were trained again their seeds decide, and the maps only choose.
+        """
+        deciding = [study for study in studies if STUDIES[study].of is not None] or studies
+        return min((self.size(task, study).seeds for study in deciding), default=math.inf)
 
     def _first(self) -> Sizes:
         sizes = next(iter(self.tasks.values()))
@@ -187,7 +202,8 @@ SCALES: Mapping[str, Scale] = {
                 ),
                 **dict.fromkeys(("budgets", "batches"), replace(_SMOKE, rates=8)),
             }
-        }
+        },
+        rehearses=True,
     ),
     "laptop": Scale(
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from unyoke.study.claims import catalogue, plan
 from unyoke.study.claims.chosen import chosen
 from unyoke.study.claims.claim import Claim
 from unyoke.study.claims.plan import Scale, Size, Sizes
+from unyoke.study.claims.verdicts import FEWEST
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape, TaskReference
 from unyoke.study.ledger.ledger import FILE_NAME, Ledger
@@ -76,25 +78,53 @@ class Request:
         Raises:
             StudyError: a name is unknown, or nothing of it is tested on these tasks.
         """
-        names = set(self.names)
         _check_names(self.names)
-        found = {}
-        for number, task in enumerate(self.listed):
-            studies = set(plan.STUDIES if self.tasks and names else self.size.studies(task))
-            found[task] = [
-                row
-                for row in catalogue.claims(task)
-                if (row.studies or number == 0)
-                and (row.name in names or row.name not in self.size.set_aside.get(task, {}))
-                and studies.issuperset(row.studies)
-                and (not names or names & {row.group, row.name})
+        tested = {
+            task: self._tested(task, first=number == 0) for number, task in enumerate(self.listed)
+        }
+        found = {
+            task: [
+                row for row in rows if row.name in self.names or self.set_aside(task, row) is None
             ]
-        if not any(found.values()):
+            for task, rows in tested.items()
+        }
+        if any(found.values()):
+            return found
+        what = (
+            f"{', '.join(self.names)}: not tested on {', '.join(found)} at the scale {self.scale}"
+        )
+        aside = list(dict.fromkeys(row.name for rows in tested.values() for row in rows))
+        if aside:
             raise StudyError(
-                f"{', '.join(self.names)}: not tested on {', '.join(found)} at the scale "
-                f"{self.scale}; name a task with --tasks"
+                f"{what}, whose plan does not decide it; name the row itself: {', '.join(aside)}"
             )
-        return found
+        raise StudyError(f"{what}; name a task with --tasks")
+
+    def _tested(self, task: str, first: bool) -> list[Claim]:
+        """The rows of a task that the request names and the scale has studies for."""
+        names = set(self.names)
+        own = self.size.studies(task)
+        studies = set(self.size.with_first(task) if self.tasks and names else own)
+        return [
+            row
+            for row in catalogue.claims(task)
+            if (row.studies or first)
+            and studies.issuperset(row.studies)
+            and (not names or names & {row.group, row.name})
+        ]
+
+    def set_aside(self, task: str, row: Claim) -> str | None:
+        """How many seeds a row would need that is asked only where it is named; None if it is not.
+
+        No reasonable number decides it, or the scale's plan has fewer than a verdict needs.
+        """
+        needed = self.size.set_aside.get(task, {}).get(row.name)
+        if needed is not None:
+            return f"{needed:,.0f}" if math.isfinite(needed) else "no number"
+        planned = self.size.seeds(task, row.studies)
+        if planned >= FEWEST or self.size.rehearses:
+            return None
+        return f"{FEWEST} at least; the plan has {planned:.0f}"
 
     def needed(self) -> Needed:
         """What must be trained for it, but for tasks whose data are not found.
