@@ -13,13 +13,14 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
+from unyoke.storage import formats
+
 FORMATS: list[dict[str, Any]] = [
-    {},
-    {"state_dtype": torch.bfloat16},
-    {"state_dtype": "int8"},
-    {"rounding": "kahan"},
-    {"rounding": "stochastic"},
+    {"state_dtype": state_dtype, "rounding": rounding}
+    for state_dtype in formats.STATE_DTYPES
+    for rounding in formats.ROUNDINGS
 ]
+"""Every format of state with every rounding of weights."""
 
 
 def network(bias: bool = True) -> nn.Module:

@@ -25,7 +25,8 @@ def compare(place: Callable[[nn.Module], None]) -> None:
     """Every format: the weights of a model laid out by `place`, and those of one whole model.
 
     The whole model gets the other's gradients, since products over several processes round
-    otherwise. What is drawn at random differs where a weight is cut along its second dimension.
+    otherwise. A parameter that is cut along its second dimension draws other random bits, and its
+    8-bit blocks are others.
     """
     for options in FORMATS:
         whole, model = network(), network()
@@ -42,14 +43,15 @@ def compare(place: Callable[[nn.Module], None]) -> None:
             ours.step()
             theirs.step()
             ours.zero_grad()
-        drawn = options.get("state_dtype") is not None or options.get("rounding") == "stochastic"
-        ends = [
-            torch.cat([gathered(p.detach()).flatten() for p in m.parameters()])
-            for m in (model, whole)
-        ]
-        difference = (ends[0] - ends[1]).square().mean().sqrt()
-        assert difference <= (0.1 * LR if drawn else 0.0), (options, difference)
+        drawn = options["state_dtype"] != "float32" or options["rounding"] == "stochastic"
+        for p, other in zip(model.parameters(), whole.parameters(), strict=True):
+            difference = (gathered(p.detach()) - other.detach()).square().mean().sqrt()
+            assert difference <= (0.1 * LR if drawn and has_columns_cut(p) else 0.0), options
         assert repr(ours).splitlines()[-2].endswith(" cpu"), options
+
+
+def has_columns_cut(tensor: Any) -> bool:
+    return isinstance(tensor, DTensor) and any(each.is_shard(1) for each in tensor.placements)
 
 
 def gathered(tensor: Any) -> torch.Tensor:
