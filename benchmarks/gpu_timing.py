@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -88,3 +90,26 @@ def copy_bandwidth(bench: Bench) -> float:
     target = torch.empty_like(source)
     (seconds,) = bench.seconds(lambda: target.copy_(source))
     return 2 * source.numel() * 4 / seconds
+
+
+def machine(bench: Bench, given: str | None) -> dict[str, str]:
+    """What the figures belong to."""
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:  # no git on this machine
+        commit = ""
+    name = "rehearsal on the CPU" if bench.rehearsal else torch.cuda.get_device_name()
+    try:
+        import triton
+
+        version = triton.__version__
+    except ImportError:
+        version = "none"
+    return {
+        "device": name,
+        "torch": torch.__version__,
+        "triton": version,
+        "CUDA": str(torch.version.cuda),
+        "commit": given or commit.strip() or "unknown",
+    }

@@ -45,6 +45,20 @@ TORCH_STATE = frozenset(
 """State of torch's optimizers that have no counterpart here."""
 
 
+def opened(state_dict: Any) -> dict[str, Any]:
+    """A checkpoint as a dictionary that hooks may change.
+
+    Raises:
+        TypeError: it is not a mapping, such as a path.
+    """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f"load_state_dict takes what state_dict() returned, not {state_dict!r:.200}: load "
+            "a file first, with torch.load(path, weights_only=True)"
+        )
+    return dict(state_dict)
+
+
 def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
     """What ``optimizer`` will be after loading ``saved``; see ``Optimizer.load_state_dict``."""
     pairs = _paired_groups(optimizer, saved)

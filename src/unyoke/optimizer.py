@@ -16,7 +16,7 @@ from torch.optim.optimizer import (
 from unyoke import backends, decays, directions
 from unyoke._step import evaluation, group_checks, state
 from unyoke._step.device import amp_on_device
-from unyoke._step.groups import Forms, Groups
+from unyoke._step.groups import Forms, Groups, Scheduled
 from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, combine
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from unyoke.explain import Explanation
 
 
-class Optimizer(torch.optim.Optimizer):
+class Optimizer(Scheduled, torch.optim.Optimizer):
     """Any direction with any decay under any schedule.
 
         θ_t = θ_{t−1} − step(g_t; α·η_t) − η_t·λ·pull(θ_{t−1})
@@ -139,15 +139,6 @@ class Optimizer(torch.optim.Optimizer):
                 group["direction"] = direction.name
                 for name, value in direction.defaults.items():
                     group.setdefault(name, value)
-
-    @property
-    def schedule(self) -> Schedule | None:
-        """t → η_t, if it was given."""
-        return self.groups.schedule
-
-    @schedule.setter
-    def schedule(self, schedule: Schedule | None) -> None:
-        self.groups.schedule = schedule
 
     # Groups and state
 
@@ -318,10 +309,6 @@ class Optimizer(torch.optim.Optimizer):
         """Whether GradScaler may leave its scale and its verdict to the step; torch asks."""
         return amp_on_device(self.param_groups, self.backend)
 
-    def refresh(self) -> None:
-        """Write the coming update's lr and weight_decay into the groups."""
-        self.groups.refresh(self.param_groups)
-
     def explain(
         self, updates: int | None = None, updates_per_epoch: float | None = None
     ) -> Explanation:
@@ -374,12 +361,7 @@ class Optimizer(torch.optim.Optimizer):
         """
         from unyoke import checkpoint  # seldom needed, and `import unyoke` should be quick
 
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(
-                f"load_state_dict takes what state_dict() returned, not {state_dict!r:.200}: load "
-                "a file first, with torch.load(path, weights_only=True)"
-            )
-        saved = dict(state_dict)
+        saved = checkpoint.opened(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             replaced = before(self, saved)
             saved = saved if replaced is None else replaced

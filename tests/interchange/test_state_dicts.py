@@ -282,10 +282,11 @@ def test_trap_13_asking_a_fresh_optimizer_changes_nothing(name: str) -> None:
     assert all(group["updates"] == 0 for group in optimizer.param_groups)
 
 
-def test_a_path_is_refused_in_words() -> None:
-    optimizer = unyoke.AdamW([torch.nn.Parameter(torch.ones(2))])
+@pytest.mark.parametrize("cls", [unyoke.AdamW, unyoke.decouple(torch.optim.Rprop)])
+def test_a_path_is_refused_in_words(cls: Any) -> None:
+    optimizer = cls([torch.nn.Parameter(torch.ones(2))])
     with pytest.raises(TypeError, match=r"not 'ckpt\.pt': load a file first, with torch\.load"):
-        optimizer.load_state_dict("ckpt.pt")  # type: ignore[arg-type]
+        optimizer.load_state_dict("ckpt.pt")
 
 
 def sharded(rank: int, world: int, folder: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,9 +20,11 @@ from unyoke import backends
 from unyoke._step.counters import DTYPES
 from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, rate, weight_decay_at
 from unyoke._step.plan import Plan
-from unyoke.backends.base import CoefficientKernel
 from unyoke.equation import Hyperparameters, Rule
 from unyoke.schedules import Schedule
+
+if TYPE_CHECKING:
+    from unyoke.backends.gpu.coefficients import CoefficientKernel
 
 HORIZON = 1 << 18
 """Entries of a table of a schedule without a budget; the last is held afterwards."""
@@ -236,7 +238,7 @@ class DevicePlan(Plan):
         self.counters.read()  # if it has to wait for the device, that is no part of the formula
         self._drop_kernel()
         if not self._is_hopeless and (self._is_for_kernels() or not self.assignments):
-            self._coefficient_kernel = backends.ALL["gpu"].coefficient_kernel(self._device, values)
+            self._coefficient_kernel = backends.GPU.coefficient_kernel(self._device, values)
         kernel = self._coefficient_kernel
         with kernel or nullcontext():
             self._form_numbers(values if kernel is None else kernel.values)
@@ -369,9 +371,8 @@ def counts(found_inf: torch.Tensor | None) -> Any:
 
 def amp_on_device(groups: Sequence[Group], backend: str) -> bool:
     """Whether every group's step takes GradScaler's scale and verdict on the device."""
-    device = backends.ALL["gpu"]
     return (
         backend in ("auto", "gpu")
-        and device.missing() is None
+        and backends.GPU.missing() is None
         and all(group["capturable"] for group in groups)
     )

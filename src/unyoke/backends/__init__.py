@@ -19,14 +19,14 @@ from unyoke.backends.guards import Guards
 if TYPE_CHECKING:
     from unyoke.backends._native.replay_call import ReplayCall as ReplayCall
 
-CPU = Cpu()
+CPU, GPU = Cpu(), Gpu()
 
 ALL: Mapping[str, Backend] = MappingProxyType(
-    {part.name: part for part in (Gpu(), CPU, Eager(), Compiled())}
+    {part.name: part for part in (GPU, CPU, Eager(), Compiled())}
 )
 """Every backend by its name."""
 
-AUTO: Sequence[Backend] = (ALL["gpu"], ALL["cpu"], ALL["eager"])
+AUTO: Sequence[Backend] = (GPU, CPU, ALL["eager"])
 """The backends among which ``"auto"`` chooses, in the order in which it asks them."""
 
 
@@ -96,7 +96,7 @@ def replay_call(
     None where compiled code cannot look. The arguments are those of
     :class:`unyoke.backends._native.replay_call.ReplayCall`.
     """
-    if ALL["cpu"].missing() is not None:
+    if CPU.missing() is not None:
         return None
     from unyoke.backends._native import replay_call
 

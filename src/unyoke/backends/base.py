@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, overload
 
@@ -166,64 +165,9 @@ class Backend(ABC):
     def step(self, work: Work) -> None:
         """Update the weights and the states in place."""
 
-    def coefficient_kernel(
-        self, device: torch.device, values: Mapping[str, Any]
-    ) -> CoefficientKernel | None:
-        """What can form an update's numbers on a device; None where torch does.
-
-        Args:
-            device: where the counters are.
-            values: what the numbers are formed from beside these.
-        """
-        return None
-
     def captured(self, work: Work) -> Captured | None:
         """What is kept of the update that was made; None for backends that cannot replay one."""
         return None
-
-
-class CoefficientKernel(AbstractContextManager[None], ABC):
-    """Forms the numbers of updates on a device, as torch did it while this was active.
-
-    Attributes:
-        values: what they are formed from, with tensors for plain numbers.
-        device_coefficients: of the last run; None before :meth:`build`, and where that cannot be.
-    """
-
-    values: Mapping[str, Any]
-    device_coefficients: DeviceCoefficients | None
-
-    @abstractmethod
-    def holds(self, values: Mapping[str, Any], scaled: bool) -> bool:
-        """Take over other numbers; False if it cannot be used with these values."""
-
-    @abstractmethod
-    def build(
-        self,
-        t: Any,
-        coefficients: Mapping[str, Any],
-        updates: torch.Tensor,
-        counters: Sequence[tuple[torch.Tensor, Any]],
-        scaled: bool,
-    ) -> bool:
-        """Make ready for :meth:`run`; False if what was done cannot be done so.
-
-        Args:
-            t: the number of the update.
-            coefficients: by name, in the rule's order.
-            updates: int64, the number of updates of the group.
-            counters: of the parameters, flat: their steps, then each scalar and what it becomes.
-            scaled: GradScaler's verdict decides whether the update counts.
-        """
-
-    @abstractmethod
-    def run(self, found_inf: torch.Tensor | None, seed: int) -> None:
-        """Form the numbers and count the update.
-
-        Args:
-            found_inf: GradScaler's verdict.
-            seed: of random bits.
-        """
 
 
 @dataclass(frozen=True)

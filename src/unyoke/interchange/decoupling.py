@@ -17,7 +17,7 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from unyoke import decays
-from unyoke._step.groups import Groups, show
+from unyoke._step.groups import Groups, Scheduled, show
 from unyoke._step.hyperparameters import (
     Group,
     WeightDecay,
@@ -27,6 +27,7 @@ from unyoke._step.hyperparameters import (
 )
 from unyoke._step.state import drop_early_anchor, note_early_anchor
 from unyoke.backends.eager import real
+from unyoke.checkpoint import opened
 from unyoke.equation import Decay
 from unyoke.interchange import decoupled_checkpoint
 from unyoke.interchange.trial import check_inner
@@ -103,7 +104,7 @@ def _remade(cls: Any, off: tuple[tuple[str, Any], ...] | None) -> Decoupled:
     return made.__new__(made)
 
 
-class Decoupled(torch.optim.Optimizer):
+class Decoupled(Scheduled, torch.optim.Optimizer):
     """What :func:`decouple` puts in front of an optimizer class.
 
     Attributes:
@@ -168,15 +169,6 @@ class Decoupled(torch.optim.Optimizer):
                 f"own: use {self.inner.__name__} as it is, with its weight_decay"
             )
         return self.groups.named(part)
-
-    @property
-    def schedule(self) -> Schedule | None:
-        """t → η_t, if it was given."""
-        return self.groups.schedule
-
-    @schedule.setter
-    def schedule(self, schedule: Schedule | None) -> None:
-        self.groups.schedule = schedule
 
     # Groups
 
@@ -294,10 +286,6 @@ class Decoupled(torch.optim.Optimizer):
         names = inspect.signature(part.coefficients).parameters
         return {name: known[name] if name in known else group[name] for name in names}
 
-    def refresh(self) -> None:
-        """Write the coming update's lr and weight_decay into the groups."""
-        self.groups.refresh(self.param_groups)
-
     # Checkpoints
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -307,20 +295,21 @@ class Decoupled(torch.optim.Optimizer):
         updates is that of its counters.
 
         Raises:
+            TypeError: it is not a mapping, such as a path.
             ValueError: other groups or shapes, what is no state, or a number that the constructor
                 would not take; nothing is changed.
         """
-        decoupled_checkpoint.check(self, state_dict)
+        saved = opened(state_dict)
+        decoupled_checkpoint.check(self, saved)
         before = {"state": self.state, "param_groups": self.param_groups}
         try:
-            super().load_state_dict(self._with_own_values(state_dict))
+            super().load_state_dict(self._with_own_values(saved))
             self.refresh()  # calls the user's functions of t, which may raise
         except BaseException:
             self.__dict__.update(before)  # torch has put others in their place, or none
             raise
 
-    def _with_own_values(self, state_dict: Mapping[str, Any]) -> dict[str, Any]:
-        saved = dict(state_dict)
+    def _with_own_values(self, saved: dict[str, Any]) -> dict[str, Any]:
         groups = saved["param_groups"]
         if len(groups) != len(self.param_groups) or all("base_lr" in group for group in groups):
             return saved

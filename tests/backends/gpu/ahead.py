@@ -127,12 +127,12 @@ def compiled(case: Case) -> Report:
 def compile_program(capability: int) -> str:
     """Compile what forms NAdam's numbers under a schedule, and return its PTX."""
     import triton
+    from interpreting import Interpreter
     from stepping import stepped
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     from unyoke import backends, schedules
-    from unyoke.backends.gpu import Interpreter
     from unyoke.backends.gpu.coefficients import LANES, WARPS
     from unyoke.backends.gpu.language import Language
     from unyoke.backends.gpu.language import compiled as language

@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interpreting import interpret
+from interpreting import Interpreter, interpret
 from stepping import NEEDS_TRITON, stepped
 
 import unyoke
 from unyoke import backends, primitives
-from unyoke.backends.gpu import Interpreter, runtime, tables
+from unyoke.backends.gpu import runtime, tables
 from unyoke.backends.gpu.launch import Mirror
 from unyoke.backends.gpu.runtime import Nvidia
 

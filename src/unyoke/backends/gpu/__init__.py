@@ -11,12 +11,11 @@
     kernels.py        text and formula together
     coefficients.py   coefficients formed on the device, for CUDA graphs
     recorder.py       with the operations that torch makes of their formulas
-    runtime.py        where kernels run: NVIDIA GPUs, or Triton's interpreter
+    runtime.py        where kernels run: NVIDIA GPUs
 
 Triton is imported at the first step that uses it.
 """
 
 from unyoke.backends.gpu.backend import Gpu
-from unyoke.backends.gpu.runtime import Interpreter
 
-__all__ = ["Gpu", "Interpreter"]
+__all__ = ["Gpu"]

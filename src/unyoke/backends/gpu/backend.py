@@ -11,7 +11,7 @@ from unyoke.backends.base import Backend, Work
 from unyoke.backends.gpu.runtime import Nvidia, Runtime
 
 if TYPE_CHECKING:
-    from unyoke.backends.gpu.coefficients import RecordedKernel
+    from unyoke.backends.gpu.coefficients import CoefficientKernel
     from unyoke.backends.gpu.prepared import Prepared
 
 
@@ -48,14 +48,20 @@ class Gpu(Backend):
 
     def coefficient_kernel(
         self, device: torch.device, values: Mapping[str, Any]
-    ) -> RecordedKernel | None:
+    ) -> CoefficientKernel | None:
+        """What can form an update's numbers on a device; None where torch does.
+
+        Args:
+            device: where the counters are.
+            values: what the numbers are formed from beside these.
+        """
         if self.missing() is not None or device.type != self._runtime.device_type:
             return None
         if self._runtime.capturing():
             return None  # nothing can be made ready now
-        from unyoke.backends.gpu.coefficients import RecordedKernel
+        from unyoke.backends.gpu.coefficients import CoefficientKernel
 
-        return RecordedKernel(self._runtime, device, values)
+        return CoefficientKernel(self._runtime, device, values)
 
     def _prepare(self, work: Work) -> str | None:
         """Make the work's launches; the reason if that cannot be."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unyoke.backends.base import CoefficientKernel, DeviceCoefficients
+from unyoke.backends.base import DeviceCoefficients
 from unyoke.backends.gpu.launch import Mirror
 from unyoke.backends.gpu.recorder import TYPES, Recorder
 from unyoke.storage import random_words
@@ -80,7 +81,7 @@ def _replaced(values: Mapping[str, Any], elements: Any) -> dict[str, Any]:
     return {name: one(name, value) for name, value in values.items()}
 
 
-class RecordedKernel(CoefficientKernel):
+class CoefficientKernel(AbstractContextManager[None]):
     """Forms the coefficients of one set, and counts the update.
 
     Made in three steps: while it is active as a context, torch forms the numbers of an update from
@@ -90,6 +91,10 @@ class RecordedKernel(CoefficientKernel):
         runtime: what runs it.
         device: where the numbers are.
         values: what they are formed from beside tensors.
+
+    Attributes:
+        values: the same, with tensors for plain numbers.
+        device_coefficients: of the last run; None before :meth:`build`, and where that cannot be.
     """
 
     def __init__(self, runtime: Runtime, device: torch.device, values: Mapping[str, Any]) -> None:
@@ -110,6 +115,7 @@ class RecordedKernel(CoefficientKernel):
         self._recorder.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def holds(self, values: Mapping[str, Any], scaled: bool) -> bool:
+        """Take over other numbers; False if it cannot be used with these values."""
         is_made = self.device_coefficients is not None
         return is_made and scaled == self._scaled and self._numbers.show(values)
 
@@ -121,6 +127,15 @@ class RecordedKernel(CoefficientKernel):
         counters: Sequence[tuple[torch.Tensor, Any]],
         scaled: bool,
     ) -> bool:
+        """Make ready for :meth:`run`; False if what was done cannot be done so.
+
+        Args:
+            t: the number of the update.
+            coefficients: by name, in the rule's order.
+            updates: int64, the number of updates of the group.
+            counters: of the parameters, flat: their steps, then each scalar and what it becomes.
+            scaled: GradScaler's verdict decides whether the update counts.
+        """
         recorder = self._recorder
         if recorder.objection is not None:
             return False
@@ -154,6 +169,12 @@ class RecordedKernel(CoefficientKernel):
         return True
 
     def run(self, found_inf: torch.Tensor | None, seed: int) -> None:
+        """Form the numbers and count the update.
+
+        Args:
+            found_inf: GradScaler's verdict.
+            seed: of random bits.
+        """
         self._launch(found_inf, seed, go=1)
 
     def _launch(self, found_inf: torch.Tensor | None, seed: int, go: int) -> None:

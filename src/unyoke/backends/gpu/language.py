@@ -18,7 +18,6 @@ from types import CodeType, FunctionType
 from typing import Any, TypeAlias
 
 import triton.language as tl
-from triton.runtime.interpreter import InterpretedFunction
 from triton.runtime.jit import JITFunction
 
 from unyoke import primitives
@@ -68,11 +67,6 @@ def float_of(x):  # type: ignore[no-untyped-def]
 
 def largest(x):  # type: ignore[no-untyped-def]
     return tl.max(x, 1, keep_dims=True)
-
-
-def largest_interpreted(x):  # type: ignore[no-untyped-def]
-    # tl.max is itself compiled; and the interpreter knows only its own reductions to be fast
-    return tl.reduce(x, 1, tl.standard._elementwise_max, keep_dims=True)
 
 
 WORDS: dict[Function, Function] = {
@@ -146,13 +140,6 @@ class Language:
 def compiled() -> Language:
     """For a GPU."""
     return Language(lambda f, numbers: JITFunction(f, do_not_specialize=list(numbers)), WORDS)
-
-
-@functools.cache
-def interpreted() -> Language:
-    """For Triton's interpreter, which runs on the host with NumPy: slow, for tests."""
-    words = {**WORDS, largest: largest_interpreted}
-    return Language(lambda f, numbers: InterpretedFunction(f), words)
 
 
 def globals_of(function: Function) -> dict[str, Any]:

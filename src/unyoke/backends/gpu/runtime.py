@@ -1,4 +1,4 @@
-"""Where kernels run: on NVIDIA GPUs, or for tests in Triton's interpreter."""
+"""Where kernels run: on NVIDIA GPUs; tests have Triton's interpreter in their place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -171,45 +170,3 @@ def _hooks() -> bool:
         hook is not None and getattr(hook, "calls", True)
         for hook in (runtime.launch_enter_hook, runtime.launch_exit_hook)
     )
-
-
-class Interpreter(Runtime):
-    """Triton's interpreter on CPU tensors: the same kernels without a GPU, slowly, for tests."""
-
-    device_type = "cpu"
-
-    def why_not(self) -> str | None:
-        if importlib.util.find_spec("triton") is None:
-            return "triton is not installed"
-        return None
-
-    def why_not_on(self, device: torch.device) -> str | None:
-        return None
-
-    def capturing(self) -> bool:
-        return False
-
-    def staged(self, values: torch.Tensor) -> torch.Tensor:
-        return values
-
-    def language(self) -> Language:
-        from unyoke.backends.gpu.language import interpreted
-
-        return interpreted()
-
-    def starter(
-        self, function: Any, sizes: Sequence[int], warps: int, device: torch.device
-    ) -> Launcher:
-        return _Interpreted(function, sizes)
-
-
-class _Interpreted:
-    def __init__(self, function: Any, sizes: Sequence[int]) -> None:
-        self._kernel = function
-        self._sizes = sizes
-
-    def __call__(
-        self, programs: int, tensors: Sequence[torch.Tensor], numbers: Sequence[float]
-    ) -> None:
-        with np.errstate(all="ignore"):  # NaN and infinity are nothing to warn of on a GPU
-            self._kernel[(programs,)](*tensors, *numbers, *self._sizes)
