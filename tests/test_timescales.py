@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +68,41 @@ def test_there_and_back() -> None:
 def test_bad_input(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    "λ",
+    [
+        unyoke.total_decay(10, updates=100),
+        unyoke.timescale(updates=20),
+        unyoke.timescale(share=0.1, run=200),
+        unyoke.timescale(epochs=2, batch_size=10, samples=100),
+        unyoke.normalized(1.0, updates=100),
+    ],
+    ids=repr,
+)
+def test_a_decay_in_units_of_a_run_is_not_taken_for_torchs_number(λ: Any) -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    for make in (unyoke.AdamW, unyoke.decouple(torch.optim.Adam)):
+        for optimizer in (
+            make([weight], weight_decay=λ),
+            make([{"params": weight, "weight_decay": λ}]),
+        ):
+            for _ in range(3):  # a warning would be an error
+                weight.grad = torch.ones(3)
+                optimizer.step()
+            assert type(optimizer.param_groups[0]["weight_decay"]) is float
+            optimizer.load_state_dict(optimizer.state_dict())
+
+
+def test_the_same_number_written_out_is_still_asked_about() -> None:
+    weight = torch.nn.Parameter(torch.ones(3))
+    with pytest.warns(UserWarning, match="If you meant torch's"):
+        unyoke.AdamW([weight], weight_decay=float(unyoke.total_decay(10, updates=100)))
+
+
+def test_a_decay_in_units_of_a_run_is_stored_as_a_number(tmp_path: Path) -> None:
+    group = {"weight_decay": unyoke.total_decay(10, updates=100)}
+    torch.save(group, tmp_path / "group.pt")
+    assert torch.load(tmp_path / "group.pt", weights_only=True) == {"weight_decay": 0.1}
+    assert type(copy.deepcopy(group)["weight_decay"]) is float

@@ -101,6 +101,7 @@ class Optimizer(Scheduled, torch.optim.Optimizer):
     ) -> None:
         group_checks.check_arguments(type(self).__name__, params, schedule)
         self.groups = Groups(schedule, directions.get(direction), self.forms)
+        self.groups.hear(weight_decay)
         self.backend = backend
         self._stepper = Stepper()
         backends.check_name(backend)
@@ -148,6 +149,7 @@ class Optimizer(Scheduled, torch.optim.Optimizer):
         Raises:
             ValueError: a value out of its range; nothing is changed.
         """
+        self.groups.hear(param_group.get("weight_decay"))
         group = self._named_parts(param_group)
         rule = self.groups.rule({**self.defaults, **group})
         group_checks.check_keys(rule, group, self.words)

@@ -27,6 +27,19 @@ EXACT = 200_000
 """Up to so many updates η is summed one by one; beyond, at so many midpoints."""
 
 
+class PerUpdate(float):
+    """A λ that was worked out from what a run is to do: nobody copied it from torch.
+
+    Optimizers do not ask of it whether torch's number was meant. It is a number like any other, and
+    is stored, copied and calculated with as a plain one.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (float(self),)
+
+
 def total_eta(schedule: Multiplier | None = None, updates: int | None = None) -> float:
     """Ση over a run: ``updates`` times the mean multiplier.
 
@@ -78,7 +91,7 @@ def total_decay(
     """
     if not 0.0 <= total < math.inf:
         raise ValueError(f"total_decay: the total must be finite and ≥ 0, not {total!r}")
-    return total / _positive("total_decay", total_eta(schedule, updates))
+    return PerUpdate(total / _positive("total_decay", total_eta(schedule, updates)))
 
 
 def total_decay_of(
@@ -129,17 +142,18 @@ def timescale(
             + (" and ".join(given) or "none of them")
         )
     if updates is not None:
-        return 1.0 / _positive("timescale: updates", updates)
+        return PerUpdate(1.0 / _positive("timescale: updates", updates))
     if epochs is not None:
         per_epoch = _updates_per_epoch("timescale", batch_size, samples)
-        return 1.0 / (_positive("timescale: epochs", epochs) * per_epoch)
+        return PerUpdate(1.0 / (_positive("timescale: epochs", epochs) * per_epoch))
     length = run if run is not None else getattr(schedule, "budget", None)
     if share is None or length is None:
         raise ValueError(
             "timescale: share= is a part of a run: give run=, its updates, or a schedule with a "
             "length"
         )
-    return 1.0 / (_positive("timescale: share", share) * _positive("timescale: run", length))
+    window = _positive("timescale: share", share) * _positive("timescale: run", length)
+    return PerUpdate(1.0 / window)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,10 @@ class TestMeasured:
         assert (found.p, found.q) == (0.4, pytest.approx(-0.6))
         assert found.agrees
         answer = transfer(TUNED, TUNED.changed(epochs=120), lr=6e-4, measured=found)
-        assert answer.recommended.outcome.rule == "measured"
+        assert answer.recommended.outcome.rule == "measured p, q"
+        assert answer.recommended.outcome.says.endswith(
+            "p = 0.4 measured [0.3, 0.5], q = -0.6 measured"
+        )
         expected = TUNED.weight_decay * 2**0.4 * 4**-0.6
         assert answer.recommended.outcome.weight_decay == pytest.approx(expected)
 
@@ -198,6 +201,19 @@ class TestMeasured:
         found = read_maps([write_map(tmp_path, {100: (0.1, 0.01)}, RIDGE)], "adamw")
         assert found.q is None
         assert found.factor(1.0, 4.0) == pytest.approx(4**-0.6)
+        answer = transfer(TUNED, TUNED.changed(epochs=120), lr=6e-4, measured=found)
+        best = answer.recommended
+        assert best.outcome.rule == "measured p"
+        assert best.outcome.says == "λ ∝ α^p·T^q, p = 0.4 measured [0.3, 0.5], q = p − 1 assumed"
+        assert "was not measured: q = p − 1 is assumed" in best.reason
+        assert f"unyoke map --out {tmp_path} --extend --updates" in best.reason
+        assert answer.as_json()["measured"]["q_assumed"] == pytest.approx(-0.6)
+
+    def test_a_length_that_stays_needs_no_q(self, tmp_path: Path) -> None:
+        found = read_maps([write_map(tmp_path, {100: (0.1, 0.01)}, RIDGE)], "adamw")
+        best = transfer(TUNED, TUNED, lr=6e-4, measured=found).recommended
+        assert best.outcome.says == "λ ∝ α^p, p = 0.4 measured [0.3, 0.5]"
+        assert "assumed" not in best.reason
 
     def test_one_seed_and_an_edge_are_doubts(self, tmp_path: Path) -> None:
         alone = {"value": 0.4, "low": None, "high": None}
@@ -207,9 +223,10 @@ class TestMeasured:
         (folder / "cells.json").write_text(json.dumps(document), encoding="utf-8")
         found = read_maps([folder], "adamw")
         assert found.agrees is None
-        check = transfer(TUNED, TUNED.changed(epochs=60), measured=found).recommended.check
-        assert "best cell of 100 updates lies on an edge" in check
-        assert "one seed gives no interval" in check
+        best = transfer(TUNED, TUNED.changed(epochs=60), measured=found).recommended
+        assert "best cell of 100 updates lies on an edge" in best.check
+        assert best.reason.startswith("the map does not decide: p = 0.4 is of one seed")
+        assert f"unyoke map --out {folder} --extend --seeds 4. By the rules: " in best.reason
 
     @pytest.mark.parametrize(("low", "high"), [(None, None), (-0.4, 1.2)])
     def test_an_exponent_that_is_not_known_decides_nothing(
@@ -218,8 +235,18 @@ class TestMeasured:
         ridge = {"value": 0.4, "low": low, "high": high}
         found = read_maps([write_map(tmp_path, {100: (0.1, 0.01)}, ridge)], "adamw")
         answer = transfer(TUNED, TUNED.changed(epochs=60), measured=found)
-        assert answer.recommended.outcome.rule != "measured"
-        assert "measured" in [row.rule for row in answer.rules]
+        assert not answer.recommended.outcome.rule.startswith("measured")
+        assert "measured p" in [row.rule for row in answer.rules]
+        assert answer.recommended.reason.startswith("the map does not decide: p = 0.4 ")
+
+    @pytest.mark.parametrize(("norms", "told"), [(None, True), (True, False), (False, False)])
+    def test_norms_that_nobody_spoke_of_are_an_assumption(
+        self, norms: bool | None, told: bool
+    ) -> None:
+        tuned = Run(lr=1e-3, weight_decay=0.02, updates=1000)
+        best = transfer(tuned, tuned.changed(updates=4000), lr=2e-3, norms=norms).recommended
+        assert ("with --no-norms the answer is 'keep λ/α', 0.04" in best.reason) is told
+        assert best.outcome.rule == ("keep λ/α" if norms is False else "keep λ")
 
     def test_a_best_decay_of_zero_is_said(self, tmp_path: Path) -> None:
         folder = write_map(tmp_path, {100: (0.1, 0.0)}, None)

@@ -35,6 +35,11 @@ from unyoke._step.hyperparameters import (
 )
 from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.schedules import Schedule
+from unyoke.timescales import PerUpdate
+
+# A run's settings may hold a PerUpdate, which is stored as a float, and are read again with
+# torch.load(weights_only=True)
+torch.serialization.add_safe_globals([float])
 
 Forms: TypeAlias = Mapping[str, Mapping[str, bool]]
 
@@ -201,6 +206,11 @@ class Groups:
         if found is not None:
             self._warned.add("decay")
         return found
+
+    def hear(self, weight_decay: object) -> None:
+        """Take note of a λ that is given: in units of a run, it cannot be torch's number."""
+        if isinstance(weight_decay, PerUpdate):
+            self._warned.add("decay")
 
     def accept_any_eta(self) -> None:
         """Do not warn of η_t above 1: λ was chosen for the α that the groups hold."""

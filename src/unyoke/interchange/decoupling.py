@@ -185,6 +185,7 @@ class Decoupled(Scheduled, torch.optim.Optimizer):
         part = self.groups.decay(group)
         group = {**part.defaults, **group}
         part.check_values(group)
+        self.groups.hear(weight_decay)
         group |= self.groups.opened(lr, weight_decay, self.param_groups)
         super().add_param_group(group)
         group = self.param_groups[-1]

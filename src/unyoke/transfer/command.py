@@ -64,9 +64,9 @@ def sized(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--beta1", type=float, default=0.9, show_default=True, help="Or SGD's momentum.")
 @click.option(
     "--norms/--no-norms",
-    default=True,
-    show_default=True,
-    help="Whether a normalization follows most weights; the rules differ.",
+    default=None,
+    help="Whether a normalization follows most weights: the rules differ.  [default: assumed, and "
+    "said where the answer rests on it]",
 )
 @click.option(
     "--map",
@@ -74,8 +74,9 @@ def sized(command: Callable[..., None]) -> Callable[..., None]:
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="A map of the task; its p, where its interval is known, takes the rules' place. A map of "
-    "two budgets (unyoke map --updates 100,400), or the option twice, also gives q.",
+    help="A map of the task; its p takes the rules' place where several seeds give it an interval "
+    "below 1. A map of two budgets (unyoke map --updates 100,400), or the option twice, also gives "
+    "q; with one budget q = p − 1 is assumed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def transfer_command(
@@ -85,7 +86,7 @@ def transfer_command(
     to_lr: float | None,
     lr_rule: str | None,
     to_schedule: str | None,
-    norms: bool,
+    norms: bool | None,
     maps: tuple[Path, ...],
     as_json: bool,
     **numbers: Any,

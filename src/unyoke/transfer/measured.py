@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Measured:
         q_low, q_high: as far as half a step of the grid moves it.
         source: where it was read.
         caution: what makes these numbers doubtful; may be empty.
+        folder: of the map, for commands that add to it.
     """
 
     p: float
@@ -42,6 +43,11 @@ class Measured:
     q_high: float | None
     source: str
     caution: str = ""
+    folder: str = "FOLDER"
+
+    def as_json(self) -> dict[str, Any]:
+        """What was measured, and the q that is assumed in the place of one that was not."""
+        return {**asdict(self), "q_assumed": self.p - 1.0 if self.q is None else None}
 
     def factor(self, lr_ratio: float, length_ratio: float) -> float:
         """λ′/λ = (α′/α)^p·(T′/T)^q; without two budgets q = p − 1, which gradient flow has."""
@@ -56,6 +62,35 @@ class Measured:
         which is none, tells nothing apart.
         """
         return self.p_low is not None and self.p_high is not None and self.p_high - self.p_low < 1.0
+
+    @property
+    def objection(self) -> str | None:
+        """Why p does not stand above the rules; None if it does."""
+        if self.decides:
+            return None
+        more = f"unyoke map --out {self.folder} --extend --seeds"
+        if self.p_low is None or self.p_high is None:
+            return f"p = {self.p:.2g} is of one seed, which has no interval; more seeds: {more} 4"
+        return (
+            f"p = {self.p:.2g} has an interval of [{self.p_low:.2g}, {self.p_high:.2g}], 1 wide or "
+            f"more, which tells nothing apart; more seeds: {more} 10"
+        )
+
+    @property
+    def name(self) -> str:
+        """What was measured, for a table of rules."""
+        return "measured p" if self.q is None else "measured p, q"
+
+    def says(self, lr_ratio: float, length_ratio: float) -> str:
+        """What is measured and what is assumed of λ ∝ α^p·T^q, as far as the change needs it."""
+        p = f"p = {self.p:.2g} measured"
+        if self.p_low is not None and self.p_high is not None:
+            p += f" [{self.p_low:.2g}, {self.p_high:.2g}]"
+        if length_ratio == 1.0:
+            return f"λ ∝ α^p, {p}"
+        if self.q is not None:
+            return f"λ ∝ α^p·T^q, {p}, q = {self.q:.2g} measured"
+        return f"λ ∝ α^p·T^q, {p}, q = p − 1 assumed"
 
     @property
     def agrees(self) -> bool | None:
@@ -126,12 +161,10 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
         )
     ridge = ridges[-1]
     low, high = ridge.get("low"), ridge.get("high")
-    if low is None or high is None:
-        cautions.append("one seed gives no interval (more: unyoke map --extend --seeds)")
     p = float(ridge["value"])
     q, q_low, q_high = _exponent(bests, p)
     source = "maps in " + ", ".join(map(str, folders))
-    return Measured(p, low, high, q, q_low, q_high, source, "; ".join(cautions))
+    return Measured(p, low, high, q, q_low, q_high, source, "; ".join(cautions), str(folders[-1]))
 
 
 def _findings(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ class Transfer:
             "lr_rules": [
                 {"rule": rule, "lr": lr, "source": source} for rule, lr, source in self.lr_rules
             ],
-            "measured": None if self.measured is None else asdict(self.measured),
+            "measured": None if self.measured is None else self.measured.as_json(),
             "code": dict(self.code),
         }
 

@@ -8,11 +8,17 @@ from dataclasses import replace
 from unyoke.transfer import paste
 from unyoke.transfer.measured import Measured
 from unyoke.transfer.result import Outcome, Recommendation, Transfer, outcome
-from unyoke.transfer.rules import LR_RULES, RULES, Rule
+from unyoke.transfer.rules import LR_RULES, RULES, Rule, keep_ratio
 from unyoke.transfer.run import Run, TransferError
 
 APART = 2.0
 """Rules that differ by more are told apart by a measurement."""
+
+ASSUMED = (
+    ". That a normalization follows most weights is assumed, as in ResNets and transformers: "
+    "confirm it with --norms; with --no-norms the answer is 'keep λ/α', {:.3g}"
+)
+"""What is said where nobody has said whether there are norms."""
 
 MATTERS = 1.0
 """Σηλ below which most of the beginning is kept, so that the end depends on the sum."""
@@ -24,7 +30,7 @@ def transfer(
     *,
     lr: float | None = None,
     lr_rule: str | None = None,
-    norms: bool = True,
+    norms: bool | None = None,
     measured: Measured | None = None,
 ) -> Transfer:
     """Learning rate and weight decay of ``to``, by every rule that speaks of the change.
@@ -35,7 +41,8 @@ def transfer(
         lr: α′, if it is decided already.
         lr_rule: ``"sqrt"``, ``"linear"`` or ``"same"``; by default sqrt for Adam and Lion, linear
             for SGD.
-        norms: whether a normalization follows most weights, as in ResNets and transformers.
+        norms: whether a normalization follows most weights, as in ResNets and transformers. None
+            assumes so, and says where the answer rests on it.
         measured: exponents from maps of the task, which replace the rules.
 
     Raises:
@@ -92,15 +99,18 @@ def _row(rule: Rule, tuned: Run, to: Run) -> Outcome:
 
 
 def _measured_row(measured: Measured, tuned: Run, to: Run) -> Outcome:
-    factor = measured.factor(to.lr / tuned.lr, to.length / tuned.length)
-    run = replace(to, weight_decay=_allowed("measured", tuned.weight_decay * factor))
-    q = "p − 1" if measured.q is None else f"{measured.q:.2g}"
+    change = to.lr / tuned.lr, to.length / tuned.length
+    decay = tuned.weight_decay * measured.factor(*change)
+    run = replace(to, weight_decay=_allowed(measured.name, decay))
+    valid = "this task, between and near the budgets measured"
+    if measured.q is None:
+        valid = "this task at the budget measured; at others if q = p − 1, as in gradient flow"
     return outcome(
-        "measured",
-        f"λ ∝ α^p·T^q with p = {measured.p:.2g}, q = {q}",
+        measured.name,
+        measured.says(*change),
         run,
         source=measured.source,
-        valid="this task, between and near the budgets measured",
+        valid=valid,
         verified=True,
     )
 
@@ -114,11 +124,26 @@ def _allowed(name: str, weight_decay: float) -> float:
     return weight_decay
 
 
-def _choice(tuned: Run, to: Run, norms: bool, measured: Measured | None) -> tuple[str, str]:
+def _choice(tuned: Run, to: Run, norms: bool | None, measured: Measured | None) -> tuple[str, str]:
     """The rule to follow, and why."""
+    if measured is None:
+        return _rule(tuned, to, norms)
+    if (objection := measured.objection) is not None:
+        name, reason = _rule(tuned, to, norms)
+        return name, f"the map does not decide: {objection}. By the rules: {reason}"
+    if measured.q is None and to.length != tuned.length:
+        return measured.name, (
+            "p of this task stands above rules from others. How λ moves with the length of the run "
+            "was not measured: q = p − 1 is assumed, as in gradient flow. A map of two budgets "
+            "measures it (unyoke map --out "
+            f"{measured.folder} --extend --updates N)"
+        )
+    return measured.name, "exponents of this task stand above rules from others"
+
+
+def _rule(tuned: Run, to: Run, norms: bool | None) -> tuple[str, str]:
+    """The published rule to follow, and why."""
     total = tuned.total_decay
-    if measured is not None and measured.decides:
-        return "measured", "exponents of this task stand above rules from others"
     spoken = {rule.name for rule in RULES if rule.objection(tuned, to) is None}
     if "repeated data" in spoken:
         return "repeated data", "tokens that are seen many times need far more decay than one pass"
@@ -131,41 +156,46 @@ def _choice(tuned: Run, to: Run, norms: bool, measured: Measured | None) -> tupl
             f"the tuned run forgets only {kept:.2g} % of its beginning (Σηλ = {total:.2g}), so "
             "what it ends with depends on the sum of its decay",
         )
-    if not norms:
+    if norms is False:
         return (
             "keep λ/α",
             f"without norms, and with Σηλ = {total:.2g}, the weights rest near the minimum of the "
             "loss plus (λ/2α)‖θ‖², which λ/α alone decides",
         )
+    told = "" if norms else ASSUMED.format(keep_ratio(tuned, to))
     if "width" in spoken:
-        return "width", "norms follow the weights and the width is all that changes"
+        return "width", f"norms follow the weights and the width is all that changes{told}"
     if "τ in epochs" in spoken:
         return (
             "τ in epochs",
             f"norms follow the weights and Σηλ = {total:.2g}: they are an average over τ, and how "
-            "many passes that average covers is what was tuned",
+            f"many passes that average covers is what was tuned{told}",
         )
-    return "keep λ", f"norms follow the weights and Σηλ = {total:.2g}: they turn by √λ per update"
+    return "keep λ", (
+        f"norms follow the weights and Σηλ = {total:.2g}: they turn by √λ per update{told}"
+    )
 
 
 def _check(tuned: Run, spread: float, measured: Measured | None, best: Outcome) -> str:
     """The measurement that decides, if the rules differ by more than `APART`."""
-    if measured is not None:
+    if measured is not None and measured.decides:
         doubts = [measured.caution] if measured.caution else []
         if measured.agrees is False:
             doubts.append("p and 1 + q differ by more than their intervals: no one regime")
         advice = "check the answer with λ/3 and 3λ at the new budget"
         return f"{'; '.join(doubts)}: {advice}" if doubts else ""
+    doubts = f"{measured.caution}. " if measured is not None and measured.caution else ""
     if spread <= APART:
-        return ""
+        return doubts.removesuffix(". ")
     short = max(1, round(tuned.length / 4))
     words = (
-        f"the rules differ {spread:.2g}-fold. Two budgets at this learning rate decide: find the "
-        f"best λ with {short:,} and with {round(tuned.length):,} updates (three values each, a "
-        "factor 3 apart). q = log(λ₂/λ₁)/log 4 near 0 keeps λ (τ in epochs), near −½ is "
-        "'normalized', near −1 'total decay'. A map (unyoke map) measures p = 1 + q as well; give "
-        "its folder as --map"
+        f"{doubts}the rules differ {spread:.2g}-fold. Two budgets at this learning rate decide: "
+        f"find the best λ with {short:,} and with {round(tuned.length):,} updates (three values "
+        "each, a factor 3 apart). q = log(λ₂/λ₁)/log 4 near 0 keeps λ (τ in epochs), near −½ is "
+        "'normalized', near −1 'total decay'"
     )
+    if measured is None:
+        words += ". A map (unyoke map) measures p = 1 + q as well; give its folder as --map"
     if max(best.total_decay, tuned.total_decay) < MATTERS / 3:
         words += (
             f". But first see whether decay matters here: with Σηλ = {best.total_decay:.2g} it "
