@@ -6,6 +6,9 @@ import math
 
 from unyoke.study.statistics import Interval
 
+MOST_DIGITS = 4
+"""Decimals with which an interval is written at most, so that its ends differ."""
+
 
 def error_text(value: float, unit: str, digits: int = 1) -> str:
     """An error: 12.3 % for a share, else the number and its unit."""
@@ -16,30 +19,36 @@ def error_text(value: float, unit: str, digits: int = 1) -> str:
     return f"{value:.{digits + 2}g} {unit}".rstrip()
 
 
-def estimate_text(interval: Interval | None, unit: str) -> str:
-    """An error with its standard error: 12.3 ± 0.4 %."""
-    if interval is None:
-        return "–"
-    value, spread = interval.value, interval.standard_error
-    if not math.isfinite(value) or not math.isfinite(spread):
-        return error_text(value, unit)
-    if unit == "%":
-        return f"{100 * value:.1f} ± {100 * spread:.1f} %"
-    return f"{value:.3g} ± {spread:.1g} {unit}".rstrip()
+def interval_text(interval: Interval | None, unit: str, seeds: int | None = None) -> str:
+    """An error with its interval: 12.3 % [11.5, 13.1].
 
-
-def interval_text(interval: Interval | None, unit: str) -> str:
-    """An error with its interval: 12.3 % [11.5, 13.1]."""
+    Args:
+        seeds: how many there are, which is said where all of them gave the same.
+    """
     if interval is None or not math.isfinite(interval.value):
         return "–"
-    value = error_text(interval.value, unit)
     if not math.isfinite(interval.low):
-        return value
-    low, high = (
-        error_text(max(end, 0.0), unit).removesuffix(unit).strip()
-        for end in (interval.low, interval.high)
-    )
-    return f"{value} [{low}, {high}]"
+        return error_text(interval.value, unit)
+    if _has_no_width(interval):
+        return f"{error_text(interval.value, unit)} {same_text(seeds)}"
+    for digits in range(1, MOST_DIGITS + 1):
+        low, high = (
+            error_text(max(end, 0.0), unit, digits).removesuffix(unit).strip()
+            for end in (interval.low, interval.high)
+        )
+        if low != high:
+            break
+    return f"{error_text(interval.value, unit, digits)} [{low}, {high}]"
+
+
+def _has_no_width(interval: Interval) -> bool:
+    """Whether all seeds gave the same, but for the last bits of sums."""
+    return math.isclose(interval.low, interval.high, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def same_text(seeds: int | None) -> str:
+    """What stands in the place of an interval that has no width, which few seeds may have."""
+    return f"[all {seeds} seeds alike]" if seeds else "[all seeds alike]"
 
 
 def difference_unit(unit: str) -> str:
@@ -47,12 +56,12 @@ def difference_unit(unit: str) -> str:
     return "points" if unit == "%" else unit
 
 
-def difference_text(interval: Interval | None, unit: str) -> str:
+def difference_text(interval: Interval | None, unit: str, seeds: int | None = None) -> str:
     """A difference of errors with its interval: −1.2 [−2.0, −0.4] points."""
     if unit == "%":
-        text = number_text(interval, scale=100.0, digits=1)
+        text = number_text(interval, scale=100.0, digits=1, seeds=seeds)
     else:
-        text = number_text(interval, digits=_digits(interval))
+        text = number_text(interval, digits=_digits(interval), seeds=seeds)
     return text if text == "–" else f"{text} {difference_unit(unit)}".rstrip()
 
 
@@ -65,14 +74,23 @@ def _digits(interval: Interval | None) -> int:
     return max(0, 1 - math.floor(math.log10(size))) if 0 < size < math.inf else 0
 
 
-def number_text(interval: Interval | None, *, scale: float = 1.0, digits: int = 2) -> str:
+def number_text(
+    interval: Interval | None, *, scale: float = 1.0, digits: int = 2, seeds: int | None = None
+) -> str:
     """A signed number with its interval: +0.33 [+0.05, +0.61]; – where there is none."""
     if interval is None or not math.isfinite(interval.value):
         return "–"
     value = _signed(scale * interval.value, digits)
     if not math.isfinite(interval.low):
         return value
-    low, high = (_signed(scale * end, digits) for end in (interval.low, interval.high))
+    if _has_no_width(interval):
+        return f"{value} {same_text(seeds)}"
+    for more in range(digits, max(digits, MOST_DIGITS) + 1):
+        value, low, high = (
+            _signed(scale * each, more) for each in (interval.value, interval.low, interval.high)
+        )
+        if low != high:
+            break
     return f"{value} [{low}, {high}]"
 
 

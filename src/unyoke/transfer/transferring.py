@@ -184,12 +184,12 @@ def _check(tuned: Run, spread: float, measured: Measured | None, best: Outcome) 
             doubts.append("p and 1 + q differ by more than their intervals: no one regime")
         advice = "check the answer with λ/3 and 3λ at the new budget"
         return f"{'; '.join(doubts)}: {advice}" if doubts else ""
-    doubts = f"{measured.caution}. " if measured is not None and measured.caution else ""
+    caution = f"{measured.caution}. " if measured is not None and measured.caution else ""
     if spread <= APART:
-        return doubts.removesuffix(". ")
+        return caution.removesuffix(". ")
     short = max(1, round(tuned.length / 4))
     words = (
-        f"{doubts}the rules differ {spread:.2g}-fold. Two budgets at this learning rate decide: "
+        f"{caution}the rules differ {spread:.2g}-fold. Two budgets at this learning rate decide: "
         f"find the best λ with {short:,} and with {round(tuned.length):,} updates (three values "
         "each, a factor 3 apart). q = log(λ₂/λ₁)/log 4 near 0 keeps λ (τ in epochs), near −½ is "
         "'normalized', near −1 'total decay'"

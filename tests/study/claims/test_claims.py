@@ -528,6 +528,7 @@ def test_the_page_at_a_glance_has_the_catalogue_s_order_and_says_what_is_set_asi
         (["claims", "--tasks", "nosuch"], "unknown task 'nosuch'"),
         (["figure", "9"], "unknown figure '9'"),
         (["figure", "1", "--report-only"], "cannot be drawn yet; missing"),
+        (["claims", "--report-only"], "out holds nothing that unyoke claims has recorded"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], message: str, tmp_path: Path) -> None:

@@ -153,6 +153,8 @@ def test_a_task_without_data_is_incomplete_and_others_are_planned(
 
 def test_missing_data_are_said_and_the_command_goes_on(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    out.mkdir()
+    (out / "exact.json").write_text("{}", encoding="utf-8")
     words = [
         *("claims", "gain", "--tasks", "digits-plain,fashion-mnist"),
         *("--report-only", "--out", str(out)),

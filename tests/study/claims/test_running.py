@@ -161,6 +161,7 @@ def test_every_study_begins_at_smoke_scale() -> None:
 
 
 def test_the_old_name_of_a_claim_works_for_one_release(tmp_path: Path) -> None:
+    (tmp_path / "exact.json").write_text("{}", encoding="utf-8")
     text = ran("claims", "knobs/adam-tilt", "--report-only", "--out", str(tmp_path))
     assert "DeprecationWarning: knobs/adam-tilt is called coupling/adam-tilt" in text
     assert re.search(r"digits\S* coupling/adam-tilt +incomplete", text)

@@ -152,6 +152,11 @@ def test_a_ledger_of_another_landscape_is_refused_untouched(
     for extend in (False, True):
         with pytest.raises(StudyError, match=r"another landscape .*updates 10, not 20"):
             Ledger.open_to_write(tmp_path, replace(landscape, updates=(20,)), extend=extend)
+    with pytest.raises(StudyError, match=r"add --extend; .* at once, as --updates 10,20"):
+        Ledger.open_to_write(tmp_path, replace(landscape, updates=(20,)))
+    with pytest.raises(StudyError, match="another landscape") as refused:
+        Ledger.open_to_write(tmp_path, replace(landscape, clip=0.5))
+    assert "--extend" not in str(refused.value)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
@@ -161,7 +166,7 @@ def test_a_wider_grid_is_taken_only_when_asked_for(
     fill(tmp_path, landscape, lambda cell: 0.1)
     wider = Axes((*landscape.axes["SGD"].lr, 2.0), landscape.axes["SGD"].weight_decay)
     larger = replace(landscape, axes={**landscape.axes, "SGD": wider})
-    with pytest.raises(StudyError, match="another landscape"):
+    with pytest.raises(StudyError, match=r"another landscape .* add --extend; choose"):
         Ledger.open_to_write(tmp_path, larger)
     with Ledger.open_to_write(tmp_path, larger, extend=True) as ledger:
         assert ledger.count() == Count(total=42, done=36, diverged=0)

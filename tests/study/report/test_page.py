@@ -127,7 +127,7 @@ def test_hover_and_touch_tell_a_cells_figures(page: Path) -> None:
     assert seen["hover"].splitlines() == [
         "AdamW",
         "α = 2⁻¹, λ = 2⁻²",
-        "test error 11.0 ± 1.0 %",
+        "test error 11.0 ± 1.0 % (± standard error over seeds)",
         "validation error 11.0 %",
         "training error 11.0 %, loss 0.110",
         "2 seeds",

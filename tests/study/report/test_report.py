@@ -10,8 +10,10 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,8 +22,9 @@ from made_up import outcome as made
 from report_files import WRITTEN
 
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape.axes import parse_axis
+from unyoke.study.landscape.axes import parse_axis, tick
 from unyoke.study.landscape.landscape import Axes, Cell, Landscape
+from unyoke.study.landscape.optimizers import title
 from unyoke.study.landscape.outcome import CurvePoint, Outcome
 from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.report import curves
@@ -41,7 +44,7 @@ from unyoke.study.report.page import page_data
 from unyoke.study.report.report import write_report
 from unyoke.study.report.survey import Setting, Survey, survey
 from unyoke.study.statistics import Interval, mean_interval, paired_difference
-from unyoke.study.wording import difference_text, error_text, estimate_text, interval_text
+from unyoke.study.wording import difference_text, error_text, interval_text
 
 Fill = Callable[[Path, Landscape, Callable[[Cell], float | None]], None]
 
@@ -284,6 +287,40 @@ def test_without_matplotlib_all_but_the_pictures_is_written(
     assert not list(folder.glob("*.png"))
 
 
+class Unscripted(HTMLParser):
+    """What a page shows where no script runs: the texts and pictures of its `noscript`."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.inside, self.text, self.pictures = 0, "", []
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self.inside += tag == "noscript"
+        if tag == "img" and self.inside:
+            self.pictures.append(dict(attributes)["src"])
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside -= tag == "noscript"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data.strip() + "|" if self.inside else ""
+
+
+def test_without_scripts_a_page_has_its_pictures_and_tables(folder: Path) -> None:
+    shown = Unscripted(write_report(folder).page)
+    assert shown.pictures
+    assert all((folder / name).exists() for name in shown.pictures)
+    data = json.loads((folder / "cells.json").read_text())
+    texts = set(shown.text.split("|"))
+    for finding in data["findings"]:
+        assert title(finding["optimizer"]) in texts
+        assert finding["ridge"]["upright"] in texts
+        assert tick(finding["best"]["lr"]) in texts
+    assert {row["first"] + " − " + row["second"] for row in data["comparisons"]} <= texts
+    assert any(text.startswith("unyoke map --out") for text in texts)
+
+
 def test_a_ledger_without_results_has_no_report(tmp_path: Path, landscape: Landscape) -> None:
     with Ledger.open_to_write(tmp_path, landscape):
         pass
@@ -333,23 +370,12 @@ def test_errors_are_written_in_their_unit(value: float, unit: str, text: str) ->
     assert error_text(value, unit) == text
 
 
+ALIKE = "[all 3 seeds alike]"
+AT_ZERO = "only itself at λ = 0: 0 of 1 decided"
+
+
 def interval(value: float, error: float = math.nan, reach: float = math.nan) -> Interval:
     return Interval(value, error, value - reach, value + reach)
-
-
-@pytest.mark.parametrize(
-    ("estimate", "unit", "text"),
-    [
-        (interval(0.123, 0.004), "%", "12.3 ± 0.4 %"),
-        (interval(0.123), "%", "12.3 %"),
-        (interval(2.5, 0.25), "mm", "2.5 ± 0.2 mm"),
-        (None, "%", "–"),
-    ],
-)
-def test_estimates_are_written_with_their_error(
-    estimate: Interval | None, unit: str, text: str
-) -> None:
-    assert estimate_text(estimate, unit) == text
 
 
 @pytest.mark.parametrize(
@@ -365,6 +391,15 @@ def test_estimates_are_written_with_their_error(
             "+0.0000030 [+0.0000010, +0.0000050]",
         ),
         (interval(420), "kg", "420 kg", "+420 kg"),
+        # Agreement is no certainty, and digits that hide the width would look like one
+        (
+            interval(0.05, 0, 1e-17),
+            "%",
+            "5.0 % [all 3 seeds alike]",
+            "+5.0 [all 3 seeds alike] points",
+        ),
+        (interval(0.05, 0, 2e-4), "%", "5.00 % [4.98, 5.02]", "+5.00 [+4.98, +5.02] points"),
+        (interval(1.0, 0, 0), "", f"1 {ALIKE}", f"+1.0 {ALIKE}"),
         (interval(0.1), "%", "10.0 %", "+10.0 points"),
         (None, "%", "–", "–"),
     ],
@@ -372,8 +407,8 @@ def test_estimates_are_written_with_their_error(
 def test_intervals_are_written_with_their_ends(
     estimate: Interval | None, unit: str, error: str, difference: str
 ) -> None:
-    assert interval_text(estimate, unit) == error
-    assert difference_text(estimate, unit) == difference
+    assert interval_text(estimate, unit, 3) == error
+    assert difference_text(estimate, unit, 3) == difference
 
 
 def in_pairs(seeds: int, gap: float) -> Callable[[Cell], float]:
@@ -594,7 +629,12 @@ def test_a_report_says_why_p_is_not_known(
     written = write_report(tmp_path)
     assert f"  best λ ∝ αᵖ, p unknown: {why}" in written.lines
     assert "Every weight decays, biases and norms too (--groups all)" in written.lines
-    assert "0 of 0 comparisons are decided" not in written.lines
+    alone = [line for line in written.lines if line.startswith("one optimizer: ")]
+    without = "there is no other to compare it with"
+    assert alone in ([f"one optimizer: {without}"], [f"one optimizer: {without}, {AT_ZERO}"])
+    assert not any("comparisons" in line for line in written.lines)
+    seeds = len(landscape.seeds)
+    assert f"[low, high] are 95 % intervals over {seeds} seeds" in written.lines
     document = json.loads((tmp_path / "cells.json").read_text())
     assert document["findings"][0]["ridge"]["upright"] == f"unknown: {why}"
 

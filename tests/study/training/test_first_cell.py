@@ -11,6 +11,7 @@ from asking import asked
 from click.testing import CliRunner
 
 from unyoke.cli import main
+from unyoke.study.claims import estimate
 from unyoke.study.landscape.landscape import Landscape
 from unyoke.study.running import driver, executors, first_cell, workers
 from unyoke.study.running.time_limit import time_limit
@@ -104,6 +105,8 @@ def test_a_dry_run_says_how_long_and_writes_nothing(file: Path, tmp_path: Path) 
     result = CliRunner().invoke(main, [*words, "--dry-run", "--workers", "1"])
     assert result.exit_code == 0, result.output
     assert "4 trainings to do, 20 updates: about" in result.output
+    assert "start and report included" in result.output
+    assert int(re.findall(r"about (\d+) seconds", result.output)[0]) >= estimate.REPORT
     assert re.search(r"timed here: [1-9]\d* updates", result.output)
     assert not (out / "ledger.sqlite").exists()
 

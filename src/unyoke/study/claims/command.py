@@ -14,6 +14,7 @@ from unyoke.study.claims.rows import lines
 from unyoke.study.claims.run import Workers
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape.landscape import Landscape
+from unyoke.study.ledger.ledger import FILE_NAME
 from unyoke.study.planning.words import ShardWord
 from unyoke.study.running.driver import Shard
 from unyoke.study.running.executors import KINDS
@@ -79,6 +80,8 @@ def claims(
     )
     page.check_folder(request, results)
     workers, needed = how.trainers, request.needed()
+    if how.report_only:
+        _check_recorded(request, needed)
     for task, why in needed.missing.items():
         say(f"{task}: nothing is trained, what its ledgers lack stays incomplete: {why}")
     if not _trained(request, needed, how, workers, say):
@@ -150,6 +153,21 @@ def _trained(request: Request, needed: Needed, how: How, workers: Workers, say: 
         return False
     run.run(request, needed.landscapes, ProgressBar, workers, say)
     return True
+
+
+def _check_recorded(request: Request, needed: Needed) -> None:
+    """Refuse to report a folder in which nothing of the request is recorded: a slip in its name.
+
+    Raises:
+        StudyError: there is no ledger of these studies, and no exact figures.
+    """
+    studies = {**needed.landscapes, **needed.recorded}
+    ledgers = [request.folder(task, study) / FILE_NAME for task, study in studies]
+    if not any(path.exists() for path in (*ledgers, request.out / run.EXACT_FILE)):
+        raise StudyError(
+            f"{request.out} holds nothing that unyoke claims has recorded of these rows, so there "
+            "is nothing to report; name the folder of a run with --out, or leave out --report-only"
+        )
 
 
 def _drawable(request: Request, maps: Mapping[str, Maps], say: Say) -> list[Path]:

@@ -37,6 +37,8 @@ SECONDS = 0.7
 """How long the updates of a sample are timed."""
 START = 2.0
 """Seconds in which a study's workers start and its task is tried."""
+REPORT = 6.0
+"""Seconds in which a map's report is drawn, mostly its pictures in three formats."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,15 @@ def estimates(
 
 
 def of_map(landscape: Landscape, folder: Path, workers: int, part: Sequence[Cell]) -> Estimate:
-    """What a map still needs.
+    """What a map still needs, its report included.
 
     Args:
         part: the cells that are to be trained, of those that the ledger lacks.
     """
     wanted = set(part)
     missing = [cell for cell in _missing(landscape, folder) if cell in wanted]
-    return _estimate((landscape.task.name, "map"), landscape, missing, workers, {})
+    trained = _estimate((landscape.task.name, "map"), landscape, missing, workers, {})
+    return replace(trained, seconds=trained.seconds + REPORT)
 
 
 def described(estimate: Estimate, workers: int) -> str:
@@ -118,7 +121,7 @@ def described(estimate: Estimate, workers: int) -> str:
     timed = f"; timed here: {', '.join(estimate.samples)}" if estimate.samples else ""
     return (
         f"{estimate.trainings:,} trainings to do, {estimate.updates:,} updates: about {length} "
-        f"with {workers} processes of this machine{timed}"
+        f"with {workers} processes of this machine, start and report included{timed}"
     )
 
 

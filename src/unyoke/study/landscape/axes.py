@@ -100,7 +100,11 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def tick(value: float) -> str:
     """`value` as a picture shows it: 0, 2⁻⁷ or 0.003."""
-    text = label(value)
+    return raised(label(value))
+
+
+def raised(text: str) -> str:
+    """A label as a picture shows it."""
     return f"2{text[2:].translate(_RAISED)}" if text.startswith("2^") else text
 
 

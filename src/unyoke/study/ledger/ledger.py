@@ -260,7 +260,7 @@ class Ledger(Contents):
                 "; --extend adds values to the axes, optimizers, schedules, budgets and seeds that "
                 "are there, and changes nothing else"
                 if extend
-                else ""
+                else _hint(frozen, landscape)
             )
             raise StudyError(
                 f"{self.path} belongs to another landscape ({difference}){hint}; "
@@ -292,3 +292,15 @@ class Ledger(Contents):
                     "own folder with --shard, and put them together with unyoke ledger merge; if "
                     f"that machine is dead, run: unyoke ledger release {self.path.parent}"
                 )
+
+
+def _hint(frozen: Landscape, landscape: Landscape) -> str:
+    """How both landscapes come into one map, where `--extend` can do that."""
+    ways = [(each.evaluations, each.clip, each.groups) for each in (frozen, landscape)]
+    if frozen.task.name != landscape.task.name or ways[0] != ways[1]:
+        return ""
+    hint = "; to keep both in one map add --extend"
+    if frozen.epochs or landscape.epochs or set(frozen.updates) == set(landscape.updates):
+        return hint
+    budgets = ",".join(map(str, sorted({*frozen.updates, *landscape.updates})))
+    return f"{hint}; a new map takes several budgets at once, as --updates {budgets}"

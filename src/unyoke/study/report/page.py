@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from unyoke.study.landscape.axes import label
 from unyoke.study.landscape.decay_units import NAMES, SYMBOLS
 from unyoke.study.planning.commands import map_command
+from unyoke.study.report import plain_page
 from unyoke.study.report.arrangement import common_decays, rows_of, shear
 from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.curves import Curves
@@ -38,7 +40,6 @@ from unyoke.study.wording import (
     difference_text,
     difference_unit,
     error_text,
-    estimate_text,
     interval_text,
     number_text,
     probability_text,
@@ -58,8 +59,13 @@ def write_page(
     curves: list[Curves],
     path: Path,
     folder: Path,
+    pictures: Iterable[str] = (),
 ) -> None:
-    """Write the report as one HTML file, whose commands name the ledger's folder."""
+    """Write the report as one HTML file, whose commands name the ledger's folder.
+
+    Args:
+        pictures: names of files beside the page, which it shows where no script runs.
+    """
     data = page_data(survey, findings, compared, curves, folder)
     text = rendered(
         PACKAGE,
@@ -69,6 +75,14 @@ def write_page(
             "style": text_of(PACKAGE, "page.css"),
             "script": "\n".join(text_of(PACKAGE, f"{name}.js") for name in SCRIPTS),
             "data": _json(data),
+            "plain": plain_page.tables(data),
+            "subject": plain_page.subject(data),
+            "edges": plain_page.edges(data),
+            "extension": data["extension"],
+            "command": data["command"],
+            "pictures": list(pictures),
+            "sweeps": any(panel.is_sweep for panel in survey.panels),
+            "maps": not all(panel.is_sweep for panel in survey.panels),
         },
     )
     path.write_text(text, encoding="utf-8")
@@ -151,7 +165,7 @@ def _axis(panel: Panel, row: list[Panel]) -> tuple[float, ...]:
 
 
 def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, Any]:
-    panel = finding.panel
+    panel, whole = finding.panel, int(finding.basis.whole.sum())
     return {
         "title": panel.title,
         "setting": settings.index(panel.setting),
@@ -168,25 +182,30 @@ def _panel(finding: Finding, settings: list[Setting], unit: str) -> dict[str, An
         "edges": [edge_text(edge, panel) for edge in finding.edges],
         "lacking": lacking(finding),
         "seedsOfBest": finding.seeds,
-        "error": interval_text(finding.error, unit),
-        "anySamples": interval_text(finding.any_samples, unit),
+        "error": interval_text(finding.error, unit, finding.seeds),
+        "anySamples": interval_text(finding.any_samples, unit, finding.seeds),
         "upright": upright(finding),
         "torchRidge": _without_interval(torch_ridge(finding)),
         "bestDecays": _decay_range(finding),
-        "withoutDecay": estimate_text(finding.without_decay, unit),
+        "withoutDecay": interval_text(finding.without_decay, unit, finding.seeds),
         "intervals": {
-            "tilt": _interval(finding.tilt, number_text(finding.tilt)),
-            "regret": _interval(finding.regret, difference_text(finding.regret, unit)),
-            "lrSensitivity": _interval(
-                finding.lr_sensitivity, difference_text(finding.lr_sensitivity, unit)
-            ),
-            "ridge": _interval(finding.ridge, number_text(finding.ridge)),
+            "tilt": _interval(finding.tilt, number_text(finding.tilt, seeds=whole)),
+            "ridge": _interval(finding.ridge, number_text(finding.ridge, seeds=whole)),
             **{
-                f"{name}{off.factor:g}": _interval(interval, difference_text(interval, unit))
-                for off in finding.off
-                for name, interval in (("kept", off.decay_kept), ("retuned", off.decay_retuned))
+                name: _interval(interval, difference_text(interval, unit, whole))
+                for name, interval in _of_errors(finding).items()
             },
         },
+    }
+
+
+def _of_errors(finding: Finding) -> dict[str, Interval]:
+    """What the hyperparameters cost, in the unit of errors, by the page's names."""
+    return {
+        "regret": finding.regret,
+        "lrSensitivity": finding.lr_sensitivity,
+        **{f"kept{off.factor:g}": off.decay_kept for off in finding.off},
+        **{f"retuned{off.factor:g}": off.decay_retuned for off in finding.off},
     }
 
 
@@ -261,8 +280,8 @@ def _comparison(row: PairVerdict, settings: list[Setting], unit: str) -> dict[st
         "setting": settings.index(row.setting),
         "first": row.first,
         "second": row.second,
-        "difference": difference_text(comparison.difference, unit),
-        "anySamples": difference_text(comparison.any_samples, unit),
+        "difference": difference_text(comparison.difference, unit, comparison.pairs),
+        "anySamples": difference_text(comparison.any_samples, unit, comparison.pairs),
         "probability": probability_text(row.p_value),
         "detectable": error_text(comparison.detectable, unit).replace("%", "points"),
         "verdict": _verdict(row),

@@ -25,7 +25,7 @@ from unyoke.study.report.page import write_page
 from unyoke.study.report.samples import Samples
 from unyoke.study.report.survey import Survey, survey
 from unyoke.study.report.tables import rows, write_csv, write_json
-from unyoke.study.wording import difference_text, error_text, estimate_text, number_text
+from unyoke.study.wording import difference_text, error_text, interval_text, number_text
 
 PAGE = "report.html"
 NAMES = (
@@ -98,8 +98,9 @@ def write_report(folder: Path) -> Report:
             table = rows(records)
             write_csv(table, drafts / "cells.csv")
             write_json(table, result, findings, compared, drafts / "cells.json")
-            write_page(result, findings, compared, curves, drafts / PAGE, folder)
             note = _figures(result, findings, drafts)
+            pictures = [f"{name}.png" for name in PICTURES if (drafts / f"{name}.png").exists()]
+            write_page(result, findings, compared, curves, drafts / PAGE, folder, pictures)
     except OSError as error:
         raise StudyError(
             f"the report cannot be written into {folder}: {error.strerror}; "
@@ -135,7 +136,7 @@ def _lines(
     lines += [f"some by other code than began this ledger: {text}" for text in result.accepted]
     for finding in findings:
         panel = finding.panel
-        error = estimate_text(finding.error, unit)
+        error = interval_text(finding.error, unit, finding.seeds)
         lines.append(f"{panel.title:10} {panel.setting}: test error {error}")
         lines += _coupling(finding, unit)
         if (missing := lacking(finding)) is not None:
@@ -144,14 +145,10 @@ def _lines(
     decided = [row for row in compared if row.better is not None]
     lines += [
         f"{row.better} is {row.verdict}: {row.first} − {row.second} = "
-        f"{difference_text(row.comparison.difference, unit)}, {row.setting}"
+        f"{difference_text(row.comparison.difference, unit, row.comparison.pairs)}, {row.setting}"
         for row in decided[:MOST_LINES]
     ]
-    if len(result.landscape.seeds) > 1:
-        if compared:
-            lines.append(f"{len(decided)} of {len(compared)} comparisons are decided")
-    else:
-        lines.append("one seed has no spread: for intervals and comparisons give more with --seeds")
+    lines += _compared(result, compared, len(decided))
     error = error_text(sampling_error(findings), unit)
     lines.append(f"{result.test_samples} test samples leave a standard error of {error}")
     command = extension(result, findings, folder)
@@ -160,20 +157,36 @@ def _lines(
     return lines
 
 
+def _compared(result: Survey, compared: list[PairVerdict], decided: int) -> list[str]:
+    """How many comparisons are decided, where there is something to compare; and what [ ] are."""
+    seeds = len(result.landscape.seeds)
+    if seeds == 1:
+        return ["one seed has no spread: for intervals and comparisons give more with --seeds"]
+    lines = []
+    if len(result.landscape.axes) == 1:
+        lines.append("one optimizer: there is no other to compare it with")
+    if compared and len(result.landscape.axes) == 1:
+        lines[0] += f", only itself at λ = 0: {decided} of {len(compared)} decided"
+    elif compared:
+        lines.append(f"{decided} of {len(compared)} comparisons are decided")
+    return [*lines, f"[low, high] are 95 % intervals over {seeds} seeds"]
+
+
 def _coupling(finding: Finding, unit: str) -> list[str]:
     """How far α and λ depend on each other; nothing of a sweep or of a map that is not whole."""
     if finding.panel.is_sweep or not finding.basis.whole.any():
         return []
-    symbol = finding.panel.decay_symbol
+    symbol, seeds = finding.panel.decay_symbol, int(finding.basis.whole.sum())
     lines = [
-        f"  LR sensitivity {difference_text(finding.lr_sensitivity, unit)}, one-at-a-time regret "
-        f"{difference_text(finding.regret, unit)}, basin tilt {number_text(finding.tilt)}"
+        f"  LR sensitivity {difference_text(finding.lr_sensitivity, unit, seeds)}, one-at-a-time "
+        f"regret {difference_text(finding.regret, unit, seeds)}, basin tilt "
+        f"{number_text(finding.tilt, seeds=seeds)}"
     ]
     line = f"  best {symbol} ∝ αᵖ, p "
     if math.isfinite(finding.ridge.value):
-        line += f"= {number_text(finding.ridge)}: {upright(finding)}"
+        line += f"= {number_text(finding.ridge, seeds=seeds)}: {upright(finding)}"
         if (torchs := torch_ridge(finding)) is not None:
-            line += f"; of torch's λ/α {number_text(torchs)}"
+            line += f"; of torch's λ/α {number_text(torchs, seeds=seeds)}"
     else:
         line += upright(finding)
     return [*lines, line]

@@ -140,7 +140,8 @@ function tipLines(panel, column, row) {
   const lines = [panel.title, place(panel, column, row)];
   if (cell.ran === 0) return [...lines, "has not run"];
   if (cell.test !== null) {
-    lines.push(`test error ${shownError(cell.test, cell.testSpread)}`,
+    const spread = cell.testSpread === null ? "" : " (± standard error over seeds)";
+    lines.push(`test error ${shownError(cell.test, cell.testSpread)}${spread}`,
       `validation error ${shownError(cell.validation)}`,
       `training error ${shownError(cell.trainError)}, loss ${cell.trainLoss.toPrecision(3)}`);
   }

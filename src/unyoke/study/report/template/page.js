@@ -54,7 +54,9 @@ function describe() {
   document.getElementById("significance").textContent =
     `Errors are those of the cell with the lowest validation error, with 95 % intervals over `
     + `${count(DATA.seeds, "seed")}. “On any test samples” also counts the ${DATA.testSamples} `
-    + `test samples as drawn, which alone leave a standard error of ${DATA.samplingError}.`;
+    + `test samples as drawn, which alone leave a standard error of ${DATA.samplingError}. `
+    + "“All seeds alike” is no certainty: errors come in steps of one test sample and best cells "
+    + "in steps of the grid, so that few seeds may agree.";
   document.getElementById("origin").append(
     element("p", {}, "Made by: ", element("code", {}, DATA.command)),
     element("p", {}, `${Math.round(DATA.seconds)} s of training; ${DATA.versions.join("; ")}.`));
