@@ -20,8 +20,6 @@ from unyoke.bench import cases
 from unyoke.bench.contenders import BASELINE, Contender, all_of, reason
 from unyoke.bench.timing import alternate
 
-FAST = "unyoke cpu"
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -78,7 +78,7 @@ class Batch:
         if self.per_model:
             inputs, targets = taken((inputs, targets), index)
         keys = self.keys[index.to(self.keys.device)]
-        return Batch(inputs, targets, self.per_model, self.update, keys, self.random)
+        return replace(self, inputs=inputs, targets=targets, keys=keys)
 
 
 def rng_devices(tensor: Tensor) -> list[torch.device]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import torch
@@ -40,13 +40,8 @@ class Settings:
 
     def only(self, rows: Sequence[int]) -> Settings:
         """The settings of some of the models."""
-        return Settings(
-            tuple(self.lr[row] for row in rows),
-            tuple(self.weight_decay[row] for row in rows),
-            tuple(self.seeds[row] for row in rows),
-            tuple(self.schedules[row] for row in rows),
-            tuple(self.budgets[row] for row in rows),
-        )
+        every = (getattr(self, field.name) for field in fields(self))
+        return Settings(*(tuple(values[row] for row in rows) for values in every))
 
     def begins(self, row: int) -> bool:
         """Whether the model trains at all."""

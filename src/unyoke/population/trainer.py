@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -232,10 +233,9 @@ class Population:
         if self._choice is None:
             self._choice = choice
         else:  # a checkpoint has chosen
-            self._choice = Choice(self._choice.engine, self._choice.reason, choice.random)
+            self._choice = replace(self._choice, random=choice.random)
         self._engine = ENGINES[choice.engine](self._blueprint, self._models, self._at.rows)
-        parts = (batch.inputs, batch.targets, batch.per_model, batch.update, batch.keys)
-        return Batch(*parts, choice.random)
+        return replace(batch, random=choice.random)
 
     def _stop_diverged(self, healthy: Tensor) -> None:
         if bool(healthy.all()):

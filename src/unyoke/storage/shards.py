@@ -33,14 +33,7 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
 
 def sharded_like(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """A DTensor of this part, in the placements of another of the same shape."""
-    made: torch.Tensor = sys.modules[MODULE].DTensor.from_local(
-        part,
-        whole.device_mesh,  # type: ignore[attr-defined]
-        whole.placements,  # type: ignore[attr-defined]
-        run_check=False,
-        shape=whole.shape,
-        stride=whole.stride(),
-    )
+    made: torch.Tensor = _sharded(part, whole, whole.shape, whole.stride())
     return made
 
 
@@ -50,25 +43,22 @@ def gathered(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     It has the other's columns, or, where the part has another number of them, that many.
     """
     columns = whole.shape[1:] if part.shape == local(whole).shape else part.shape[1:]
-    shape = (whole.shape[0], *columns)
-    made = sys.modules[MODULE].DTensor.from_local(
-        part,
-        whole.device_mesh,  # type: ignore[attr-defined]
-        whole.placements,  # type: ignore[attr-defined]
-        run_check=False,
-        shape=torch.Size(shape),
-        stride=torch.empty(shape, device="meta").stride(),
-    )
+    shape = torch.Size((whole.shape[0], *columns))
+    made = _sharded(part, whole, shape, torch.empty(shape, device="meta").stride())
     full: torch.Tensor = made.full_tensor()
     return full
 
 
+def _sharded(part: torch.Tensor, whole: Any, shape: torch.Size, stride: tuple[int, ...]) -> Any:
+    """A DTensor of this shape, of which every process has a part, in the placements of another."""
+    mesh, placements = whole.device_mesh, whole.placements
+    from_local = sys.modules[MODULE].DTensor.from_local
+    return from_local(part, mesh, placements, run_check=False, shape=shape, stride=stride)
+
+
 def cut(full: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
     """What this process has of a whole tensor that is cut as another is: a view."""
-    from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
-
-    mesh, placements = whole.device_mesh, whole.placements  # type: ignore[attr-defined]
-    shape, start = compute_local_shape_and_global_offset(whole.shape, mesh, placements)
+    shape, start = _local_part(whole)
     places = [slice(b, b + n) for b, n in zip(start, shape, strict=True)]
     return full[tuple(places if full.shape == whole.shape else places[:1])]
 
@@ -87,11 +77,17 @@ def first_place(tensor: torch.Tensor) -> int:
     """
     if not is_sharded(tensor) or not tensor.numel():
         return 0
+    return place_of(tensor.shape, *_local_part(tensor))
+
+
+def _local_part(whole: Any) -> tuple[Sequence[int], Sequence[int]]:
+    """The shape of what this process has of a DTensor, and where that begins in the whole."""
     from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-    mesh, placements = tensor.device_mesh, tensor.placements  # type: ignore[attr-defined]
-    shape, start = compute_local_shape_and_global_offset(tensor.shape, mesh, placements)
-    return place_of(tensor.shape, shape, start)
+    found: tuple[Any, Any] = compute_local_shape_and_global_offset(
+        whole.shape, whole.device_mesh, whole.placements
+    )
+    return found
 
 
 def place_of(whole: Sequence[int], part: Sequence[int], start: Sequence[int]) -> int:

@@ -1,15 +1,35 @@
-"""Data pointers that Python asks each tensor for: slow, and right wherever torch works."""
+"""Data pointers, and those that Python asks each tensor for: slow, right wherever torch works.
+
+Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import torch
 
 
+class DataPointers(Protocol):
+    """Writes the addresses of tensors, and looks whether all else is as it was.
+
+    Attributes:
+        check: for compiled code to ask what :meth:`holds` asks: whom, and about what; None where
+            only Python can.
+        moves: a number that has grown if anything has moved.
+    """
+
+    @property
+    def check(self) -> tuple[int, int] | None: ...
+    @property
+    def moves(self) -> int: ...
+    def holds(self) -> bool:
+        """Write where everything is; False if anything is not what it was, but for its place."""
+
+
 class Asked:
-    """What :class:`.data_pointers.DataPointers` says, of some parameters' tensors.
+    """Data pointers of some parameters' tensors.
 
     Args:
         columns: weights, gradients and states.
@@ -40,6 +60,12 @@ class Asked:
             self._addresses[:] = found
             self.moves += 1
         return True
+
+
+def checks_of(pointers: Iterable[DataPointers]) -> list[tuple[int, int]] | None:
+    """For compiled code to ask whether tensors are as they were; None where Python has to."""
+    checks = [each.check for each in pointers]
+    return None if None in checks else [each for each in checks if each is not None]
 
 
 def described(tensor: torch.Tensor | None) -> tuple[Any, ...] | None:

@@ -170,7 +170,7 @@ def run(job):
                 if word_at(item, {TYPE}) != float_type:
                     return 1
                 put_word(numbers + 8 * (known + place), word_at(item, {TYPE + 1}))
-    t = single_at(steps) + 1.0
+    t = single_at(steps, 0) + 1.0
     {body}
     for k in range(2 * words):
         put_single(following + 4 * k, t)

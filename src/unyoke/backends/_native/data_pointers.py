@@ -15,13 +15,13 @@ import weakref
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
 
 from unyoke.backends._native import c_calls, tensor_layout
-from unyoke.backends._native.asked import Asked, described
+from unyoke.backends._native.asked import Asked, DataPointers, described
 from unyoke.backends._native.reader import reader
 from unyoke.backends._native.tensor_layout import INLINE, KIND, Places
 from unyoke.backends.base import Gradients
@@ -115,23 +115,6 @@ def run(job):
                 put_word(job + {8 * MOVES}, moves)
     return 0
 """
-
-
-class DataPointers(Protocol):
-    """Writes the addresses of tensors, and looks whether all else is as it was.
-
-    Attributes:
-        check: for compiled code to ask what :meth:`holds` asks: whom, and about what; None where
-            only Python can.
-        moves: a number that has grown if anything has moved.
-    """
-
-    @property
-    def check(self) -> tuple[int, int] | None: ...
-    @property
-    def moves(self) -> int: ...
-    def holds(self) -> bool:
-        """Write where everything is; False if anything is not what it was, but for its place."""
 
 
 @dataclass(frozen=True)

@@ -107,73 +107,39 @@ def copy(context: Any, to: Any, source: Any, size: Any) -> Any:
     return types.void(to, source, types.int64), generate
 
 
-@intrinsic
-def word_at(context: Any, address: Any, index: Any) -> Any:
-    """The 64-bit integer number ``index`` of those at an address."""
+def _reading(memory: Any, number: Any) -> Any:
+    """``at(address, index)``: number ``index`` of those of a type that lie at an address."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        words = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        return builder.load(builder.gep(words, [arguments[1]]))
+    @intrinsic
+    def at(context: Any, address: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer = context.get_data_type(memory).as_pointer()
+            place = builder.gep(builder.inttoptr(arguments[0], pointer), [arguments[1]])
+            return context.cast(builder, builder.load(place), memory, number)
 
-    return types.int64(address, types.int64), generate
+        return number(address, types.int64), generate
 
-
-@intrinsic
-def number_at(context: Any, address: Any, index: Any) -> Any:
-    """The float64 number ``index`` of those at an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
-        return builder.load(builder.gep(numbers, [arguments[1]]))
-
-    return types.float64(address, types.int64), generate
+    return at
 
 
-@intrinsic
-def put_number(context: Any, address: Any, value: Any) -> Any:
-    """Write a float64 to an address."""
+def _writing(memory: Any, number: Any) -> Any:
+    """``put(address, value)``: write a number of a type to an address."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ir.DoubleType().as_pointer())
-        builder.store(arguments[1], place)
-        return context.get_dummy_value()
+    @intrinsic
+    def put(context: Any, address: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            place = builder.inttoptr(arguments[0], context.get_data_type(memory).as_pointer())
+            builder.store(context.cast(builder, arguments[1], number, memory), place)
+            return context.get_dummy_value()
 
-    return types.void(address, types.float64), generate
+        return types.void(address, number), generate
 
-
-@intrinsic
-def single_at(context: Any, address: Any) -> Any:
-    """The float32 at an address, as a float64."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
-        return builder.fpext(builder.load(place), ir.DoubleType())
-
-    return types.float64(address), generate
+    return put
 
 
-@intrinsic
-def put_single(context: Any, address: Any, value: Any) -> Any:
-    """Write a float64 to an address as a float32."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
-        builder.store(builder.fptrunc(arguments[1], ir.FloatType()), place)
-        return context.get_dummy_value()
-
-    return types.void(address, types.float64), generate
-
-
-@intrinsic
-def put_word(context: Any, address: Any, value: Any) -> Any:
-    """Write a 64-bit integer to an address."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        builder.store(arguments[1], place)
-        return context.get_dummy_value()
-
-    return types.void(address, types.int64), generate
+word_at, put_word = _reading(types.int64, types.int64), _writing(types.int64, types.int64)
+number_at, put_number = (each(types.float64, types.float64) for each in (_reading, _writing))
+single_at, put_single = (each(types.float32, types.float64) for each in (_reading, _writing))
 
 
 @intrinsic

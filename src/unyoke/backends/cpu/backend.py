@@ -13,6 +13,7 @@ import torch
 
 from unyoke.backends import staged
 from unyoke.backends._native import code_folder
+from unyoke.backends._native.asked import checks_of
 from unyoke.backends._native.availability import missing, tried, unable
 from unyoke.backends.base import Backend, Work
 from unyoke.equation import with_norms
@@ -178,8 +179,7 @@ class Prepared:
     @property
     def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tables hold; None where Python has to."""
-        checks = [table.pointers.check for table in self._tables]
-        return None if None in checks else [each for each in checks if each is not None]
+        return checks_of(table.pointers for table in self._tables)
 
     def holds(self, work: Work) -> bool:
         """Take over this update's numbers; False if anything else has changed as well."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from unyoke.backends._native.asked import checks_of
 from unyoke.backends.base import Work
 from unyoke.backends.cpu import kernels
 from unyoke.backends.element import Recipe
@@ -57,8 +58,7 @@ class Normed:
     @property
     def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tables hold; None where Python has to."""
-        checks = [table.pointers.check for table in self._tables]
-        return None if None in checks else [each for each in checks if each is not None]
+        return checks_of(table.pointers for table in self._tables)
 
     def holds(self, work: Work) -> bool:
         """Take over this update's numbers; False if anything else has changed as well."""

@@ -7,16 +7,13 @@ tensor from Python takes more time than its update.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from unyoke.backends._native.asked import Asked, described
+from unyoke.backends._native.asked import Asked, DataPointers, described
 from unyoke.backends._native.availability import unable
 from unyoke.backends.base import Gradients
-
-if TYPE_CHECKING:
-    from unyoke.backends._native.data_pointers import DataPointers
 
 
 def find(columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> DataPointers:

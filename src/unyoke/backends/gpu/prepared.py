@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from unyoke.backends._native.asked import checks_of
 from unyoke.backends.base import Work
 from unyoke.backends.gpu import launches
 from unyoke.backends.gpu.runtime import Runtime
@@ -36,8 +37,7 @@ class Prepared:
     @property
     def checks(self) -> list[tuple[int, int]] | None:
         """For compiled code to ask whether the tensors are the same; None where Python has to."""
-        checks = [launch.pointers.check for launch in self._launches]
-        return None if None in checks else [each for each in checks if each is not None]
+        return checks_of(launch.pointers for launch in self._launches)
 
     def holds(self, work: Work) -> bool:
         """Look where everything is; False if anything has changed but places and numbers."""
