@@ -10,7 +10,6 @@ the learning rate α·η_t (``lr_coupled``), or nothing before the direction sca
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from types import MappingProxyType
 
 import torch
 
+from unyoke.discovery import one_of
 from unyoke.equation import (
     Decay,
     Hyperparameters,
@@ -218,13 +218,7 @@ def get(name: str | Decay) -> Decay:
     Raises:
         ValueError: no such rule; the message lists near names.
     """
-    if isinstance(name, Decay):
-        return name
-    if name not in ALL:
-        near = difflib.get_close_matches(str(name), ALL, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"unknown decay {name!r}: {hint}there are {', '.join(ALL)}")
-    return ALL[name]
+    return name if isinstance(name, Decay) else one_of("decay", ALL, name)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,19 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+def one_of(kind: str, known: Mapping[str, T], name: str) -> T:
+    """The thing of a name.
+
+    Raises:
+        ValueError: there is none; the message lists near names.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        raise ValueError(f"unknown {kind} {name!r}: {hint}there are {', '.join(known)}")
+    return known[name]
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """The things of one kind that the modules of some packages define, by name.
 
@@ -73,8 +86,4 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             ValueError: there is none; the message lists near names.
         """
-        if name not in self:
-            near = difflib.get_close_matches(str(name), self, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-            raise ValueError(f"unknown {self._kind} {name!r}: {hint}there are {', '.join(self)}")
-        return self[name]
+        return one_of(self._kind, self, name)

@@ -18,7 +18,7 @@ from programs import tool
 
 import unyoke
 from unyoke import decays, directions, optimizers
-from unyoke.equation import direction
+from unyoke.equation import decay, direction
 
 ROOT = Path(__file__).parents[2]
 NAMED = optimizers.ALL.items()
@@ -274,6 +274,18 @@ class TestOwnOptimizer:
         groups = [{"params": [parameter()], "direction": made(-1.0)}]
         with pytest.raises(ValueError, match="two directions of this optimizer are called 'own'"):
             unyoke.Optimizer(groups, direction=made(1.0))
+
+    def test_two_decays_of_one_name_in_one_optimizer(self) -> None:
+        def made(target: float) -> Any:
+            @decay
+            def own(weight: Any) -> Any:
+                return weight - target
+
+            return own
+
+        groups = [{"params": [parameter()], "decay": made(-1.0)}]
+        with pytest.raises(ValueError, match="two decays of this optimizer are called 'own'"):
+            unyoke.Optimizer(groups, decay=made(1.0))
 
 
 class TestTables:

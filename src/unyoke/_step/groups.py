@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 from warnings import warn
 
 import torch
@@ -84,13 +84,15 @@ class Groups:
     # The parts
 
     def named(self, decay: str | Decay) -> str:
-        """The name by which a group holds a decay; an own one is kept here for it."""
+        """The name by which a group holds a decay; an own one is kept here for it.
+
+        Raises:
+            ValueError: there is no such decay, or another one has its name here.
+        """
         if isinstance(decay, str) and decay in self._decays:
             return decay
         part = decays.get(decay)
-        if decays.ALL.get(part.name) is not part:
-            self._decays[part.name] = part
-        return part.name
+        return _name_of("decay", part, decays.ALL, self._decays)
 
     def decay(self, group: Group) -> Decay:
         """This group's decay."""
@@ -109,17 +111,15 @@ class Groups:
         self._direction = direction
 
     def named_direction(self, direction: str | Direction) -> str:
-        """The name by which a group holds a direction; an own one is kept here for it."""
+        """The name by which a group holds a direction; an own one is kept here for it.
+
+        Raises:
+            ValueError: there is no such direction, or another one has its name here.
+        """
         if isinstance(direction, str) and direction in self._directions:
             return direction
         part = directions.get(direction)
-        is_own = directions.ALL.get(part.name) is not part
-        if is_own and self._directions.setdefault(part.name, part) is not part:
-            raise ValueError(
-                f"two directions of this optimizer are called {part.name!r}, and its groups hold "
-                "names: rename one"
-            )
-        return part.name
+        return _name_of("direction", part, directions.ALL, self._directions)
 
     def _named_direction(self, name: str) -> Direction:
         return self._directions.get(name) or directions.get(name)
@@ -343,6 +343,19 @@ class Groups:
                 "have a weight_decay that is a function of t: leave the groups, and freeze their "
                 "parameters (requires_grad_(False) and grad = None); or construct another optimizer"
             )
+
+
+P = TypeVar("P", Direction, Decay)
+
+
+def _name_of(kind: str, part: P, known: Mapping[str, P], own: dict[str, P]) -> str:
+    """The name of a part, which is kept among the optimizer's own if nobody else knows it."""
+    if known.get(part.name) is not part and own.setdefault(part.name, part) is not part:
+        raise ValueError(
+            f"two {kind}s of this optimizer are called {part.name!r}, and its groups hold names: "
+            "rename one"
+        )
+    return part.name
 
 
 def show(groups: Sequence[Group], shown: Sequence[Group]) -> None:

@@ -169,15 +169,7 @@ class Plan:
             return False
         self.counters.choose(chosen)
         self.weights, self._there = weights, self._gradients(weights)
-        self.work = replace(
-            whole,
-            weights=weights,
-            states=[whole.states[k] for k in chosen],
-            numbers=[whole.numbers[k] for k in chosen],
-            names=[whole.names[k] for k in chosen],
-            cache={},
-            members=chosen,
-        )
+        self.work = whole.part(chosen, weights=weights, kept=whole.kept, members=chosen)
         self._dispatch, self._begun = None, 0
         return True
 

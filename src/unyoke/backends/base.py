@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, overload
 
 import torch
@@ -111,6 +111,15 @@ class Work:
         if self.given_grads is not None:
             return self.given_grads
         return Gradients(self.weights if self.givers is None else self.givers)
+
+    def part(self, indices: Sequence[int], **changes: Any) -> Work:
+        """Some of the parameters as a work of their own, with other values of ``changes``.
+
+        ``which`` is the whole work's.
+        """
+        parallel = ("weights", "states", "numbers", "names", "wholes")
+        own = {name: [each[k] for k in indices] for name in parallel if (each := vars(self)[name])}
+        return replace(self, **{**own, "cache": {}, "kept": {}, "members": None, **changes})
 
     def coefficients_of(self, index: int) -> dict[str, Any]:
         """The coefficients of one parameter."""

@@ -9,7 +9,6 @@ same ways.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from unyoke.backends.base import Backend, Work
@@ -24,17 +23,7 @@ class Subset:
         self._indices = indices
         self.work = whole
         if indices is not None:
-            self.work = replace(
-                whole,
-                weights=[whole.weights[k] for k in indices],
-                states=[whole.states[k] for k in indices],
-                numbers=[whole.numbers[k] for k in indices],
-                names=[whole.names[k] for k in indices] if whole.names else (),
-                wholes=[whole.wholes[k] for k in indices] if whole.wholes else (),
-                cache={},
-                kept={},
-                members=None,
-            )
+            self.work = whole.part(indices)
             self.renew(whole)
 
     def renew(self, whole: Work) -> Work:

@@ -134,7 +134,7 @@ class Stack:
         self._which, self._backend = which, backend
         self._stage = stage = stage_of(work.rule)
         self._weights = weights = [work.weights[k] for k in indices]
-        self._states = states = [work.states[k] for k in indices]
+        self._states = [work.states[k] for k in indices]
         before, after = passes(work.rule.direction, work.rule.decay)
         self._takes_weight = "weight" in before.decay.arguments
         wide = torch.promote_types(weights[0].dtype, torch.float32)
@@ -150,22 +150,13 @@ class Stack:
         point = torch.zeros((), dtype=dtype, device=device)
         self._givers = [point.expand(each.shape) for each in weights]
         self._lend(self._rest)
-        shared: dict[str, Any] = {
-            "states": states,
-            "numbers": [work.numbers[k] for k in indices],
-            "names": [work.names[k] for k in indices] if work.names else (),
-            "which": None,
-            "members": None,
-            "wholes": (),
-        }
+        own = work.part(indices, which=None, wholes=())
         self._before = replace(
-            work, rule=before, weights=self._slots, givers=weights, rounding=ASSIGNED.name,
-            cache={}, kept={}, **shared,
-        )  # fmt: skip
+            own, rule=before, weights=self._slots, givers=weights, rounding=ASSIGNED.name, cache={}
+        )
         self._after = replace(
-            work, rule=after, weights=weights, givers=self._givers, maximize=False,
-            cache={}, kept={}, **shared,
-        )  # fmt: skip
+            own, rule=after, givers=self._givers, maximize=False, cache={}, kept={}
+        )
         self._turned: tuple[torch.Tensor, ...] | None = None
         self._filled = self._begun = False  # the slots; the pass after the stage
 
