@@ -151,7 +151,7 @@ def _explain_group(
 ) -> GroupDecay:
     group = optimizer.param_groups[index]
     rule = optimizer.groups.rule(group)
-    rates = Rates(optimizer, index)
+    rates = GroupRates(optimizer, index)
     lr, eta, weight_decay = rates.now()
     dtype = min((weight.dtype for weight in group["params"]), key=_digits, default=torch.float32)
     exact = group.get("rounding", "nearest") != "nearest"
@@ -236,7 +236,7 @@ SGD = ("gradient", "heavy_ball", "momentum", "nesterov")
 """Directions whose step is a sum of gradients."""
 
 
-class Rates:
+class GroupRates:
     """The learning rate and decay of a group, now and in the updates to come."""
 
     def __init__(self, optimizer: Owner, index: int) -> None:

@@ -39,7 +39,7 @@ class UnknownCheckpoint(ValueError):
 
 
 @dataclass(frozen=True)
-class Kind:
+class SavedRule:
     """What a saved group says of its rule."""
 
     direction: str
@@ -205,40 +205,46 @@ def _number(value: Any) -> float:
     return float(value.max()) if isinstance(value, torch.Tensor) else float(value)
 
 
-def kind_of(group: Group) -> Kind:
+def kind_of(group: Group) -> SavedRule:
     """Which optimizer wrote a group: its class is not in the file, its names are."""
     if "base_lr" in group and "direction" in group:
         name = str(group["decay"])
         if name not in decays.ALL:
-            return Kind(str(group["direction"]), "none", f"decay {name!r} is not of this library")
-        return Kind(str(group["direction"]), name)
+            return SavedRule(
+                str(group["direction"]), "none", f"decay {name!r} is not of this library"
+            )
+        return SavedRule(str(group["direction"]), name)
     if "ns_steps" in group or "ns_coefficients" in group:
-        return Kind("muon", "lr_coupled", "torch's Muon")
+        return SavedRule("muon", "lr_coupled", "torch's Muon")
     if "betas" in group:
         return _adam(group)
     if "nesterov" in group or "dampening" in group:
         name = "nesterov" if group.get("nesterov") else "momentum"
-        return Kind(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
-    return Kind("an optimizer", "l2", "L2 in the gradient, as most of torch's optimizers have it")
+        return SavedRule(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
+    return SavedRule(
+        "an optimizer", "l2", "L2 in the gradient, as most of torch's optimizers have it"
+    )
 
 
-def _adam(group: Group) -> Kind:
+def _adam(group: Group) -> SavedRule:
     if "eps" not in group:
-        return Kind("lion", "lr_coupled", "Lion")
+        return SavedRule("lion", "lr_coupled", "Lion")
     if "corrected_weight_decay" in group:
         decay = "corrected" if group["corrected_weight_decay"] else "lr_coupled"
-        return Kind("adam", decay, "timm's AdamW")
+        return SavedRule("adam", decay, "timm's AdamW")
     if "correct_bias" in group:
-        return Kind("adam", "lr_coupled", "Hugging Face's AdamW")
+        return SavedRule("adam", "lr_coupled", "Hugging Face's AdamW")
     flag = group.get("decoupled_weight_decay")
     if flag is None:
-        return Kind("adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW")
+        return SavedRule(
+            "adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW"
+        )
     if flag:
-        return Kind("adam", "lr_coupled", "torch's AdamW")
-    return Kind("adam", "l2", "torch's Adam, with L2 in the gradient")
+        return SavedRule("adam", "lr_coupled", "torch's AdamW")
+    return SavedRule("adam", "l2", "torch's Adam, with L2 in the gradient")
 
 
-def _advice(kind: Kind, base: float, weight_decay: float) -> str:
+def _advice(kind: SavedRule, base: float, weight_decay: float) -> str:
     """The number for unyoke, where another library wrote the file."""
     if kind.note and decays.get(kind.decay).kind == "pull" and weight_decay > 0:
         ours = f"here weight_decay={base * weight_decay:.4g} at lr={base:g}"

@@ -43,7 +43,7 @@ class Formed:
         row, steps = self._row.buffer_info()[0], self._steps.ctypes.data
         following = self._following.ctypes.data
         limits = {"lr": (0.0, math.inf), "eta": (0.0, 1.0)}
-        made = coefficients.Compiled(
+        made = coefficients.CompiledFormation(
             Formation(self.group, self.form, self.names, row, (0, steps, following, 1), limits)
         )
         self._made = made  # owns what the code is told

@@ -108,7 +108,7 @@ class Replay:
             return False
         if self._forms:
             self._call.begin(forms=True)
-            if not self._call.make():
+            if not self._call.make():  # as in C: False where nothing went wrong
                 return True
             if not self._call.asks:
                 return False
@@ -127,6 +127,7 @@ class Replay:
             plan.form_again(*groups.rate(index, plan.group))
             if not captured.take(plan.work):
                 return False
+        # Kept here for _commit, which takes no arguments and may be called twice
         self._shown = groups.shown(self._groups, 1)
         self._call.begin(forms=False)
         self._holds = True

@@ -42,6 +42,7 @@ class Stepper:
     def replayed(self, optimizer: Stepped) -> bool:
         """Make the update as a replay of the last one; False: nothing was done."""
         replay = self.replay
+        # GradScaler's verdict holds for one update only, so a step that has one is captured
         if replay is None or optimizer.released is not None or verdict(optimizer) is not None:
             return False
         if replay.make(optimizer):
@@ -67,6 +68,8 @@ class Stepper:
         for index, group in groups:  # before any state follows a weight that was cast or moved
             if not group["capturable"]:
                 optimizer.groups.rate(index, group)
+        # All groups are prepared before the first is updated, and what they will show is formed: a
+        # refusal, or an error in a function of the user's, leaves every group as it was
         found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
         plans = [(index, plan) for index, plan in found if plan is not None]
         shown = optimizer.groups.shown(optimizer.param_groups, 1)

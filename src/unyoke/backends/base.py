@@ -50,6 +50,8 @@ class DeviceCoefficients(NamedTuple):
 class Work:
     """One update of one parameter group, ready to run; weights, grads and states are parallel.
 
+    An update is what a formula makes of one element; all of a group together is a work.
+
     The object lives as long as rule, weights, state tensors and switches stay the same; only
     ``coefficients``, ``which``, ``updates`` and GradScaler's two are renewed at each step. So a
     backend may keep what it derives from the rest in ``cache``. A parameter's memory can move or

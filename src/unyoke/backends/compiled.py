@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from unyoke.backends.base import Backend, Work
-from unyoke.backends.eager import memory_objection, real
+from unyoke.backends.eager import as_real, memory_objection
 
 
 class Compiled(Backend):
@@ -91,9 +91,9 @@ class Prepared:
         which = work.which or [0] * len(work.weights)
         with torch.no_grad():
             self._update(
-                [real(weight.detach()) for weight in work.weights],
-                [real(grad) for grad in work.grads],
-                [[real(state[name]) for name in work.rule.state] for state in work.states],
+                [as_real(weight.detach()) for weight in work.weights],
+                [as_real(grad) for grad in work.grads],
+                [[as_real(state[name]) for name in work.rule.state] for state in work.states],
                 [list(self._numbers[number].values()) for number in which],
             )
 

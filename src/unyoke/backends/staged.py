@@ -36,7 +36,7 @@ with GPT-2's matrices."""
 PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
-class Kind(NamedTuple):
+class Alike(NamedTuple):
     """What matrices must have in common to be in one stack."""
 
     shape: torch.Size
@@ -51,7 +51,10 @@ def objection(work: Work, index: int) -> str | None:
     weight, grad = work.weights[index], work.grads[index]
     if work.differentiable:
         return "autograd records the update"
-    if any(isinstance(each, torch.Tensor) and each.dim() for each in numbers(work, index)):
+    if any(
+        isinstance(each, torch.Tensor) and each.dim()
+        for each in work.coefficients_of(index).values()
+    ):
         return f"{work.rule.name} goes through stacked models one by one"
     if type(weight) not in PLAIN or type(grad) not in PLAIN or weight.dim() != 2:
         return f"a {type(weight).__name__} of shape {tuple(weight.shape)} is no plain matrix"
@@ -60,19 +63,14 @@ def objection(work: Work, index: int) -> str | None:
     return None
 
 
-def numbers(work: Work, index: int) -> Sequence[Any]:
-    """The coefficients of a parameter."""
-    return list(work.coefficients_of(index).values())
-
-
 def _divide(work: Work, indices: Sequence[int], backend: Backend) -> list[Stack]:
-    kinds: dict[Kind, list[int]] = {}
+    kinds: dict[Alike, list[int]] = {}
     for index in indices:
         weight, whole = work.weights[index], work.wholes[index] if work.wholes else None
         which = 0 if work.which is None else work.which[index]
         placements = None if whole is None else (whole.device_mesh, whole.placements)
         shape = weight.shape if whole is None else whole.shape
-        kind = Kind(shape, which, weight.device, weight.dtype, placements)
+        kind = Alike(shape, which, weight.device, weight.dtype, placements)
         kinds.setdefault(kind, []).append(index)
     portions = [
         (kind.which, portion) for kind, alike in kinds.items() for portion in _portions(alike, kind)
@@ -88,7 +86,7 @@ def _elements(work: Work, index: int) -> int:
     return (work.weights[index] if whole is None else whole).numel()
 
 
-def _portions(indices: Sequence[int], kind: Kind) -> Iterator[Sequence[int]]:
+def _portions(indices: Sequence[int], kind: Alike) -> Iterator[Sequence[int]]:
     """As few portions as may be, of nearly one size each."""
     elements = max(1, kind.shape.numel())
     if kind.device.type == "cpu":

@@ -26,7 +26,7 @@ from unyoke._step.hyperparameters import (
     largest,
 )
 from unyoke._step.state import drop_early_anchor, note_early_anchor
-from unyoke.backends.eager import real
+from unyoke.backends.eager import as_real
 from unyoke.checkpoint import opened
 from unyoke.equation import Decay
 from unyoke.interchange import decoupled_checkpoint
@@ -269,18 +269,18 @@ class Decoupled(Scheduled, torch.optim.Optimizer):
         if any(name not in state for name in part.state):
             made = self._initial(part, before, group)
             state.update({name: made[name] for name in part.state if name not in state})
-        dtype = torch.promote_types(real(weight).dtype, torch.float32)
-        old, new = real(before).to(dtype), real(weight.detach()).to(dtype)
+        dtype = torch.promote_types(as_real(weight).dtype, torch.float32)
+        old, new = as_real(before).to(dtype), as_real(weight.detach()).to(dtype)
         strength = part.strength(group["weight_decay"], eta, lr)
         known = {"weight": old, "step": old - new, "strength": strength}
-        known |= {name: real(state[name]).to(dtype) for name in part.state}
+        known |= {name: as_real(state[name]).to(dtype) for name in part.state}
         known |= part.coefficients(**self._coefficients(part, group, lr, eta))
         found = part.formula(**{name: known[name] for name in part.arguments})
         pull, *kept = found if isinstance(found, tuple) else (found,)
         delta = pull if part.kind == "projection" else strength * pull
-        real(weight).copy_(new - delta)
+        as_real(weight).copy_(new - delta)
         for name, value in zip(part.state, kept, strict=True):
-            real(state[name]).copy_(value)
+            as_real(state[name]).copy_(value)
 
     def _coefficients(self, part: Decay, group: Group, lr: Any, eta: Any) -> dict[str, Any]:
         known = {"t": group["updates"] + 1, "eta": eta, "lr": lr}

@@ -13,7 +13,7 @@ from unyoke import decays
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
 from unyoke.equation import Decay, in_gradient, per_learning_rate
-from unyoke.explain import Rates, steady_state, takes_a_part
+from unyoke.explain import GroupRates, steady_state, takes_a_part
 from unyoke.explain_file import kind_of
 from unyoke.schedules import Schedule
 
@@ -35,7 +35,7 @@ class Now:
     part: float | None
 
 
-class GroupDecay:
+class FollowedDecay:
     """The decay of one parameter group, followed from update to update.
 
     With a schedule Σηλ is exact; where something else moves ``lr`` it is summed between readings
@@ -49,7 +49,7 @@ class GroupDecay:
     def __init__(self, optimizer: torch.optim.Optimizer, index: int) -> None:
         self.group: Group = optimizer.param_groups[index]
         self._groups = groups_of(optimizer)
-        self._rates = None if self._groups is None else Rates(optimizer, index)  # type: ignore[arg-type]
+        self._rates = None if self._groups is None else GroupRates(optimizer, index)  # type: ignore[arg-type]
         kind = kind_of(self.group)
         self.direction = kind.direction
         self.rule: Decay = (

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from unyoke.monitoring import measure
-from unyoke.monitoring.decay import GroupDecay, Now, groups_of
+from unyoke.monitoring.decay import FollowedDecay, Now, groups_of
 from unyoke.monitoring.reading import GroupReading, LayerReading, Reading
 from unyoke.monitoring.words import warnings_of
 from unyoke.transfer.run import rotation
@@ -132,7 +132,7 @@ class Monitor:
         self._said: set[str] = set()
         self._count = 0  # of step() since the monitor was made, up to the last reading
         self._wait = self._planned = 0 if every else NEVER  # updates before the next reading
-        self._decays: list[GroupDecay] = []
+        self._decays: list[FollowedDecay] = []
         self._made_before = _updates_made(optimizer)
         self._attach(optimizer)
 
@@ -181,7 +181,7 @@ class Monitor:
             decay.group is not group
             for decay, group in zip(self._decays, optimizer.param_groups, strict=True)
         ):
-            self._decays = [GroupDecay(optimizer, k) for k in range(len(optimizer.param_groups))]
+            self._decays = [FollowedDecay(optimizer, k) for k in range(len(optimizer.param_groups))]
         nows = [decay.now() for decay in self._decays]
         before = measure.copies(weights)
         result = step()
@@ -231,7 +231,7 @@ class Monitor:
 
 
 def _group_reading(
-    index: int, decay: GroupDecay, now: Now, update: int, budget: int | None
+    index: int, decay: FollowedDecay, now: Now, update: int, budget: int | None
 ) -> GroupReading:
     so_far = to_come = None
     if now.part is not None:

@@ -45,7 +45,7 @@ PLAIN_TYPES = (bool, int, float, str, type(None), torch.dtype)
 """Of values that cannot change while they are the same object."""
 
 
-class Entries(Mapping[str, Any]):
+class SymbolicGroup(Mapping[str, Any]):
     """A group whose floats are symbols; notes what is read of it.
 
     Attributes:
@@ -103,7 +103,7 @@ class Formula:
 
     def __init__(self, formation: Formation) -> None:
         writer = Writer((), ("t",))
-        self.entries = entries = Entries(writer, formation.group)
+        self.entries = entries = SymbolicGroup(writer, formation.group)
         found = {"t": writer.symbol("t"), **formation.form(writer.symbol("t"), entries)}
         limited = {
             name: found[name] if name in found else entries[name] for name in formation.limits
@@ -178,7 +178,7 @@ def run(job):
 """
 
 
-class Compiled:
+class CompiledFormation:
     """Forms a group's coefficients, and what its counters become, by compiled code.
 
     Attributes:
@@ -227,10 +227,10 @@ class Compiled:
         return kind.pack(*numbers) == kind.pack(*(expected[name] for name in formation.names))
 
 
-def compiled(formation: Formation) -> Compiled | None:
+def compiled(formation: Formation) -> CompiledFormation | None:
     """What forms these coefficients; None where Python has to."""
     try:
-        made = Compiled(formation)
+        made = CompiledFormation(formation)
         return made if made.agrees() else None
     except Exception:  # what the formula says to symbols, or Numba to it
         return None

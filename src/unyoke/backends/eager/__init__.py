@@ -5,6 +5,6 @@ flat.py      many small tensors as one, large ones piece by piece
 in_place.py  the formula as operations in place
 """
 
-from unyoke.backends.eager.backend import Eager, memory_objection, real
+from unyoke.backends.eager.backend import Eager, as_real, memory_objection
 
-__all__ = ["Eager", "memory_objection", "real"]
+__all__ = ["Eager", "as_real", "memory_objection"]

@@ -66,7 +66,7 @@ class Prepared:
                     rows.put_back()
 
 
-def _divide(work: Work) -> tuple[Sequence[flat.Run], Sequence[int]]:
+def _divide(work: Work) -> tuple[Sequence[flat.FlatUpdate], Sequence[int]]:
     """What is updated together, and the places of the parameters that go by themselves."""
     if work.rule.stage is None:
         return flat.divide(work)
@@ -175,15 +175,15 @@ def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch
     """θ − (step + ηλθ), formed in at least float32 and rounded once."""
     rule, coefficients = work.rule, work.coefficients_of(index)
     kinds = [formats.format_of(rule, state, name) for name in rule.state]
-    target = real(weight)
+    target = as_real(weight)
     dtype = torch.promote_types(target.dtype, torch.float32)
     value = target.to(dtype)
     if work.differentiable:
         value = value.clone()  # autograd keeps it, and the weight is about to change in place
-    grad = lent(target, real(work.grads[index]).to(dtype))
+    grad = lent(target, as_real(work.grads[index]).to(dtype))
     tensors = [value, -grad if work.maximize else grad]
     for name, kind in zip(rule.state, kinds, strict=True):
-        tensors.append(real(formats.read(state, name, kind)).to(dtype))
+        tensors.append(as_real(formats.read(state, name, kind)).to(dtype))
     delta, *new = _evaluate(rule, tensors, [coefficients[name] for name in rule.coefficient_names])
     new = apart(new, [value, *tensors[2:]])
     noise = Noise(work.seed, work.update_of(index), work.numbers[index])
@@ -198,7 +198,7 @@ def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch
             random = noise.bits(position, kind.random, state[name])
             formats.write(state, name, tensor, kind, random)
         else:
-            real(state[name]).copy_(tensor)
+            as_real(state[name]).copy_(tensor)
 
 
 def _evaluate(rule: Rule, tensors: list[torch.Tensor], coefficients: list[Any]) -> Any:
@@ -221,7 +221,7 @@ def _is_stack(coefficient: Any) -> bool:
     return isinstance(coefficient, torch.Tensor) and coefficient.dim() == 1
 
 
-def real(tensor: torch.Tensor) -> torch.Tensor:
+def as_real(tensor: torch.Tensor) -> torch.Tensor:
     """A complex tensor as pairs of reals: the rules are about real numbers."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 

@@ -41,14 +41,14 @@ def _unbind(together: torch.Tensor, like: Tensors) -> Tensors:
     return together.unbind()
 
 
-class Run(Protocol):
+class FlatUpdate(Protocol):
     """Some tensors of a work that are updated together."""
 
     def run(self, work: Work) -> None:
         """Update them."""
 
 
-class Kind(NamedTuple):
+class SmallAlike(NamedTuple):
     """What tensors must have in common for the formula to run once for all of them."""
 
     which: int
@@ -113,13 +113,13 @@ def tensors_of(work: Work, index: int) -> Tensors:
     return (work.weights[index], work.grads[index], *(state[name] for name in work.rule.state))
 
 
-def divide(work: Work) -> tuple[list[Run], list[int]]:
+def divide(work: Work) -> tuple[list[FlatUpdate], list[int]]:
     """What can be run through as flat memory, and the places of the tensors that cannot."""
     if work.rule.scope != "element" or work.differentiable or work.rounding != "nearest":
         return [], list(range(len(work.weights)))
-    cuts: list[Run] = []
+    cuts: list[FlatUpdate] = []
     alone: list[int] = []
-    small: dict[Kind, list[int]] = {}
+    small: dict[SmallAlike, list[int]] = {}
     for index in range(len(work.weights)):
         which = 0 if work.which is None else work.which[index]
         tensors = tensors_of(work, index)
@@ -128,7 +128,7 @@ def divide(work: Work) -> tuple[list[Run], list[int]]:
             alone.append(index)
         elif weight.numel() <= (SMALL if weight.device.type == "cpu" else SMALL_ELSEWHERE):
             dtypes = tuple(tensor.dtype for tensor in tensors)
-            kind = Kind(which, weight.device, dtypes, weight.shape)
+            kind = SmallAlike(which, weight.device, dtypes, weight.shape)
             small.setdefault(kind, []).append(index)
         elif is_dense(weight) and all(same_order(weight, tensor) for tensor in tensors):
             cuts.append(Cut(which, index))
@@ -137,9 +137,9 @@ def divide(work: Work) -> tuple[list[Run], list[int]]:
     return [*_gathered(work, small), *cuts], alone
 
 
-def _gathered(work: Work, small: Mapping[Kind, Sequence[int]]) -> Iterator[Gathered]:
+def _gathered(work: Work, small: Mapping[SmallAlike, Sequence[int]]) -> Iterator[Gathered]:
     """Small tensors in portions; a shape that only a few have is not worth a run of its own."""
-    kinds: dict[Kind, list[int]] = {}
+    kinds: dict[SmallAlike, list[int]] = {}
     for kind, indices in small.items():
         shape = kind.shape if len(indices) >= OFTEN else None
         kinds.setdefault(kind._replace(shape=shape), []).extend(indices)
