@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from unyoke.ranges import Limits
 from unyoke.slots import (
     Average,
     Decay,
@@ -110,6 +111,12 @@ class Rule:
         """Raise ValueError if a hyperparameter is out of its range."""
         self.direction.check_values(hyperparameters)
         self.decay.check_values(hyperparameters)
+
+    @property
+    def limits(self) -> Mapping[str, Limits] | None:
+        """Between which numbers hyperparameters pass :meth:`check`; None if only it knows."""
+        own, decays = self.direction.limits, self.decay.limits
+        return None if own is None or decays is None else {**own, **decays}
 
     def initial(self, weight: torch.Tensor, group: Hyperparameters) -> dict[str, torch.Tensor]:
         """The state before the first update, by name."""

@@ -11,12 +11,14 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, SupportsFloat, TypeAlias
 
 import torch
 
 Values: TypeAlias = Mapping[str, Any]
 Check: TypeAlias = Callable[[Values], None]
+Limits: TypeAlias = tuple[float, float]  # least ≤ number < below
 
 
 def plain(value: Any) -> Any:
@@ -91,58 +93,110 @@ def _check_tuple(name: str, value: Any, default: tuple[float, ...]) -> None:
 
 
 def _check(name: str, what: str, value: Any, default: float) -> None:
+    in_range(what, value, *_limits(name, default))
+
+
+def _limits(name: str, default: float) -> Limits:
+    """Where a number with this default lies; every one of them is finite."""
     if _MEMORY.fullmatch(name) and 0 <= default < 1:
-        in_range(what, value, 0.0, 1.0)
-    elif default >= 0:
-        in_range(what, value, 0.0)
-    else:
-        in_range(what, value, -math.inf)
+        return 0.0, 1.0
+    return (0.0 if default >= 0 else -math.inf), math.inf
 
 
-def in_range(
-    what: str, value: Any, low: float, high: float = math.inf, *, closed: bool = False
-) -> None:
-    """Check low ≤ value < high; with ``closed``, value = high is allowed as well.
+def in_range(what: str, value: Any, low: float, high: float = math.inf) -> None:
+    """Check low ≤ value < high.
 
     Raises:
         ValueError: it is outside, or no number.
     """
     number = plain(value)
-    is_number = isinstance(number, (int, float, torch.Tensor)) and not isinstance(number, bool)
-    above = is_number and -math.inf < number < math.inf and low <= number
-    if above and (number < high or (closed and number == high)):
-        return
-    raise ValueError(f"Invalid {what}: {value}: it must {_words(low, high, closed)}")
+    if isinstance(number, torch.Tensor):
+        is_number = number.numel() == 1 and not number.is_complex()
+    else:
+        is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if not (is_number and -math.inf < number < math.inf and low <= number < high):
+        raise ValueError(f"Invalid {what}: {value}: it must {_words(low, high)}")
 
 
-def _words(low: float, high: float, closed: bool) -> str:
+def _words(low: float, high: float) -> str:
     if high < math.inf:
-        return f"lie in [{low:g}, {high:g}" + ("]" if closed else ")")
+        return f"lie in [{low:g}, {high:g})"
     return "be a finite number" + (f" ≥ {low:g}" if low > -math.inf else "")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A check of one hyperparameter, of which compiled code can be told.
+
+    Attributes:
+        name: of the hyperparameter.
+        limits: least ≤ number < below.
+        words: what it must do, for people.
+    """
+
+    name: str
+    limits: Limits
+    words: str
+
+    def __call__(self, values: Values) -> None:
+        least, below = self.limits
+        value = values[self.name]
+        if not least <= value < below:
+            raise ValueError(f"Invalid {self.name} value: {value}: it must {self.words}")
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Several checks, one after the other."""
+
+    each: tuple[Check, ...]
+
+    def __call__(self, values: Values) -> None:
+        for check in self.each:
+            check(values)
 
 
 def unit_interval(name: str) -> Check:
     """A check of one hyperparameter in [0, 1]."""
-    return lambda values: in_range(f"{name} value", values[name], 0.0, 1.0, closed=True)
+    return Interval(name, (0.0, math.nextafter(1.0, 2.0)), "lie in [0, 1]")
 
 
 def positive(name: str) -> Check:
     """A check of one hyperparameter in (0, ∞)."""
-
-    def check(values: Values) -> None:
-        if not 0.0 < values[name] < math.inf:
-            raise ValueError(
-                f"Invalid {name} value: {values[name]}: it must be a finite number > 0"
-            )
-
-    return check
+    return Interval(name, (math.nextafter(0.0, 1.0), math.inf), "be a finite number > 0")
 
 
 def both(*checks: Check) -> Check:
     """Several checks, one after the other."""
+    return Checks(checks)
 
-    def check(values: Values) -> None:
-        for each in checks:
-            each(values)
 
-    return check
+def nothing_to_check(values: Values) -> None:
+    """For parts whose hyperparameters have no narrower range than all numbers have."""
+
+
+def limits_of(defaults: Values, check: Check) -> Mapping[str, Limits] | None:
+    """Between which numbers :func:`check_defaults` and ``check`` let each value pass.
+
+    Returns:
+        By name; None if only ``check`` itself knows.
+    """
+    checks = check.each if isinstance(check, Checks) else (check,)
+    if check is nothing_to_check:
+        checks = ()
+    if not all(isinstance(each, Interval) for each in checks):
+        return None
+    limits = {
+        name: _limits(name, min(default) if isinstance(default, tuple) else default)
+        for name, default in defaults.items()
+        if _is_number(default) or (isinstance(default, tuple) and all(map(_is_number, default)))
+    }
+    for each in checks:
+        assert isinstance(each, Interval)
+        least, below = limits[each.name]
+        limits[each.name] = (max(least, each.limits[0]), min(below, each.limits[1]))
+    return limits
+
+
+def _is_number(default: Any) -> bool:
+    return isinstance(default, (int, float)) and not isinstance(default, bool)

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import torch
 
-from unyoke.ranges import check_defaults
+from unyoke.ranges import Limits, check_defaults, limits_of, nothing_to_check
 from unyoke.stages import Formula, MatrixStage, Norms, arguments_of
 
 Hyperparameters: TypeAlias = Mapping[str, Any]
@@ -25,10 +25,6 @@ Kind: TypeAlias = Literal["pull", "penalty", "moment_penalty", "projection", "no
 def no_coefficients() -> dict[str, Any]:
     """For formulas that need nothing but tensors."""
     return {}
-
-
-def nothing_to_check(hyperparameters: Hyperparameters) -> None:
-    """For parts whose hyperparameters have no narrower range than all numbers have."""
 
 
 def no_objection(weight: torch.Tensor) -> str | None:
@@ -115,6 +111,14 @@ class Part:
         """Raise ValueError if a hyperparameter is out of its range."""
         check_defaults(self.defaults, hyperparameters)
         self.check(hyperparameters)
+
+    @property
+    def limits(self) -> Mapping[str, Limits] | None:
+        """Between which numbers hyperparameters pass :meth:`check_values`, each by itself.
+
+        None if only ``check`` knows.
+        """
+        return limits_of(self.defaults, self.check)
 
     @property
     def summary(self) -> str:

@@ -31,7 +31,12 @@ def entry(rule: Rule) -> Group:
 
 
 def begin(optimizer: Owner) -> None:
-    """Put the weights to evaluate in place; where they are, nothing changes."""
+    """Put the weights to evaluate in place; where they are, nothing changes.
+
+    Raises:
+        ValueError: a number in a group is not right.
+    """
+    optimizer.groups.check_numbers(optimizer.param_groups)
     for group in optimizer.param_groups:
         average = optimizer.groups.rule(group).direction.average
         if average is None or group.get(EVALUATING):
@@ -50,7 +55,11 @@ def end(optimizer: Owner) -> None:
 
     Where the weights have been replaced meanwhile, those that are there count as the weights to
     evaluate, and what is trained is formed of them.
+
+    Raises:
+        ValueError: a number in a group is not right.
     """
+    optimizer.groups.check_numbers(optimizer.param_groups)
     for group in optimizer.param_groups:
         average = optimizer.groups.rule(group).direction.average
         if average is None or not group.get(EVALUATING):

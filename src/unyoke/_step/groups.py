@@ -6,7 +6,6 @@ function of t and somebody's own direction or decay are objects, and are kept he
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 from warnings import warn
@@ -24,17 +23,19 @@ from unyoke._step.hyperparameters import (
     check_weight_decay,
     check_weight_decay_of,
     depends_on_t,
-    grows_with_rate,
-    largest,
-    may_be_torchs,
     own_copy,
     rate,
+    rate_limits,
     warning_if_above_one,
     warning_if_large,
+    warning_of_lost_schedule,
     weight_decay_at,
 )
+from unyoke._step.written import SWITCHES, Written
 from unyoke.equation import Decay, Direction, Rule, combine
+from unyoke.ranges import Limits
 from unyoke.schedules import Schedule
+from unyoke.slots import Part
 from unyoke.timescales import PerUpdate
 
 # A run's settings may hold a PerUpdate, which is stored as a float, and are read again with
@@ -79,6 +80,7 @@ class Groups:
         self.direction = direction
         self._functions: list[WeightDecay | None] = []
         self._warned: set[str] = set()
+        self._written = Written()
         self.early_anchors: dict[torch.Tensor, list[tuple[str, torch.Tensor, int]]] = {}
 
     # The parts
@@ -199,6 +201,7 @@ class Groups:
         self._functions.append(weight_decay if depends_on_t(weight_decay) else None)
         if self.schedule is not None:
             show([group], [{"lr": group["base_lr"] * self.schedule(group["updates"])}])
+        self._check_numbers(len(self._functions) - 1, group)
 
     def warning(self, group: Group) -> str | None:
         """What to say once to somebody whose λ looks like a number from torch."""
@@ -215,6 +218,27 @@ class Groups:
     def accept_any_eta(self) -> None:
         """Do not warn of η_t above 1: λ was chosen for the α that the groups hold."""
         self._warned.add("eta")
+
+    def check_numbers(self, groups: Sequence[Group]) -> None:
+        """Check what somebody may have written into the groups, but for their rates.
+
+        Raises:
+            ValueError: the constructor would not take it.
+        """
+        for index, group in enumerate(groups):
+            self._check_numbers(index, group)
+
+    def _check_numbers(self, index: int, group: Group) -> None:
+        if not self._written.is_right(index, group):
+            own = () if self._direction is None else ("direction", *self.words, *SWITCHES)
+            self._written.check(index, group, self._parts, (*own, "decay"))
+
+    def _parts(self, group: Group) -> Sequence[Part]:
+        """Whose numbers a group holds: not those of another library's optimizer."""
+        if self._direction is None:
+            return (self.decay(group),)
+        rule = self.rule(group)
+        return rule.direction, rule.decay
 
     # The rates
 
@@ -233,9 +257,11 @@ class Groups:
         Warns once of a λ that looks like torch's, and once of an η_t above 1.
 
         Raises:
-            ValueError: λ is negative, not finite or no number; or as ``rate``.
+            ValueError: λ is negative, not finite or no number; as :meth:`check_numbers`; or as
+                ``rate``.
             RuntimeError: as ``rate``.
         """
+        self._check_numbers(index, group)
         lr, eta = rate(self.schedule, index, group)
         weight_decay = group["weight_decay"]
         usual = isinstance(weight_decay, float) and 0.0 <= weight_decay < LARGE
@@ -244,9 +270,9 @@ class Groups:
         return lr, eta
 
     def _look_at(self, index: int, group: Group, eta: Any) -> None:
+        check_weight_decay_of(index, group)
         if isinstance(group["weight_decay"], torch.Tensor):
             return
-        check_weight_decay_of(index, group)
         warnings = [self.warning(group)] if self._functions[index] is None else []
         if (
             self.schedule is None
@@ -265,18 +291,14 @@ class Groups:
         """Whether the groups hold all numbers of an update: no function of t gives one."""
         return self.schedule is None and not any(self._functions)
 
-    def limits(self, group: Group) -> Mapping[str, tuple[float, float]]:
-        """Between which numbers :meth:`rate` neither warns nor refuses; ``least ≤ x < below``."""
-        decay = self.decay(group)
-        may_be_large = "decay" in self._warned or not may_be_torchs(decay)
-        may_grow = "eta" in self._warned or not grows_with_rate(decay)
-        positive = (math.nextafter(0.0, 1.0), math.inf)
-        return {
-            "lr": positive,
-            "base_lr": positive,
-            "eta": (0.0, math.inf if may_grow else ABOVE_ONE),
-            "weight_decay": (0.0, math.inf if may_be_large else LARGE),
-        }
+    def limits(self, group: Group) -> Mapping[str, Limits] | None:
+        """Between which numbers :meth:`rate` neither warns nor refuses; ``least ≤ x < below``.
+
+        None if only a check of a direction's or a decay's own knows.
+        """
+        rule = self.rule(group)
+        own = rule.limits
+        return None if own is None else {**own, **rate_limits(rule.decay, self._warned)}
 
     def schedule_name(self) -> str:
         """The schedule as a checkpoint tells of it, the same in another process."""
@@ -284,20 +306,14 @@ class Groups:
         return type(self.schedule).__qualname__ if " at 0x" in name else name
 
     def warning_if_lost(self, schedule: Any, groups: Sequence[Group]) -> str | None:
-        """What to say of a checkpoint whose schedule nobody here goes on with.
+        """What to say of a checkpoint whose schedule nobody here goes on with; None if nothing.
 
         Args:
             schedule: the name of the one that the checkpoint's optimizer had; None if it had none.
             groups: as they are now.
         """
-        if schedule is None or self.schedule is not None:
-            return None
-        rates = ", ".join(f"{float(largest(group['lr'])):g}" for group in groups)
-        return (
-            f"the checkpoint is of a run with schedule={schedule}, and this optimizer has none: lr "
-            f"stays where it was then, at {rates}, and the decay with it. Give the constructor the "
-            "schedule, or move lr by one of torch's schedulers"
-        )
+        is_lost = schedule is not None and self.schedule is None
+        return warning_of_lost_schedule(schedule, groups) if is_lost else None
 
     def refresh(self, groups: Sequence[Group]) -> None:
         """Write the coming update's lr and weight_decay into the groups."""

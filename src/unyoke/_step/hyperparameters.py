@@ -7,14 +7,14 @@ schedulers and loggers look for it. Whoever moves ``lr`` moves η_t = lr/α, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias, TypeGuard, cast
 
 import torch
 
 from unyoke.decays import Normalized
 from unyoke.equation import Decay, per_update
-from unyoke.ranges import number
+from unyoke.ranges import Limits, number
 from unyoke.schedules import Schedule
 from unyoke.storage.fit import lacks_memory
 
@@ -155,6 +155,24 @@ def grows_with_rate(decay: Decay) -> bool:
     return decay.kind != "none" and decay.strength is per_update
 
 
+def rate_limits(decay: Decay, warned: Collection[str]) -> dict[str, Limits]:
+    """Between which numbers there is no warning and no refusal of a group's rates.
+
+    Args:
+        decay: of the group.
+        warned: what there was a warning of already, ``"decay"`` or ``"eta"``.
+    """
+    may_be_large = "decay" in warned or not may_be_torchs(decay)
+    may_grow = "eta" in warned or not grows_with_rate(decay)
+    positive = (math.nextafter(0.0, 1.0), math.inf)
+    return {
+        "lr": positive,
+        "base_lr": positive,
+        "eta": (0.0, math.inf if may_grow else ABOVE_ONE),
+        "weight_decay": (0.0, math.inf if may_be_large else LARGE),
+    }
+
+
 def warning_if_large(group: Group, decay: Decay) -> str | None:
     """What to tell somebody whose λ looks like a number from torch; None if it does not."""
     if not may_be_torchs(decay):
@@ -184,6 +202,16 @@ def warning_if_above_one(group: Group, decay: Decay, eta: float) -> str | None:
     )
 
 
+def warning_of_lost_schedule(schedule: Any, groups: Sequence[Group]) -> str:
+    """What to say of a checkpoint with a schedule by this name, of which nothing is here."""
+    rates = ", ".join(f"{float(largest(group['lr'])):g}" for group in groups)
+    return (
+        f"the checkpoint is of a run with schedule={schedule}, and this optimizer has none: lr "
+        f"stays where it was then, at {rates}, and the decay with it. Give the constructor the "
+        "schedule, or move lr by one of torch's schedulers"
+    )
+
+
 def check_weight_decay_of(index: int, group: Mapping[str, Any]) -> None:
     """Check a group's λ, into which somebody may have written.
 
@@ -194,8 +222,6 @@ def check_weight_decay_of(index: int, group: Mapping[str, Any]) -> None:
 
 
 def _check_written(index: int, name: str, value: Any) -> None:
-    if isinstance(value, torch.Tensor):
-        return  # a value on a device is not waited for
     try:
         if type(value) is int and type(number(value)) is float:
             raise ValueError(f"Invalid {name}: {value}: an integer of more than 64 bits")
@@ -222,11 +248,20 @@ def _check_number(name: str, value: Any) -> None:
                 f"Invalid {name}: a tensor of shape {tuple(value.shape)}: give a 0-d "
                 "tensor, or one of shape [K] for K stacked models"
             )
-        if value.is_cuda or bool(((value >= 0) & value.isfinite()).all()):
+        if not value.is_cpu or _are_finite(value):
             return  # a value on a device is not waited for
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
         return
     raise ValueError(f"Invalid {name}: {value!r}: it must be a finite number ≥ 0")
+
+
+def _are_finite(rates: torch.Tensor) -> bool:
+    if rates.is_complex():
+        return False
+    if rates.dim() == 0:
+        return 0 <= rates.item() < math.inf  # asked at every update: an operation less
+    ends = rates.detach().aminmax() if rates.numel() else ()
+    return all(0 <= end.item() < math.inf for end in ends)  # NaN is both ends
 
 
 def _check_count(value: Any) -> None:
@@ -245,7 +280,7 @@ def _check_switch(value: Any) -> None:
         raise ValueError(f"Invalid switch: {value!r}: it must be True or False")
 
 
-_CHECKS: Mapping[str, Callable[[Any], None]] = {
+CHECKS: Mapping[str, Callable[[Any], None]] = {
     "lr": check_lr,
     "base_lr": check_lr,
     "weight_decay": check_weight_decay,
@@ -253,6 +288,7 @@ _CHECKS: Mapping[str, Callable[[Any], None]] = {
     "seed": check_seed,
     **dict.fromkeys(("maximize", "differentiable", "capturable"), _check_switch),
 }
+"""Of what every group holds beside hyperparameters."""
 
 
 def check_saved(index: int, saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
@@ -266,7 +302,7 @@ def check_saved(index: int, saved: Mapping[str, Any], own: Mapping[str, Any]) ->
     Raises:
         ValueError: one is out of its range, or lr and base_lr do not go together.
     """
-    for name, check in _CHECKS.items():
+    for name, check in CHECKS.items():
         if name in saved:
             try:
                 check(saved[name])

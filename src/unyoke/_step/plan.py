@@ -16,9 +16,13 @@ from unyoke.backends.guards import Entries, Guards, Held
 from unyoke.backends.shards import Shards
 from unyoke.equation import Rule
 from unyoke.primitives import int32
+from unyoke.ranges import Limits
 from unyoke.storage import fit, formats
 
-SWITCHES = ("direction", "decay", "rounding", "seed", "maximize", "differentiable", "capturable")
+SWITCHES = (
+    *("direction", "decay", "rounding", "state_dtype", "seed"),
+    *("maximize", "differentiable", "capturable"),
+)
 """What a group says of a step beside numbers."""
 
 CHOOSING = ("momentum", "nesterov", "amsgrad", "centered")
@@ -213,18 +217,16 @@ class Plan:
         self.counters.form(coefficients)
         self._begun = 0
 
-    def formation(
-        self, row: int | None, limits: Mapping[str, tuple[float, float]]
-    ) -> Formation | None:
+    def formation(self, row: int | None, limits: Mapping[str, Limits] | None) -> Formation | None:
         """How compiled code may form the coefficients; None if Python has to.
 
         Args:
             row: where they go; None if the backend has no such place.
-            limits: of the group's numbers.
+            limits: of the group's numbers; None if they are not known.
         """
         rule, counters = self.work.rule, self.counters
         plain = type(self.group) is dict and counters.is_one_step and _is_ours(rule)
-        if row is None or self.is_sharded or not plain:
+        if row is None or limits is None or self.is_sharded or not plain:
             return None
 
         def form(t: Any, group: Mapping[str, Any]) -> dict[str, Any]:

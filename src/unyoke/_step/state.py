@@ -62,8 +62,9 @@ def make_all(optimizer: Owner) -> None:
     """Make the state of every parameter that takes gradients; what there is stays.
 
     Raises:
-        ValueError: state does not fit its weight.
+        ValueError: state does not fit its weight; or a number in a group is not right.
     """
+    optimizer.groups.check_numbers(optimizer.param_groups)
     for group in optimizer.param_groups:
         rule = optimizer.groups.rule(group)
         _made(optimizer, rule, [w for w in group["params"] if w.requires_grad], group)

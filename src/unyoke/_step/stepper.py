@@ -58,6 +58,7 @@ class Stepper:
         self.replay = None  # the backends may be others now
         check_step(optimizer.param_groups)
         optimizer.groups.check(optimizer.param_groups)
+        optimizer.groups.check_numbers(optimizer.param_groups)
         if self._known_states.holder is not optimizer.state or not self._known_states.holds():
             self.plans.clear()  # somebody has put other dictionaries into the state
         if self._is_rehearsed(optimizer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -139,14 +140,29 @@ class Rates:
         self.weight_decay = self._decay_at(0)
 
     def at(self, t: int) -> tuple[Tensor, Tensor]:
-        """(α·η_t, λ_t) of the update that follows t updates."""
+        """(α·η_t, λ_t) of the update that follows t updates.
+
+        Raises:
+            ValueError: a function of t gives a number that is negative or not finite.
+        """
         etas = [1.0 if schedule is None else schedule(t) for schedule in self._schedules]
+        _check_given("schedule", self._schedules, etas, t)
         eta = torch.tensor(etas, dtype=torch.float64)[self._schedule_of]
         return self.lr * eta, self._decay_at(t) if self._decay_moves else self.weight_decay
 
     def _decay_at(self, t: int) -> Tensor:
         values = [float(weight_decay_at(decay, t, schedule)) for decay, schedule in self._decays]
+        _check_given("weight_decay", [decay for decay, _ in self._decays], values, t)
         return torch.tensor(values, dtype=torch.float64)[self._decay_of]
+
+
+def _check_given(name: str, functions: Sequence[Any], values: Sequence[Any], t: int) -> None:
+    for function, value in zip(functions, values, strict=True):
+        if not 0.0 <= value < math.inf:
+            raise ValueError(
+                f"{name}={function!r} gives {value!r} at t={t}: it must give finite numbers ≥ 0. "
+                "No model was changed by this update"
+            )
 
 
 def _distinct(values: Sequence[T]) -> tuple[list[T], Tensor]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,9 @@ C_FUNCTIONS = {
     "tuple_size": "PyTuple_Size",
     "tuple_item": "PyTuple_GetItem",
 }
+
+FORMED = ("t", "eta")
+"""Numbers with limits that are no entries of a group."""
 
 FLOAT, SAME = -1, -2
 """What is expected of an entry: a float, or the same object; else a tuple of so many floats."""
@@ -106,20 +110,25 @@ class Formula:
         self.entries = entries = SymbolicGroup(writer, formation.group)
         found = {"t": writer.symbol("t"), **formation.form(writer.symbol("t"), entries)}
         limited = {
-            name: found[name] if name in found else entries[name] for name in formation.limits
+            name: found[name] if name in FORMED else entries[name] for name in formation.limits
         }
         self.constants: list[float] = []
         lines = [f"{name} = number_at(numbers, {k})" for k, name in enumerate(entries.numbers)]
         lines += [line for each in writer.operations for line in self._lines(each)]
-        for name, (least, below) in formation.limits.items():
-            value = self._name(writer.named(limited[name]))
-            yes = f"{self._constant(least)} <= {value} < {self._constant(below)}"
-            lines += [f"if not ({yes}):", "    return 1"]
+        for name, limits in formation.limits.items():
+            value = limited[name]
+            for each in value if isinstance(value, tuple) else (value,):
+                lines += self._limit(self._name(writer.named(each)), *limits)
         for place, name in enumerate(formation.names):
             value = self._name(writer.named(found[name]))
             lines.append(f"put_number(row + {8 * place}, {value})")
         lines.append(f"put_number(row + {8 * len(formation.names) + 8}, t)")  # behind the seed
         self.text = _text(lines)
+
+    def _limit(self, value: str, least: float, below: float) -> Iterator[str]:
+        least = max(least, -sys.float_info.max)  # a number is finite
+        yield f"if not ({self._constant(least)} <= {value} < {self._constant(below)}):"
+        yield "    return 1"
 
     def _lines(self, operation: Operation) -> Iterator[str]:
         """An operation, unless Python would raise an error at it."""

@@ -70,7 +70,7 @@ def form(job):
             return 1
         put_word(place, 0)
         count = invoke({_at("read_integer")}, (value, place))
-        if word_at(place, 0) != 0:  # of more than 64 bits
+        if word_at(place, 0) != 0 or count < 0:  # of more than 64 bits, or no number of updates
             return 1
         put_word(rows + 24 * row + 16, count + 1)
     return 0
