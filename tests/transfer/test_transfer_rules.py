@@ -184,7 +184,7 @@ class TestMeasured:
         answer = transfer(TUNED, TUNED.changed(epochs=120), lr=6e-4, measured=found)
         assert answer.recommended.outcome.rule == "measured p, q"
         assert answer.recommended.outcome.says.endswith(
-            "p = 0.4 measured [0.3, 0.5], q = -0.6 measured"
+            "p = 0.4 measured [0.3, 0.5], q = -0.6 measured [-1.1, -0.1]"
         )
         expected = TUNED.weight_decay * 2**0.4 * 4**-0.6
         assert answer.recommended.outcome.weight_decay == pytest.approx(expected)

@@ -89,7 +89,10 @@ class Measured:
         if length_ratio == 1.0:
             return f"λ ∝ α^p, {p}"
         if self.q is not None:
-            return f"λ ∝ α^p·T^q, {p}, q = {self.q:.2g} measured"
+            q = f"q = {self.q:.2g} measured"
+            if self.q_low is not None and self.q_high is not None:
+                q += f" [{self.q_low:.2g}, {self.q_high:.2g}]"
+            return f"λ ∝ α^p·T^q, {p}, {q}"
         return f"λ ∝ α^p·T^q, {p}, q = p − 1 assumed"
 
     @property

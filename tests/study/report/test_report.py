@@ -449,6 +449,17 @@ def test_comparisons_are_paired_and_can_come_out_either_way(
     assert rows[0].p_value >= rows[0].comparison.p_value  # corrected for three questions
 
 
+def test_who_is_better_stands_first_and_its_error_is_the_lower_one(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    fill(tmp_path, replace(landscape, seeds=tuple(range(8))), in_pairs(8, -0.02))
+    lines = [line for line in write_report(tmp_path).lines if " than AdamW: " in line]
+    assert len(lines) == 1
+    assert re.match(
+        r"SGD \+ L2 is better .*than AdamW: −2\.\d \[−\d\.\d, −\d\.\d\] points, ", lines[0]
+    )
+
+
 def test_a_verdict_counts_how_many_questions_were_asked() -> None:
     comparison = paired_difference([0.1, 0.2, 0.3], [0.2, 0.31, 0.4])
     assert comparison.p_value < 0.01

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unyoke.study import output_files
@@ -143,11 +143,7 @@ def _lines(
             lines.append(f"  {missing}")
         lines += [f"  {edge_text(edge, panel)}" for edge in finding.edges]
     decided = [row for row in compared if row.better is not None]
-    lines += [
-        f"{row.better} is {row.verdict}: {row.first} − {row.second} = "
-        f"{difference_text(row.comparison.difference, unit, row.comparison.pairs)}, {row.setting}"
-        for row in decided[:MOST_LINES]
-    ]
+    lines += [_decided(row, unit) for row in decided[:MOST_LINES]]
     lines += _compared(result, compared, len(decided))
     error = error_text(sampling_error(findings), unit)
     lines.append(f"{result.test_samples} test samples leave a standard error of {error}")
@@ -155,6 +151,17 @@ def _lines(
     if command is not None:
         lines += ["a best cell lies on an edge of its grid; this extends it:", f"  {command}"]
     return lines
+
+
+def _decided(row: PairVerdict, unit: str) -> str:
+    """Which of the two is better, and by how much: the better one's error less the other's."""
+    found = row.comparison.difference
+    other = row.second
+    if row.better == row.second:
+        other = row.first
+        found = replace(found, value=-found.value, low=-found.high, high=-found.low)
+    gap = difference_text(found, unit, row.comparison.pairs)
+    return f"{row.better} is {row.verdict} than {other}: {gap}, {row.setting}"
 
 
 def _compared(result: Survey, compared: list[PairVerdict], decided: int) -> list[str]:
