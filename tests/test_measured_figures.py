@@ -29,7 +29,7 @@ NOT_MEASURED = {
         "88 % of the beginning",
         "3 to 10 times below",  # Lion's authors
     ],
-    "claims.md": ["takes longer than 0.03 s"],  # how a training is divided
+    "claims-as-commands.md": ["takes longer than 0.03 s"],  # how a training is divided
     "faq.md": ["0.05 takes 5 % of every weight"],  # what the number means
     "monitoring.md": ["less than 10 % of a weight", "more than 1 % of the decay"],  # limits
     "optimizers.md": ["4 bytes each in float32"],
@@ -38,7 +38,7 @@ NOT_MEASURED = {
 }
 """Numbers with units that are definitions, limits, arithmetic or somebody else's advice."""
 
-BY_SECTION = {"claims.md", "results.md"}
+BY_SECTION = {"claims.md", "claims-as-commands.md", "verdicts.md", "results.md"}
 """Pages of verdicts: a section names the commit of all its numbers once."""
 
 COMMIT = re.compile(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7}\b")

@@ -1,7 +1,7 @@
 """A page's numbers, computed again from the exported CSV of its ledgers by other code.
 
 Plain loops, numpy's polynomials and scipy's distributions; nothing of unyoke's statistics or
-measures. Rules are those that docs/claims.md states.
+measures. Rules are those that docs/verdicts.md states.
 """
 
 from __future__ import annotations
@@ -370,7 +370,7 @@ def points_of(line: Mapping[str, str], value: float) -> list[float]:
 
 
 def verdict(line: Mapping[str, str], value: float, p: Mapping[float, float], gain: float) -> str:
-    """By the table of docs/claims.md; `gain` is the lower end of decay's."""
+    """By the table of docs/verdicts.md; `gain` is the lower end of decay's."""
     if not gain > 0:
         return "not asked here"
     sure = {point for point, p_value in p.items() if p_value < 0.05}

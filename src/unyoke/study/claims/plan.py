@@ -167,7 +167,7 @@ SECOND = 100
 
 # Ridges and regrets need whole maps of many seeds; of what is only compared by its best cells a
 # coarse map chooses, and the trainings of the second call decide. How many seeds a row needs is in
-# the power table of docs/claims.md.
+# the power table of docs/verdicts.md.
 _COARSE = Size(4, rates=2, decays=2)
 
 

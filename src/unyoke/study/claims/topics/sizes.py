@@ -1,7 +1,7 @@
 """The sizes that decide: ends of regions that recur, and why they are where they are.
 
 They were written and committed before any run that they decide; what was known beforehand is said
-in docs/claims.md.
+in docs/verdicts.md.
 
 - `PART_OF_GAIN`: 1/2 of what decay itself gains, where two decay rules are compared. Trials of
   medicines have the convention: what keeps at least half of an established effect is not inferior
