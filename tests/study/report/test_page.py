@@ -398,7 +398,11 @@ def test_a_sweep_is_a_curve_whose_points_are_used_like_the_cells_of_a_map(
           maps: hidden(".of-maps"), sweeps: hidden(".of-sweeps") });
         """,
     )
-    assert seen["hover"] == ["NDAdam", "α = 2⁻¹, λ = 0", "test error 36.0 ± 1.0 %"]
+    assert seen["hover"] == [
+        "NDAdam",
+        "α = 2⁻¹, λ = 0",
+        "test error 36.0 ± 1.0 % (± standard error over seeds)",
+    ]
     assert seen["drawn"] == [3, 2, 1]
     assert seen["keys"] == ["NDAdam, α = 2⁻², λ = 0"]
     assert seen["title"] == "Error over learning rate"
