@@ -26,7 +26,7 @@ from unyoke.equation import (
     per_learning_rate,
     per_squared_rate,
 )
-from unyoke.primitives import where
+from unyoke.primitives import moving_average, where
 from unyoke.schedules import Schedule
 
 
@@ -155,7 +155,7 @@ def toward_average(weight, average_weight, average_beta, average_new):
     a_t = β·a_{t−1} + (1 − β)·θ_{t−1}, a_0 = θ_0, β = average_beta
     pull = θ_{t−1} − a_t, multiplied by η_t·λ
     """
-    average_weight = average_beta * average_weight + average_new * weight  # a_t
+    average_weight = moving_average(average_weight, weight, average_beta, average_new)  # a_t
     return weight - average_weight, average_weight
 
 

@@ -51,6 +51,11 @@ def maximum(x, y):
     return where((x > y) | (x != x), x, y)
 
 
+def moving_average(average, value, keep, new):
+    """β·a_{t−1} + (1 − β)·x_t; ``keep`` is β and ``new`` 1 − β, both formed in float64."""
+    return keep * average + new * value
+
+
 def int32(x):
     """The low 32 bits of an integer, as a signed one; integer formulas say it at every line."""
     if isinstance(x, torch.Tensor):
@@ -91,7 +96,7 @@ def multiply_add(x, y, z):
     return x * y + z
 
 
-PRIMITIVES = (sqrt, exp, where, absolute, sign, maximum)
+PRIMITIVES = (sqrt, exp, where, absolute, sign, maximum, moving_average)
 """Every backend binds exactly these names."""
 
 BITS = (int32, float32, float16, bits_of, float_of, multiply_add)

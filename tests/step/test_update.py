@@ -205,9 +205,11 @@ class TestPrimitives:
         ],
     )
     def test_floats_and_tensors_agree(self, primitive: Any, x: float) -> None:
-        arguments: list[float] = {"where": [x, 1.0], "maximum": [x, 1.0]}.get(
-            primitive.__name__, [x]
-        )
+        arguments: list[float] = {
+            "where": [x, 1.0],
+            "maximum": [x, 1.0],
+            "moving_average": [x, 1.0, 0.75, 0.25],
+        }.get(primitive.__name__, [x])
         tensors = [torch.tensor(value, dtype=torch.float64) for value in arguments]
         if primitive is primitives.where:
             found, as_tensor = primitive(x > 0, *arguments), primitive(tensors[0] > 0, *tensors)

@@ -15,7 +15,7 @@ import torch
 
 from unyoke.directions.moments import averages
 from unyoke.equation import Hyperparameters, direction
-from unyoke.primitives import sqrt, where
+from unyoke.primitives import moving_average, sqrt, where
 from unyoke.ranges import both, positive
 
 Coefficients = dict[str, Any]
@@ -83,7 +83,7 @@ def adabayes(grad, grad_v, exp_avg, variance, samples, beta1, new1, keep, gain, 
 
     Source: Aitchison, NeurIPS 2020 (arXiv 1807.07540), and the author's adabayes.py.
     """
-    exp_avg = beta1 * exp_avg + new1 * (samples * grad)  # m_t
+    exp_avg = moving_average(exp_avg, samples * grad, beta1, new1)  # m_t
     prior = keep * variance + gain  # σ²_prior
     evidence = samples * grad_v
     variance = prior / (prior * (evidence * evidence) + 1.0)  # σ²_post
@@ -141,7 +141,7 @@ def adabayes_fp(
     Source: Aitchison, NeurIPS 2020 (arXiv 1807.07540), and the author's adabayesfp.py.
     """
     evidence = samples * grad_v
-    exp_avg = beta1 * exp_avg + new1 * (samples * grad)  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (evidence * evidence)  # v_t
+    exp_avg = moving_average(exp_avg, samples * grad, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, evidence * evidence, beta2, new2)  # v_t
     root = sqrt(correction * exp_avg_sq + eps + floor_sq)
     return size * (exp_avg / (floor + root)), exp_avg, exp_avg_sq

@@ -14,6 +14,7 @@ import torch
 
 from unyoke.directions.descent import check_momentum
 from unyoke.equation import Hyperparameters, MatrixStage, direction
+from unyoke.primitives import moving_average
 from unyoke.ranges import both
 
 Coefficients = dict[str, Any]
@@ -153,7 +154,7 @@ def muon(grad, momentum_buffer, momentum, new):
 
     Source: Jordan, "Muon", 2024; torch.optim.Muon.
     """
-    momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
+    momentum_buffer = moving_average(momentum_buffer, grad, momentum, new)  # b_t
     return momentum * momentum_buffer + new * grad, momentum_buffer  # b̃_t
 
 
@@ -167,5 +168,5 @@ def muon_momentum(grad, momentum_buffer, momentum, new):
 
     Source: torch.optim.Muon(nesterov=False).
     """
-    momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
+    momentum_buffer = moving_average(momentum_buffer, grad, momentum, new)  # b_t
     return momentum_buffer, momentum_buffer

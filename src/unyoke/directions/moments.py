@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unyoke.equation import direction
-from unyoke.primitives import absolute, maximum, sqrt, where
+from unyoke.primitives import absolute, maximum, moving_average, sqrt, where
 
 Coefficients = dict[str, Any]
 DEFAULTS = {"betas": (0.9, 0.999), "eps": 1e-8}
@@ -43,8 +43,8 @@ def adam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, corr
 
     Source: Loshchilov & Hutter, ICLR 2019, Algorithm 2; Kingma & Ba, ICLR 2015.
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     step = size * (exp_avg / (correction * sqrt(exp_avg_sq) + eps))
     return step, exp_avg, exp_avg_sq
 
@@ -79,8 +79,8 @@ def amsgrad(
 
     Source: Reddi, Kale & Kumar, ICLR 2018, Algorithm 2; torch.optim.Adam(amsgrad=True).
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)
     step = size * (exp_avg / (correction * sqrt(max_exp_avg_sq) + eps))
     return step, exp_avg, exp_avg_sq, max_exp_avg_sq
@@ -104,9 +104,9 @@ def nesterov_adam(
 
     Source: Choi et al., arXiv 1910.05446, table 1; timm.optim.NAdamW.
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
-    ahead = beta1 * exp_avg + new1 * grad  # m̄_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
+    ahead = moving_average(exp_avg, grad, beta1, new1)  # m̄_t
     step = size * (ahead / (correction * sqrt(exp_avg_sq) + eps))
     return step, exp_avg, exp_avg_sq
 
@@ -148,8 +148,8 @@ def nadam(
 
     Source: Dozat, ICLR workshop 2016; torch.optim.NAdam.
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     ahead = size * exp_avg + size_new * grad  # α·η_t·m̂_t
     return ahead / (correction * sqrt(exp_avg_sq) + eps), exp_avg, exp_avg_sq
 
@@ -188,8 +188,8 @@ def radam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, rec
 
     Source: Liu et al., ICLR 2020, Algorithm 2; torch.optim.RAdam.
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     slow = size * exp_avg  # α·η_t·m̂_t
     # A tensor over a tensor: torch forms a number over a tensor as a product with its reciprocal
     fast = rectified * slow / (sqrt(exp_avg_sq) + eps)
@@ -222,6 +222,6 @@ def adamax(grad, grad_v, exp_avg, exp_inf, beta1, new1, beta2, size, eps):
 
     Source: Kingma & Ba, ICLR 2015, section 7.1; torch.optim.Adamax.
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
     exp_inf = maximum(beta2 * exp_inf, absolute(grad_v) + eps)  # u_t
     return size * (exp_avg / exp_inf), exp_avg, exp_inf

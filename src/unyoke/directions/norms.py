@@ -9,7 +9,7 @@ import torch
 from unyoke.directions.descent import check_momentum
 from unyoke.directions.moments import DEFAULTS, adam, adam_coefficients
 from unyoke.equation import Hyperparameters, Norms, direction
-from unyoke.primitives import where
+from unyoke.primitives import moving_average, where
 from unyoke.ranges import both, positive
 
 Coefficients = dict[str, Any]
@@ -72,8 +72,8 @@ def nd_adam(
     """
     along = (grad * weight).sum(_per_unit(weight), keepdim=True)
     turn = grad - along * weight
-    exp_avg = beta1 * exp_avg + new1 * turn  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * _length(turn) ** 2  # v_t
+    exp_avg = moving_average(exp_avg, turn, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, _length(turn) ** 2, beta2, new2)  # v_t
     moved = weight - size * (exp_avg / (correction * exp_avg_sq.sqrt() + eps))
     return moving * (weight - moved / _length(moved)), exp_avg, exp_avg_sq
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unyoke.directions.moments import averages
 from unyoke.equation import direction
-from unyoke.primitives import sign
+from unyoke.primitives import moving_average, sign
 
 
 @direction(
@@ -21,6 +21,6 @@ def lion(grad, exp_avg, beta1, new1, beta2, new2, lr):
 
     Source: Chen et al., arXiv 2302.06675, Algorithm 2.
     """
-    step = lr * sign(beta1 * exp_avg + new1 * grad)
-    exp_avg = beta2 * exp_avg + new2 * grad  # m_t
+    step = lr * sign(moving_average(exp_avg, grad, beta1, new1))
+    exp_avg = moving_average(exp_avg, grad, beta2, new2)  # m_t
     return step, exp_avg

@@ -8,7 +8,7 @@ import torch
 
 from unyoke.directions.descent import check_momentum
 from unyoke.equation import Hyperparameters, direction
-from unyoke.primitives import absolute, sqrt
+from unyoke.primitives import absolute, moving_average, sqrt
 from unyoke.ranges import both, unit_interval
 
 Coefficients = dict[str, Any]
@@ -59,9 +59,9 @@ def adadelta(grad, grad_v, square_avg, acc_delta, lr, rho, new, eps):
 
     Source: Zeiler, arXiv 1212.5701; torch.optim.Adadelta (which also takes ρ = 1).
     """
-    square_avg = rho * square_avg + new * (grad_v * grad_v)  # v_t
+    square_avg = moving_average(square_avg, grad_v * grad_v, rho, new)  # v_t
     change = sqrt(acc_delta + eps) / sqrt(square_avg + eps) * grad  # Δ_t
-    acc_delta = rho * acc_delta + new * (change * change)  # u_t
+    acc_delta = moving_average(acc_delta, change * change, rho, new)  # u_t
     return lr * change, square_avg, acc_delta
 
 
@@ -92,7 +92,7 @@ def rmsprop(grad, grad_v, square_avg, lr, keep, new, eps):
 
     Source: Tieleman & Hinton, lecture 6.5, 2012; torch.optim.RMSprop.
     """
-    square_avg = keep * square_avg + new * (grad_v * grad_v)  # v_t
+    square_avg = moving_average(square_avg, grad_v * grad_v, keep, new)  # v_t
     return lr * (grad / (sqrt(square_avg) + eps)), square_avg
 
 
@@ -110,7 +110,7 @@ def rmsprop_momentum(grad, grad_v, square_avg, momentum_buffer, lr, keep, new, e
 
     Source: torch.optim.RMSprop(momentum=μ).
     """
-    square_avg = keep * square_avg + new * (grad_v * grad_v)  # v_t
+    square_avg = moving_average(square_avg, grad_v * grad_v, keep, new)  # v_t
     momentum_buffer = momentum * momentum_buffer + grad / (sqrt(square_avg) + eps)  # b_t
     return lr * momentum_buffer, square_avg, momentum_buffer
 
@@ -132,8 +132,8 @@ def rmsprop_centered(grad, grad_v, square_avg, grad_avg, lr, keep, new, eps):
 
     Source: Graves, arXiv 1308.0850, eq. 38–45; torch.optim.RMSprop(centered=True).
     """
-    square_avg = keep * square_avg + new * (grad_v * grad_v)  # v_t
-    grad_avg = keep * grad_avg + new * grad  # ḡ_t
+    square_avg = moving_average(square_avg, grad_v * grad_v, keep, new)  # v_t
+    grad_avg = moving_average(grad_avg, grad, keep, new)  # ḡ_t
     deviation = sqrt(absolute(square_avg - grad_avg * grad_avg))
     return lr * (grad / (deviation + eps)), square_avg, grad_avg
 
@@ -155,8 +155,8 @@ def rmsprop_centered_momentum(
 
     Source: torch.optim.RMSprop(momentum=μ, centered=True).
     """
-    square_avg = keep * square_avg + new * (grad_v * grad_v)  # v_t
-    grad_avg = keep * grad_avg + new * grad  # ḡ_t
+    square_avg = moving_average(square_avg, grad_v * grad_v, keep, new)  # v_t
+    grad_avg = moving_average(grad_avg, grad, keep, new)  # ḡ_t
     deviation = sqrt(absolute(square_avg - grad_avg * grad_avg))
     momentum_buffer = momentum * momentum_buffer + grad / (deviation + eps)  # b_t
     return lr * momentum_buffer, square_avg, grad_avg, momentum_buffer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unyoke.directions.moments import adam_coefficients
 from unyoke.equation import direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import sqrt
+from unyoke.primitives import moving_average, sqrt
 
 
 @direction(
@@ -24,9 +24,9 @@ def adabelief(grad, grad_v, exp_avg, exp_avg_var, beta1, new1, beta2, new2, size
 
     Source: Zhuang et al., NeurIPS 2020, Algorithm 2; adabelief-pytorch 0.2.1 with rectify=False.
     """
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
     surprise = grad_v - exp_avg
-    exp_avg_var = beta2 * exp_avg_var + new2 * (surprise * surprise) + eps  # s_t
+    exp_avg_var = moving_average(exp_avg_var, surprise * surprise, beta2, new2) + eps  # s_t
     step = size * (exp_avg / (correction * sqrt(exp_avg_var) + eps))
     return step, exp_avg, exp_avg_var
 

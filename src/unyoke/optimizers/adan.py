@@ -6,7 +6,7 @@ from typing import Any
 
 from unyoke.equation import direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import sqrt, where
+from unyoke.primitives import moving_average, sqrt, where
 
 
 def _coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def adan(
     """
     difference = known * (grad - previous_grad)
     ahead = grad_v + beta2 * difference
-    exp_avg = beta1 * exp_avg + new1 * grad  # m_t
-    exp_avg_diff = beta2 * exp_avg_diff + new2 * difference  # d_t
-    exp_avg_sq = beta3 * exp_avg_sq + new3 * (ahead * ahead)  # n_t
+    exp_avg = moving_average(exp_avg, grad, beta1, new1)  # m_t
+    exp_avg_diff = moving_average(exp_avg_diff, difference, beta2, new2)  # d_t
+    exp_avg_sq = moving_average(exp_avg_sq, ahead * ahead, beta3, new3)  # n_t
     moved = size * exp_avg + size_diff * exp_avg_diff
     step = moved / (correction * sqrt(exp_avg_sq) + eps)
     return step, exp_avg, exp_avg_diff, exp_avg_sq, grad

@@ -10,7 +10,7 @@ import torch
 from unyoke.directions.moments import adam_coefficients
 from unyoke.equation import direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import sqrt, where
+from unyoke.primitives import moving_average, sqrt, where
 
 
 def _half_life(beta: Any) -> Any:
@@ -64,9 +64,9 @@ def ademamix(
 
     Source: Pagliardini, Ablin & Grangier, arXiv 2409.03137, Algorithm 1, and the authors' code.
     """
-    exp_avg_fast = beta1 * exp_avg_fast + new1 * grad  # m_t
-    exp_avg_slow = beta3 * exp_avg_slow + new3 * grad  # n_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg_fast = moving_average(exp_avg_fast, grad, beta1, new1)  # m_t
+    exp_avg_slow = moving_average(exp_avg_slow, grad, beta3, new3)  # n_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     moved = size * exp_avg_fast + size_slow * exp_avg_slow
     step = moved / (correction * sqrt(exp_avg_sq) + eps)
     return step, exp_avg_fast, exp_avg_slow, exp_avg_sq

@@ -7,7 +7,7 @@ from typing import Any
 from unyoke.directions.moments import averages
 from unyoke.equation import direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import maximum, sqrt, where
+from unyoke.primitives import maximum, moving_average, sqrt, where
 
 
 def _coefficients(t: Any, lr: Any, betas: Any, eps: Any, clip_exponent: Any) -> dict[str, Any]:
@@ -41,8 +41,8 @@ def adopt(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, clip, lr,
     """
     normed = grad / maximum(sqrt(exp_avg_sq), eps)
     clipped = where(normed > clip, clip, where(normed < -clip, -clip, normed))
-    exp_avg = beta1 * exp_avg + new1 * clipped  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg = moving_average(exp_avg, clipped, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     return lr * exp_avg, exp_avg, exp_avg_sq
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from unyoke.directions.moments import adam_coefficients
 from unyoke.equation import Norms, direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import sqrt, where
+from unyoke.primitives import moving_average, sqrt, where
 
 
 def _coefficients(t: Any, lr: Any, betas: Any, gamma: Any, eps: Any) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def mars(
     """
     (corrected,) = _corrected(grad, previous_grad, ahead)
     clipped = corrected / length  # c̃_t
-    exp_avg = beta1 * exp_avg + new1 * clipped  # m_t
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (clipped * clipped)  # v_t
+    exp_avg = moving_average(exp_avg, clipped, beta1, new1)  # m_t
+    exp_avg_sq = moving_average(exp_avg_sq, clipped * clipped, beta2, new2)  # v_t
     step = size * (exp_avg / (correction * sqrt(exp_avg_sq) + eps))
     return step, exp_avg, exp_avg_sq, grad
 

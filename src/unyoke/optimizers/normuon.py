@@ -17,6 +17,7 @@ from unyoke.directions.matrices import (
 )
 from unyoke.equation import Hyperparameters, MatrixStage, direction
 from unyoke.optimizers.named import Named
+from unyoke.primitives import moving_average
 from unyoke.ranges import both
 
 
@@ -24,7 +25,7 @@ def _normalized(stack, second_momentum_buffer, beta2, new2, eps, ns_coefficients
     """Orthogonal matrices, each row over the root of its mean square so far, at the old length."""
     turned = orthogonalized(stack, ns_coefficients, eps, ns_steps).to(second_momentum_buffer.dtype)
     mean_square = (turned * turned).mean(dim=-1, keepdim=True)
-    second_momentum_buffer = beta2 * second_momentum_buffer + new2 * mean_square  # v_t
+    second_momentum_buffer = moving_average(second_momentum_buffer, mean_square, beta2, new2)  # v_t
     turned = turned / (second_momentum_buffer.sqrt() + eps)
     norm = torch.linalg.vector_norm(turned, dim=(-2, -1), keepdim=True)
     length = math.sqrt(stack.shape[-2] * stack.shape[-1])
@@ -87,7 +88,7 @@ def normuon(grad, momentum_buffer, momentum, new):
     Source: Li et al., arXiv 2510.05491, Algorithm 1. The authors' code looks ahead along the buffer
     and keeps ‖O_t‖ times √max(1, rows/columns) in the place of 0.2·√(rows·columns).
     """
-    momentum_buffer = momentum * momentum_buffer + new * grad  # b_t
+    momentum_buffer = moving_average(momentum_buffer, grad, momentum, new)  # b_t
     return momentum_buffer, momentum_buffer
 
 

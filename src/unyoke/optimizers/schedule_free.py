@@ -8,7 +8,7 @@ import torch
 
 from unyoke.equation import Average, Hyperparameters, direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import maximum, sqrt, where
+from unyoke.primitives import maximum, moving_average, sqrt, where
 from unyoke.ranges import in_range
 
 
@@ -124,7 +124,7 @@ def schedule_free_adam(grad, grad_v, exp_avg_sq, lr, beta2, new2, correction, ep
 
     Source: Defazio et al., NeurIPS 2024 (arXiv 2405.15682), equation 15; schedulefree 1.4.1.
     """
-    exp_avg_sq = beta2 * exp_avg_sq + new2 * (grad_v * grad_v)  # v_t
+    exp_avg_sq = moving_average(exp_avg_sq, grad_v * grad_v, beta2, new2)  # v_t
     return lr * (grad / (correction * sqrt(exp_avg_sq) + eps)), exp_avg_sq
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unyoke.directions.descent import check_momentum
 from unyoke.equation import direction
 from unyoke.optimizers.named import Named
-from unyoke.primitives import sign
+from unyoke.primitives import moving_average, sign
 
 
 @direction(
@@ -23,7 +23,7 @@ def signum(grad, momentum_buffer, lr, momentum, new):
 
     Source: Bernstein et al., ICML 2018, Algorithm 2; MXNet's Signum.
     """
-    momentum_buffer = momentum * momentum_buffer + new * grad  # m_t
+    momentum_buffer = moving_average(momentum_buffer, grad, momentum, new)  # m_t
     return lr * sign(momentum_buffer), momentum_buffer
 
 
