@@ -321,6 +321,16 @@ def test_without_scripts_a_page_has_its_pictures_and_tables(folder: Path) -> Non
     assert any(text.startswith("unyoke map --out") for text in texts)
 
 
+def test_without_scripts_the_maps_of_several_settings_are_told_apart(
+    tmp_path: Path, landscape: Landscape, fill: Fill
+) -> None:
+    fill(tmp_path, replace(landscape, updates=(10, 20)), bowl)
+    texts = Unscripted(write_report(tmp_path).page).text
+    for updates in (10, 20):
+        assert f"|SGD + L2, cosine, {updates} updates|" in texts
+        assert f"SGD + L2, cosine, {updates} updates: best at the largest α tried" in texts
+
+
 def test_a_ledger_without_results_has_no_report(tmp_path: Path, landscape: Landscape) -> None:
     with Ledger.open_to_write(tmp_path, landscape):
         pass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from unyoke.study.landscape.axes import raised
+
+Namer = Callable[[str, Mapping[str, Any]], str]
 
 
 class Table(NamedTuple):
@@ -32,11 +34,7 @@ COMPARISONS = ("", "difference", "on any test samples", "p (Holm)", "verdict", "
 def tables(data: Mapping[str, Any]) -> dict[str, Table]:
     """The tables of a page's data, of all settings at once, by the names of its sections."""
     panels: Sequence[Mapping[str, Any]] = data["panels"]
-    several = len(data["settings"]) > 1
-
-    def named(name: str, row: Mapping[str, Any]) -> str:
-        return f"{name}, {data['settings'][row['setting']]['text']}" if several else name
-
+    named = _namer(data)
     maps = [panel for panel in panels if len(panel["weightDecay"]) > 1]
     return {
         "verdicts": Table("Verdicts", VERDICTS, [_verdict(panel, named) for panel in panels]),
@@ -69,14 +67,25 @@ def subject(data: Mapping[str, Any]) -> str:
 
 def edges(data: Mapping[str, Any]) -> Iterable[str]:
     """Of each best cell on an edge of its grid, a sentence."""
+    named = _namer(data)
     return [
-        f"{panel['title']}: {'; '.join(panel['edges'])}."
+        f"{named(panel['title'], panel)}: {'; '.join(panel['edges'])}."
         for panel in data["panels"]
         if panel["edges"]
     ]
 
 
-def _verdict(panel: Mapping[str, Any], named: Any) -> tuple[str, ...]:
+def _namer(data: Mapping[str, Any]) -> Namer:
+    """Writes the setting of a row behind its name, where there are several."""
+
+    def named(name: str, row: Mapping[str, Any]) -> str:
+        setting = data["settings"][row["setting"]]["text"]
+        return f"{name}, {setting}" if len(data["settings"]) > 1 else name
+
+    return named
+
+
+def _verdict(panel: Mapping[str, Any], named: Namer) -> tuple[str, ...]:
     place = ("–", "–")
     if panel["best"] is not None:
         row, column = panel["best"]
@@ -87,7 +96,7 @@ def _verdict(panel: Mapping[str, Any], named: Any) -> tuple[str, ...]:
     )
 
 
-def _coupling(panel: Mapping[str, Any], named: Any) -> tuple[str, ...]:
+def _coupling(panel: Mapping[str, Any], named: Namer) -> tuple[str, ...]:
     texts = {name: interval["text"] for name, interval in panel["intervals"].items()}
     return (
         named(panel["title"], panel),
