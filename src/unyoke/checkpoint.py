@@ -24,8 +24,8 @@ import torch
 from unyoke import decays, directions
 from unyoke._step import counters, group_checks
 from unyoke._step.evaluation import EVALUATING
-from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, check_saved
+from unyoke._step.owner import Owner
 from unyoke.equation import Rule, stack_size
 from unyoke.interchange.counterparts import Form, forms_for, known_arguments, saved_form
 from unyoke.ranges import number, plain

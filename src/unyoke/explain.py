@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 import torch
 
-from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, largest, weight_decay_at
+from unyoke._step.owner import Owner
 from unyoke.equation import Decay, Rule, in_gradient, per_learning_rate, per_update
 
 Rounding = Literal["none", "partly", "all"]

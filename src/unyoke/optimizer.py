@@ -16,8 +16,9 @@ from torch.optim.optimizer import (
 from unyoke import backends, decays, directions
 from unyoke._step import evaluation, group_checks, state
 from unyoke._step.device import amp_on_device
-from unyoke._step.groups import Forms, Groups, Scheduled
+from unyoke._step.groups import Forms, Groups
 from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
+from unyoke._step.owner import Scheduled
 from unyoke._step.stepper import Stepper
 from unyoke.equation import Decay, Direction, combine
 from unyoke.ranges import number, plain
@@ -379,12 +380,8 @@ class Optimizer(Scheduled, torch.optim.Optimizer):
         plans = self._stepper.plans.values()
         used = dict.fromkeys(backend.name for plan in plans for backend, _ in plan.assignments)
         last = f", at the last update {' and '.join(used)}" if used else ""
-        shown = [self.groups.used(group, self.words) for group in self.param_groups]
-        groups = [
-            "\n".join((f"\nParameter Group {k}", *(f"    {n}: {own[n]}" for n in sorted(own)), ""))
-            for k, own in enumerate(shown)
-        ]
-        return f"{type(self).__name__} ({''.join(groups)}Backend: {self.backend}{last}\n)"
+        groups = self.groups.text(self.param_groups, self.words)
+        return f"{type(self).__name__} ({groups}Backend: {self.backend}{last}\n)"
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: self.__dict__[name] for name in ("groups", "backend")}

@@ -17,8 +17,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import unyoke
-from unyoke import schedules
-from unyoke.monitoring import Reading
+from unyoke import directions, schedules
+from unyoke.monitoring import Reading, decay
 from unyoke.monitoring.measure import Moved
 
 
@@ -317,3 +317,7 @@ def sharded(rank: int, folder: str) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::DeprecationWarning")
 def test_sharded_weights_on_a_mesh_of_one_process(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded, args=(str(tmp_path),), nprocs=1)
+
+
+def test_families_whose_rotation_is_predicted_are_named_as_directions_are_today() -> None:
+    assert {*decay.ADAM, *decay.SGD} <= {*directions.names()}

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group
+from unyoke._step.owner import Owner
 from unyoke.equation import Average, Hyperparameters, Rule
 
 EVALUATING = "evaluating"

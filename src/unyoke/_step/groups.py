@@ -7,7 +7,7 @@ function of t and somebody's own direction or decay are objects, and are kept he
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from warnings import warn
 
 import torch
@@ -176,6 +176,15 @@ class Groups:
         if default is not None and rule.direction.name not in self.family(default.name):
             hidden |= {*default.defaults, *words} - {*rule.defaults}
         return {name: value for name, value in group.items() if name not in hidden}
+
+    def text(self, groups: Sequence[Group], words: Collection[str]) -> str:
+        """The groups for people, in torch's form."""
+        lines: list[str] = []
+        for index, group in enumerate(groups):
+            own = self.used(group, words)
+            entries = (f"    {name}: {own[name]}" for name in sorted(own))
+            lines += ["", f"Parameter Group {index}", *entries]
+        return "\n".join([*lines, ""])
 
     # Groups that come
 
@@ -381,34 +390,3 @@ def show(groups: Sequence[Group], shown: Sequence[Group]) -> None:
             with torch.no_grad():  # autograd follows base_lr
                 new["lr"] = group["lr"].copy_(new["lr"])
         group.update(new)
-
-
-class Scheduled:
-    """What an optimizer with :class:`Groups` offers of them, whoever makes its step."""
-
-    groups: Groups
-    param_groups: list[Group]
-
-    @property
-    def schedule(self) -> Schedule | None:
-        """t → η_t, if it was given."""
-        return self.groups.schedule
-
-    @schedule.setter
-    def schedule(self, schedule: Schedule | None) -> None:
-        self.groups.schedule = schedule
-
-    def refresh(self) -> None:
-        """Write the coming update's lr and weight_decay into the groups."""
-        self.groups.refresh(self.param_groups)
-
-
-class Owner(Protocol):
-    """An optimizer, as those see it that its class is built on."""
-
-    @property
-    def param_groups(self) -> list[Group]: ...
-    @property
-    def state(self) -> Any: ...
-    @property
-    def groups(self) -> Groups: ...

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from unyoke import backends
 from unyoke._step.commit import whole
-from unyoke._step.groups import Groups, Owner, show
+from unyoke._step.groups import Groups, show
 from unyoke._step.hyperparameters import Group, rate
+from unyoke._step.owner import Owner
 from unyoke._step.plan import Plan
 from unyoke.backends import Captured, Formation
 from unyoke.backends.guards import Guards, Held

@@ -8,8 +8,8 @@ from typing import Any, SupportsFloat
 import torch
 
 from unyoke._step import counters
-from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group
+from unyoke._step.owner import Owner
 from unyoke.equation import Rule, stack_size
 from unyoke.storage import fit, formats, shards
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from unyoke._step.groups import Owner
 from unyoke._step.hyperparameters import Group, check_saved
+from unyoke._step.owner import Owner
 from unyoke.checkpoint import check_count, check_structure, is_foreign
 from unyoke.equation import Decay
 from unyoke.storage import fit

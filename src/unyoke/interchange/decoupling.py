@@ -17,7 +17,7 @@ import torch
 from torch.optim.optimizer import ParamsT
 
 from unyoke import decays
-from unyoke._step.groups import Groups, Scheduled, show
+from unyoke._step.groups import Groups, show
 from unyoke._step.hyperparameters import (
     Group,
     WeightDecay,
@@ -25,6 +25,7 @@ from unyoke._step.hyperparameters import (
     is_rehearsal,
     largest,
 )
+from unyoke._step.owner import Scheduled
 from unyoke._step.state import drop_early_anchor, note_early_anchor
 from unyoke.backends.eager import as_real
 from unyoke.checkpoint import opened

@@ -13,7 +13,7 @@ from unyoke import decays
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
 from unyoke.equation import Decay, in_gradient, per_learning_rate
-from unyoke.explain import GroupRates, steady_state, takes_a_part
+from unyoke.explain import SGD, GroupRates, steady_state, takes_a_part
 from unyoke.explain_file import kind_of
 from unyoke.schedules import Schedule
 
@@ -127,8 +127,7 @@ class FollowedDecay:
         )
 
 
-ADAM = ("adam", "amsgrad", "nadam", "nadamw", "radam", "adamax")
-SGD = ("gradient", "heavy_ball", "momentum", "nesterov")
+ADAM = ("adam", "amsgrad", "nadam", "nesterov_adam", "radam", "adamax")
 
 SUMMED = 100_000
 """Longer stretches of a schedule are summed in steps."""
