@@ -99,7 +99,7 @@ class Stubs(dict):
 def test_what_is_fetched_ahead_lies_in_the_chunk(size: int) -> None:
     kernel, start = recipe(kinds=(SIGNED, UNSIGNED, UNSIGNED)), 1280
     words = {"chunks": (0, start, size, 0), "addresses": [k << 32 for k in range(8)]}
-    jobs = {"job": ["addresses", 1, "chunks", 0, "own"], "own": [0]} | words
+    jobs = {"job": ["addresses", 1, "chunks", 0, "own"], "own": [0] * 4} | words
     fetched: list[int] = []
     names = Stubs(
         range=range,

@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from following_backends import assert_same_bits, everything, exact_root
+from interpreting import interpret
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -80,11 +81,12 @@ class Twins:
         placements: list[Any],
         rows: int = ROWS,
         dtype: torch.dtype = torch.float32,
+        columns: int = COLUMNS,
         **options: Any,
     ) -> None:
         self._generator = torch.Generator().manual_seed(0)
         self.mesh, self.placements = mesh, placements
-        first = torch.randn(rows, COLUMNS, generator=self._generator)
+        first = torch.randn(rows, columns, generator=self._generator)
         self.whole = torch.nn.Parameter(first.to(dtype))
         self.shard = torch.nn.Parameter(sharded(self.whole.detach(), mesh, placements))
         self.optimizers = [
@@ -182,10 +184,52 @@ def test_compiled_code_makes_eagers_bits_of_columns(monkeypatch, mesh, state_dty
         twins = Twins(mesh, [Shard(1)], backend=backend, **options)
         twins.step(3)
         assert twins.used == backend
-        if state_dtype == "float32" and rounding != "stochastic":
-            twins.check()  # nothing is drawn at random
+        if state_dtype != "int8":  # whose blocks are others in a part of a row
+            twins.check()
         found.append([local(each) for each in everything(twins.optimizers[1])])
     assert_same_bits(*found)
+
+
+@ALL_OF_THREE
+@ON_BOTH
+@pytest.mark.parametrize(
+    ("dtype", "state_dtype", "rounding"),
+    [
+        (dtype, state_dtype, rounding)
+        for dtype in (torch.float32, torch.bfloat16, torch.float16)
+        for state_dtype, rounding in EVERY_FORMAT
+        if taken(dtype, rounding) and (state_dtype, rounding) != ("float32", "nearest")
+    ],
+    ids=str,
+)
+def test_columns_are_rounded_as_in_the_whole(mesh, dtype, state_dtype, rounding, backend):
+    """Of 640 columns the three have 214, 214 and 212. Blocks of 8-bit state are those of the whole
+    where a row of each part is whole blocks: here of 384 columns."""
+    columns = 384 if state_dtype == "int8" else COLUMNS
+    options = {"state_dtype": state_dtype, "rounding": rounding, "backend": backend}
+    twins = Twins(mesh, [Shard(1)], ROWS, dtype, columns, **options)
+    twins.step(3)
+    twins.check()
+    assert twins.used == backend
+
+
+@pytest.mark.slow
+@ALL_OF_THREE
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize(
+    ("state_dtype", "rounding"),
+    [("float32", "stochastic"), ("bfloat16", "nearest"), ("int8", "stochastic")],
+)
+def test_kernels_of_a_gpu_round_as_in_the_whole(monkeypatch, mesh, state_dtype, rounding, dim):
+    """By Triton's interpreter."""
+    pytest.importorskip("triton")
+    interpret(monkeypatch)
+    columns = 384 if state_dtype == "int8" else 170
+    options = {"state_dtype": state_dtype, "rounding": rounding, "backend": "gpu"}
+    twins = Twins(mesh, [Shard(dim)], 25, torch.float32, columns, **options)
+    twins.step(2)
+    twins.check()
+    assert twins.used == "gpu"
 
 
 @pytest.mark.parametrize("placement", [Shard(1), Replicate()])
@@ -281,16 +325,23 @@ def test_the_name_is_one_whose_hash_is_negative_in_32_bits():
     assert crc32(NAME.encode()) >> 31
 
 
-@pytest.mark.parametrize("size", [(4, 6), (3, 4, 5)])
-def test_places_of_a_grid_of_parts_are_taken_once(size):
-    """Cut along two dimensions: whole · FSDP and tensor parallelism."""
+@pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("size", [(4, 6, 1), (3, 4, 5), (2, 3, 4, 5)])
+def test_places_are_those_in_the_whole(size, axes):
+    """Cut along one dimension, or along the first and another: FSDP and tensor parallelism. Along
+    two others each place is taken once."""
+    whole = torch.arange(torch.Size(size).numel()).view(size)
+    cuts = [range(0, n, 2) if axis in axes else (0,) for axis, n in enumerate(size)]
     taken = []
-    for row in range(0, size[0], 2):
-        for column in range(0, size[1], 3):
-            part = (min(2, size[0] - row), min(3, size[1] - column), *size[2:])
-            first = place_of(size, part, (row, column, 0)[: len(size)])
-            taken += range(first, first + torch.Size(part).numel())
-    assert sorted(taken) == list(range(torch.Size(size).numel()))
+    for start in itertools.product(*cuts):
+        ends = [begin + 2 if axis in axes else None for axis, begin in enumerate(start)]
+        part = whole[tuple(map(slice, start, ends))]
+        first, run, gap = place_of(size, part.shape, start)
+        places = [first + i + i // run * gap for i in range(part.numel())]
+        if not {1, 2} <= set(axes) or size[2] == 1:
+            assert places == part.flatten().tolist()
+        taken += places
+    assert sorted(taken) == whole.flatten().tolist()
 
 
 @ALL_OF_THREE

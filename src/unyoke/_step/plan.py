@@ -64,18 +64,19 @@ class Plan:
     ) -> None:
         self.group, self.members, self.states = group, members, states
         self.weights = members
-        self._shards = Shards(rule, group, members, states, numbers)
+        self._shards = Shards(rule, group, members, states)
         self.work = self._whole = Work(
             rule,
             self._shards.weights,
             self._shards.states,
-            numbers=self._shards.numbers,
+            numbers=numbers,
             names=fit.parameter_names(members, group),
             maximize=group["maximize"],
             differentiable=group["differentiable"],
             rounding=group["rounding"],
             seed=group["seed"],
             wholes=self._shards.wholes,
+            places=self._shards.places,
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, overload
 import torch
 
 from unyoke.equation import Rule
+from unyoke.storage.shards import WHOLE, Place
 
 
 class Gradients(Sequence[torch.Tensor]):
@@ -83,6 +84,8 @@ class Work:
         givers: tensors whose gradients they are, where it is others than the weights.
         wholes: per parameter the DTensor that its weight is this process's part of, or None; empty
             if there is none.
+        places: per parameter where its elements stand in the whole, as random bits count; empty if
+            all weights are whole.
     """
 
     rule: Rule
@@ -106,6 +109,7 @@ class Work:
     given_grads: Sequence[torch.Tensor] | None = None
     givers: Sequence[torch.Tensor] | None = None
     wholes: Sequence[Any] = ()
+    places: Sequence[Place] = ()
 
     @property
     def grads(self) -> Sequence[torch.Tensor]:
@@ -119,7 +123,7 @@ class Work:
 
         ``which`` is the whole work's.
         """
-        parallel = ("weights", "states", "numbers", "names", "wholes")
+        parallel = ("weights", "states", "numbers", "names", "wholes", "places")
         own = {name: [each[k] for k in indices] for name in parallel if (each := vars(self)[name])}
         return replace(self, **{**own, "cache": {}, "kept": {}, "members": None, **changes})
 
@@ -135,6 +139,10 @@ class Work:
                 if isinstance(value, torch.Tensor) and value.dim() == 1:
                     return len(value)
         return None
+
+    def place_of(self, index: int) -> Place:
+        """Where one parameter's elements stand in the whole."""
+        return self.places[index] if self.places else WHOLE
 
     def label(self, index: int) -> str:
         """One parameter as messages name it, with its shape."""

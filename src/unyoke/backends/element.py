@@ -13,7 +13,7 @@ what is kept of them in memory, ``scale_x`` the scale of their block, ``c_x`` a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -93,6 +93,8 @@ class Recipe:
         kinds: how these are kept.
         rounding: of the weights.
         maximize: the gradient counts with its sign turned.
+        in_runs: random bits are drawn, and the elements stand in the whole parameter in runs with
+            gaps between them. Other kernels need not ask.
     """
 
     rule: Rule
@@ -102,13 +104,14 @@ class Recipe:
     kinds: tuple[Format, ...]
     rounding: WeightRounding
     maximize: bool = False
+    in_runs: bool = False
 
     @classmethod
     def of(cls, work: Work, index: int, **more: Any) -> Self:
         """The recipe of a work's parameter; complex numbers count as pairs of real ones."""
         rule, state = work.rule, work.states[index]
         weight = real(work.weights[index].dtype)
-        return cls(
+        recipe = cls(
             rule,
             weight,
             real(work.grads[index].dtype),
@@ -118,6 +121,8 @@ class Recipe:
             work.maximize,
             **more,
         )
+        has_gaps = work.place_of(index).gap > 0
+        return replace(recipe, in_runs=True) if has_gaps and recipe.words else recipe
 
     @property
     def computation(self) -> torch.dtype:

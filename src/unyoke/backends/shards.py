@@ -18,13 +18,8 @@ from typing import Any, NamedTuple
 import torch
 
 from unyoke.equation import Rule
-from unyoke.primitives import int32
 from unyoke.storage import fit
-from unyoke.storage.shards import first_place, is_flat, is_sharded, local
-
-PLACE = 32
-LOWER = (1 << PLACE) - 1
-"""Bits of a parameter's number; above them stands the place of a shard's first element."""
+from unyoke.storage.shards import WHOLE, Place, is_flat, is_sharded, local, place
 
 
 class Shard(NamedTuple):
@@ -51,12 +46,11 @@ class Shards:
         group: the parameter group.
         weights: its parameters that have a gradient.
         states: of each of these.
-        numbers: that random bits are drawn by, one for each.
 
     Attributes:
         weights: the local one of each DTensor; the others as they are.
         states: likewise.
-        numbers: with the shards' places in the whole parameters.
+        places: where what is held of each stands in the whole parameter; empty as ``wholes``.
         wholes: the DTensor that each local weight is a part of, or None; empty if there is none.
 
     Raises:
@@ -69,13 +63,12 @@ class Shards:
         group: dict[str, Any],
         weights: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
-        numbers: Sequence[int],
     ) -> None:
         self.weights, self.states = list(weights), list(states)
-        self.numbers = [number & LOWER for number in numbers]
         self._shards: list[Shard] = []
         self._others: list[tuple[Any, dict[str, Any]]] = []
         self.wholes: list[Any] = []
+        self.places: list[Place] = []
         self._by_rows = () if rule.stage is None else rule.stage.state
         self._divisible = in_parts(rule) and not group["differentiable"]
         for index, (weight, state) in enumerate(zip(weights, states, strict=True)):
@@ -101,9 +94,8 @@ class Shards:
         kept = [(v, own[name]) for name, v in state.items() if is_sharded(v)]
         self.weights[index], self.states[index] = local(weight), own
         self.wholes = self.wholes or [None] * len(self.weights)
-        self.wholes[index] = weight
-        place = int32(first_place(weight)) << PLACE  # places count modulo 2^32
-        self.numbers[index] = place | self.numbers[index]
+        self.places = self.places or [WHOLE] * len(self.weights)
+        self.wholes[index], self.places[index] = weight, place(weight)
         self._shards.append(Shard(weight, local(weight), weight._spec, kept))
 
     def _objection(self, weight: Any, state: dict[str, Any]) -> str | None:

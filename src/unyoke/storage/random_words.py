@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from unyoke.primitives import float32, float_of, int32
+from unyoke.storage.shards import WHOLE, Place
 
 STRIDE = -0x61C88647
 """What a place and the next differ by: 2^32 divided by the golden ratio, as an int32."""
@@ -87,18 +88,23 @@ class Noise:
     Args:
         seed: the group's.
         t: the number of this update.
-        number: the tensor's, which stays the same from update to update, in the lower 32 bits;
-            above them the place of its first element, where it is a part of a parameter.
+        number: the tensor's, which stays the same from update to update.
+        place: where its elements stand, if it is a part of a parameter.
     """
 
-    def __init__(self, seed: int, t: int, number: int) -> None:
+    def __init__(self, seed: int, t: int, number: int, place: Place = WHOLE) -> None:
         self._key = mixed(mixed(seed, t), int32(number))
-        self._first = int32(number >> 32)
+        self._place = place
 
     def word(self, which: int, like: torch.Tensor) -> torch.Tensor:
         """Word number ``which`` for every element, in the order of memory."""
-        index = torch.arange(like.numel(), dtype=torch.int32, device=like.device)
-        word: torch.Tensor = noise(mixed(self._key, which), index + self._first)
+        first, run, gap = self._place
+        if not gap:
+            index = torch.arange(like.numel(), dtype=torch.int32, device=like.device) + int32(first)
+        else:
+            local = torch.arange(like.numel(), device=like.device)
+            index = int32(local + local // run * gap + first)
+        word: torch.Tensor = noise(mixed(self._key, which), index)
         return word
 
     def bits(self, position: int, count: int, like: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -68,16 +68,33 @@ def is_flat(tensor: torch.Tensor) -> bool:
     return getattr(tensor, "_fsdp_flattened", False) is True
 
 
-def first_place(tensor: torch.Tensor) -> int:
-    """Where a shard's first element stands in the whole parameter, as random bits count.
+class Place(NamedTuple):
+    """Where the elements of a tensor stand in the whole parameter, as random bits count.
 
-    Cut along its first dimension, as FSDP does it, a shard is a row of consecutive elements, and
-    each has its own place. Along another the shards follow each other in some order, so that no two
-    elements have one place; replicas have the same.
+    Element i, in the order of memory, stands at ``first + i + i // run * gap``.
+
+    Attributes:
+        first: the place of the first element.
+        run: how many elements follow each other without a gap; any number if ``gap`` is 0.
+        gap: how many elements of the whole lie between two runs.
     """
+
+    first: int = 0
+    run: int = 1
+    gap: int = 0
+
+
+WHOLE = Place()
+"""That of a parameter's own elements."""
+
+
+def place(tensor: torch.Tensor) -> Place:
+    """Where what this process holds of a parameter stands in the whole."""
     if not is_sharded(tensor) or not tensor.numel():
-        return 0
-    return place_of(tensor.shape, *_local_part(tensor))
+        return WHOLE
+    in_memory = sorted(range(tensor.dim()), key=lambda axis: -tensor.stride()[axis])
+    sides = (tensor.shape, *_local_part(tensor))
+    return place_of(*([side[axis] for axis in in_memory] for side in sides))
 
 
 def _local_part(whole: Any) -> tuple[Sequence[int], Sequence[int]]:
@@ -90,12 +107,25 @@ def _local_part(whole: Any) -> tuple[Sequence[int], Sequence[int]]:
     return found
 
 
-def place_of(whole: Sequence[int], part: Sequence[int], start: Sequence[int]) -> int:
-    """The number of elements that come before a part, cut out of the whole at ``start``.
+def place_of(whole: Sequence[int], part: Sequence[int], start: Sequence[int]) -> Place:
+    """Where a part stands that is cut out of the whole at ``start``, both row by row in memory.
 
-    Along the first dimension these are whole slices; within such a slice, rows of the part; ….
+    Cut along its first dimension, as FSDP does it, it is one run of elements. Along another one,
+    alone or with the first, it has as many runs as rows up to there. Along two others, for which
+    there is no such rule, the parts count as if they followed each other, so that no two elements
+    have one place.
     """
-    return sum(
-        begin * math.prod(part[:axis]) * math.prod(whole[axis + 1 :])
-        for axis, begin in enumerate(start)
-    )
+    cut = [axis for axis, size in enumerate(part) if size != whole[axis]]
+    inner = [axis for axis in cut if axis > 0]
+    if len(inner) > 1:
+        return Place(
+            sum(
+                begin * math.prod(part[:axis]) * math.prod(whole[axis + 1 :])
+                for axis, begin in enumerate(start)
+            )
+        )
+    first = sum(begin * math.prod(whole[axis + 1 :]) for axis, begin in enumerate(start))
+    if not inner:
+        return Place(first)
+    run = math.prod(part[inner[0] :])
+    return Place(first, run, math.prod(whole[inner[0] :]) - run)

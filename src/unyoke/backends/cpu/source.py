@@ -56,8 +56,10 @@ def _run(recipe: Recipe) -> Iterator[str]:
     width = len(recipe.rule.coefficient_names) + 2
     if recipe.words:
         yield f"        seed, t = number_at(numbers, {width - 2}), number_at(numbers, {width - 1})"
-        yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, tensor)))"
-        yield "        first = int32(word_at(own, tensor) >> 32)"
+        yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, 4 * tensor)))"
+        yield "        first = int32(word_at(own, 4 * tensor + 1))"
+        if recipe.in_runs:
+            yield "        run, gap = word_at(own, 4 * tensor + 2), word_at(own, 4 * tensor + 3)"
         yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
     yield from _indented(_blocks(recipe) if room(recipe) else _plain(recipe), 2)
     yield "    return 0"
@@ -157,10 +159,7 @@ def _prefetch(recipe: Recipe) -> Iterator[str]:
 def _stages(recipe: Recipe) -> Iterator[str]:
     """Random words, old values, the formula, the new scales, then weights and codes."""
     for word in recipe.words:
-        yield f"word = place(key{word}, int32(block + first))"
-        yield f"for i in range({BLOCK}):"
-        yield f"    put_word{word}(at_word{word}, i, scrambled(word))"
-        yield "    word = next_place(word)"
+        yield from (_draw_in_runs if recipe.in_runs else _draw)(word)
     stages = [*element.stages(recipe)]
     formula = stages.index(element.update(recipe))
     rest = formula + 1 + _is_fused(recipe)
@@ -174,6 +173,24 @@ def _stages(recipe: Recipe) -> Iterator[str]:
         yield f"put_{name}(at_{name}, 0, {name})"
     for stage in stages[rest:]:
         yield from _loop(recipe, [stage], str(BLOCK))
+
+
+def _draw(word: int, first: str = "0", last: str = str(BLOCK), at: str = "block") -> Iterator[str]:
+    """A random word for some elements of a block, whose places follow each other."""
+    yield f"word = place(key{word}, int32({at} + first))"
+    yield f"for i in range({last if first == '0' else f'{first}, {last}'}):"
+    yield f"    put_word{word}(at_word{word}, i, scrambled(word))"
+    yield "    word = next_place(word)"
+
+
+def _draw_in_runs(word: int) -> Iterator[str]:
+    """A random word for each element of a block, in which runs may end and begin."""
+    yield "begin = 0"
+    yield f"while begin < {BLOCK}:"
+    yield "    index = block + begin"
+    yield f"    end_of_run = min({BLOCK}, begin + run - index % run)"
+    yield from _indented(_draw(word, "begin", "end_of_run", "index + index // run * gap"))
+    yield "    begin = end_of_run"
 
 
 def _loop(recipe: Recipe, stages: Sequence[Stage], count: str) -> Iterator[str]:

@@ -37,7 +37,7 @@ class Table:
         kernel: compiled for them.
         which: their numbers in the work.
         tensors: in the order of the kernel's recipe.
-        numbers: that random bits are drawn by, one for each parameter.
+        numbers: that random bits are drawn by, a row for each parameter: its number and its place.
         models: how many models a stack has in its first dimension.
 
     Attributes:
@@ -157,7 +157,10 @@ class Known:
         if reason is not None:
             return reason
         kernels_of, rows = self._places[members].T
-        numbers = np.array(work.numbers, dtype=np.int64)
+        numbers = np.zeros((len(work.numbers), 4), dtype=np.int64)
+        numbers[:, 0] = work.numbers
+        if work.places:
+            numbers[:, 1:] = work.places
         result = []
         for kernel in np.unique(kernels_of).tolist():
             which = np.flatnonzero(kernels_of == kernel)
@@ -201,7 +204,7 @@ class Known:
         alike: dict[Any, list[int]] = {}
         for index in new:
             weight = work.weights[index]
-            kind = weight.dtype, weight.shape, weight.stride()
+            kind = weight.dtype, weight.shape, weight.stride(), work.place_of(index).gap > 0
             alike.setdefault(kind, []).append(index)
         return alike.values()
 

@@ -186,7 +186,7 @@ def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch
         tensors.append(as_real(formats.read(state, name, kind)).to(dtype))
     delta, *new = _evaluate(rule, tensors, [coefficients[name] for name in rule.coefficient_names])
     new = apart(new, [value, *tensors[2:]])
-    noise = Noise(work.seed, work.update_of(index), work.numbers[index])
+    noise = Noise(work.seed, work.update_of(index), work.numbers[index], work.place_of(index))
     rounding = rounding_of(work.rounding, target.dtype)
     formats.subtract(
         target, value, delta, rounding, state, lambda: noise.chance(len(kinds), target)

@@ -103,7 +103,8 @@ class Launch:
         self._taken = len(numbers)  # of a row: the key comes last
         self._rows = np.zeros((len(members), recipe.row), np.int64)
         if recipe.words:
-            self._rows[:, -1] = [work.numbers[index] for index in members]
+            self._rows[:, -4] = [work.numbers[index] for index in members]
+            self._rows[:, -3:] = [work.place_of(index) for index in members]
         columns = recipe.tensor_columns(work, members)
         self.pointers = data_pointers.find(columns, self._rows[:, : len(columns)].T)
         self._addresses = Mirror(runtime, self._device, torch.int64)

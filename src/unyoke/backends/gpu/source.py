@@ -66,8 +66,8 @@ class Recipe(element.Recipe):
 
     @property
     def row(self) -> int:
-        """Length of a row of the table of addresses: columns, scales and the tensor's number."""
-        return len(self.columns) + len(self.blocked) + bool(self.words)
+        """Length of a row of the table of addresses: columns, scales, then number and place."""
+        return len(self.columns) + len(self.blocked) + 4 * bool(self.words)
 
 
 def kernel(recipe: Recipe) -> str:
@@ -102,9 +102,11 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
     if recipe.words:
         update = "key" if recipe.by_value else "tl.load(keys + own)"
         # Not `number`: that name stands for the conversion to the computation's dtype
-        yield f"numbered = tl.load(row + {recipe.row - 1})"
-        yield f"key = mixed({update}, numbered.to(tl.int32))"
-        yield "first = start + (numbered >> 32)"
+        at = recipe.row - 4
+        yield f"key = mixed({update}, tl.load(row + {at}).to(tl.int32))"
+        yield f"first = start + tl.load(row + {at + 1})"
+    if recipe.in_runs:
+        yield f"run, gap = tl.load(row + {at + 2}), tl.load(row + {at + 3})"
     names = () if recipe.by_value else recipe.coefficients
     for index, name in enumerate(names):
         yield f"{name} = tl.load(coefficients + {len(names)} * own + {index})"
@@ -120,10 +122,11 @@ def _block(recipe: Recipe, lanes: str, end: str, wide: bool) -> Iterator[str]:
     yield from _indices(recipe, lanes, end)
     yield from _load(recipe, wide)
     drawn: set[int] = set()
+    places = "first + i" + " + (start + i) // run * gap" * recipe.in_runs
     for stage in element.stages(recipe):
         for word in stage.words:  # when it is needed, and not before: registers are few
             if word not in drawn:
-                yield f"word{word} = noise(mixed(key, {word}), (first + i).to(tl.int32))"
+                yield f"word{word} = noise(mixed(key, {word}), ({places}).to(tl.int32))"
         drawn.update(stage.words)
         for column in recipe.blocked:
             if f"code_{column.name}" in stage.makes:
