@@ -317,3 +317,12 @@ def test_code_to_paste_runs_and_takes_the_same() -> None:
         group["lr"] * group["weight_decay"], rel=1e-3
     )
     assert set(answer.code) == {"unyoke", "torch", "timm", "hf", "optax", "keras"}
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step_drops"])
+def test_a_large_decay_is_pasted_as_the_run_s_so_that_nobody_asks_about_it(schedule: str) -> None:
+    run = Run(lr=1e-3, weight_decay=0.02, updates=100, schedule=schedule)
+    code = transfer(run, run).code["unyoke"]
+    assert "weight_decay=unyoke.total_decay(" in code
+    ours = eval(code, {"unyoke": unyoke, "model": torch.nn.Linear(2, 1)})  # a warning is an error
+    assert ours.param_groups[0]["weight_decay"] == pytest.approx(0.02, rel=1e-3)

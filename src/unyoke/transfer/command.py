@@ -12,12 +12,11 @@ import click
 
 from unyoke.transfer.conventions import CONVENTIONS, convert, get
 from unyoke.transfer.measured import read_maps
+from unyoke.transfer.paste import LARGE
 from unyoke.transfer.run import Run, TransferError
 from unyoke.transfer.transferring import transfer
 
 CONVENTION = f"Whose weight decay it is: {', '.join(CONVENTIONS)}."
-LARGE = 1e-2
-"""λ above which somebody may have meant torch's number."""
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from unyoke.transfer.conventions import convert
 from unyoke.transfer.run import Run
 
 Block = Callable[[Run], str]
+LARGE = 1e-2
+"""λ from which on an optimizer asks whether torch's number was meant."""
 
 
 def _number(value: float) -> str:
@@ -34,10 +36,10 @@ def unyoke(run: Run) -> str:
     }
     schedule = schedules.get(run.schedule)
     given = f", schedule={schedule}" if schedule else ""
-    return (
-        f"unyoke.{name}(model.parameters(), lr={_number(run.lr)}, "
-        f"weight_decay={_decay(run, 'unyoke')}{given})"
-    )
+    decay = _decay(run, "unyoke")
+    if run.weight_decay >= LARGE and schedule:  # as a number it would be asked about
+        decay = f"unyoke.total_decay({_number(run.total_decay)}, schedule={schedule})"
+    return f"unyoke.{name}(model.parameters(), lr={_number(run.lr)}, weight_decay={decay}{given})"
 
 
 def _scheduler(run: Run) -> str:
