@@ -40,8 +40,18 @@ def test_models_are_what_training_alone_gives(
         assert_same(population.model(k), expected)
 
 
+def lion_and_adam(params: Any, **options: Any) -> unyoke.Optimizer:
+    """A direction for the weights and another for the biases."""
+    every = list(params)
+    groups = [
+        {"params": every[::2], "direction": "lion"},
+        {"params": every[1::2], "direction": "adam"},
+    ]
+    return unyoke.Optimizer(groups, **options)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("optimizer", [unyoke.Adam, unyoke.SGD, unyoke.SGDW])
+@pytest.mark.parametrize("optimizer", [unyoke.Adam, unyoke.SGD, unyoke.SGDW, lion_and_adam])
 def test_every_optimizer_steps_the_stack(engine: str, optimizer: Any) -> None:
     lr, weight_decay = torch.tensor([0.01, 0.1]), torch.tensor([1e-3, 1e-2]).double()
     options = {"lr": lr.double(), "weight_decay": weight_decay, "optimizer": optimizer}
