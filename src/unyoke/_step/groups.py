@@ -20,6 +20,7 @@ from unyoke._step.hyperparameters import (
     Group,
     WeightDecay,
     check_lr,
+    check_tensors_of,
     check_weight_decay,
     check_weight_decay_of,
     depends_on_t,
@@ -273,15 +274,17 @@ class Groups:
         self._check_numbers(index, group)
         lr, eta = rate(self.schedule, index, group)
         weight_decay = group["weight_decay"]
+        if not (isinstance(lr, float) and isinstance(weight_decay, float)):
+            check_tensors_of(index, group)
         usual = isinstance(weight_decay, float) and 0.0 <= weight_decay < LARGE
         if not usual or (isinstance(eta, float) and eta > ABOVE_ONE):
             self._look_at(index, group, eta)
         return lr, eta
 
     def _look_at(self, index: int, group: Group, eta: Any) -> None:
-        check_weight_decay_of(index, group)
         if isinstance(group["weight_decay"], torch.Tensor):
             return
+        check_weight_decay_of(index, group)
         warnings = [self.warning(group)] if self._functions[index] is None else []
         if (
             self.schedule is None

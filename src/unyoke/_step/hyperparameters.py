@@ -221,7 +221,23 @@ def check_weight_decay_of(index: int, group: Mapping[str, Any]) -> None:
     _check_written(index, "weight_decay value", group["weight_decay"])
 
 
+def check_tensors_of(index: int, group: Mapping[str, Any]) -> None:
+    """Check those of a group's rates that are tensors on the host.
+
+    Raises:
+        ValueError: one is negative, not finite or no number.
+    """
+    for name in ("lr", "base_lr", "weight_decay"):
+        if isinstance(group[name], torch.Tensor):
+            _check_entry(index, name, group[name])
+
+
 def _check_written(index: int, name: str, value: Any) -> None:
+    if not isinstance(value, torch.Tensor):  # numbers may be formed of tensors on a device
+        _check_entry(index, name, value)
+
+
+def _check_entry(index: int, name: str, value: Any) -> None:
     try:
         if type(value) is int and type(number(value)) is float:
             raise ValueError(f"Invalid {name}: {value}: an integer of more than 64 bits")
