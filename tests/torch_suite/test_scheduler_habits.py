@@ -1,13 +1,14 @@
 """What torch's suite asks of schedulers beside the path of the rates, asked of our optimizers.
 
 Each program runs around torch's optimizer and around ours, and tells what a user sees: rates,
-warnings, errors, what is still alive. Both must tell the same. In brackets, where
-test/optim/test_lrscheduler.py asks it; the paths themselves are in test_torch_schedulers.py.
+warnings, errors, what is still alive. Both must tell the same, but for momenta above 1. In
+brackets, where test/optim/test_lrscheduler.py asks it; the paths themselves are in
+test_torch_schedulers.py.
 
     numbers given as tensors that the user changes later (test_constant_initial_params_…)
     rates that are tensors stay what they are (test_…_preserves_lr_type, test_…_does_not_alias_…)
     two schedulers that know nothing of each other (test_compound_…, test_cosine_then_cyclic)
-    momenta from 1 to 22 (test_onecycle_lr_…, test_cycle_lr_…)
+    momenta from 1 to 22, which ours refuse (test_onecycle_lr_…, test_cycle_lr_…)
     the optimizer's state alone, and last_epoch= (test_lr_scheduler_checkpoint)
     a group added under ReduceLROnPlateau (test_add_param_group_…)
     a step that is overridden, a resumed scheduler first (test_old_pattern_warning_…)
@@ -224,18 +225,38 @@ def test_a_cosine_then_a_cycle() -> None:
     assert same(program)["lr"] <= 0.3
 
 
-def test_momenta_above_one() -> None:
+def cycled(sgd: Any, **momenta: float) -> tuple[torch.nn.Parameter, Any]:
+    only = weight()
+    optimizer = sgd([only], lr=0.05)
+    torchs.OneCycleLR(optimizer, 25, total_steps=10, final_div_factor=2, **momenta)
+    return only, optimizer
+
+
+def test_momenta_up_to_one() -> None:
     def program(sgd: Any, _: Any) -> Any:
         only = weight()
         optimizer = sgd([only], lr=0.05)
-        momenta = {"base_momentum": 1, "max_momentum": 22}
+        momenta = {"base_momentum": 0.5, "max_momentum": 1}
         scheduler = torchs.OneCycleLR(optimizer, 25, total_steps=10, final_div_factor=2, **momenta)
         for _ in range(9):
             update(optimizer, 1e-6)
             scheduler.step()
         return [plain(optimizer.param_groups[0]), only.detach()]
 
-    assert same(program)[0]["momentum"] == 22
+    assert same(program)[0]["momentum"] == 1
+
+
+def test_momenta_above_one_are_torch_s_and_are_refused_here() -> None:
+    """What the constructor refuses is not taken from a scheduler either."""
+    _, optimizer = cycled(torch.optim.SGD, base_momentum=1, max_momentum=22)
+    update(optimizer)
+    only, optimizer = cycled(unyoke.SGD, base_momentum=1, max_momentum=22)
+    with pytest.raises(ValueError, match=r"group 0: Invalid momentum value: 22.*\[0, 1\]"):
+        update(optimizer)
+    assert only.eq(1).all()
+    optimizer.param_groups[0]["momentum"] = 0.9
+    update(optimizer)
+    assert only.ne(1).all()
 
 
 @pytest.mark.parametrize("name", FROM_THE_START)
