@@ -588,13 +588,16 @@ def test_a_page_of_the_user_s_is_not_published_over(request_: Request, tmp_path:
     assert results.read_text() == "# Mine\n"
 
 
-def test_a_picture_of_the_user_s_is_not_published_over(request_: Request, tmp_path: Path) -> None:
-    picture = tmp_path / "images" / "results" / "claims.svg"
+@pytest.mark.parametrize("name", ["claims.svg", "figure-3.svg"])
+def test_a_picture_of_the_user_s_is_not_published_over(
+    request_: Request, tmp_path: Path, name: str
+) -> None:
+    picture = tmp_path / "images" / "results" / name
     picture.parent.mkdir(parents=True)
     picture.write_text("mine")
     words = ["claims", "--report-only", "--scale", "smoke", "--tasks", "digits-plain"]
     words += ["--out", str(request_.out), "--results", str(tmp_path / "results.md")]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
-    assert "claims.svg was not written by unyoke" in result.output
+    assert f"{name} was not written by unyoke" in result.output
     assert picture.read_text() == "mine"

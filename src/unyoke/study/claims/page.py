@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from unyoke.study import output_files
-from unyoke.study.claims import catalogue, intervals_figure
+from unyoke.study.claims import catalogue, intervals_figure, paper_figures
 from unyoke.study.claims.claim import Verdict
 from unyoke.study.claims.maps import Maps
 from unyoke.study.claims.request import Request
@@ -63,12 +63,22 @@ def check_folder(request: Request, published: Path | None = None) -> None:
     if published is not None:
         recognise = _published_before(published)
         output_files.check(published.parent, (published.name,), recognise)
-        output_files.check(_images(published), ("claims.svg",), recognise)
+        output_files.check(_images(published), _pictures(request), recognise)
 
 
 def _images(published: Path) -> Path:
     """The folder of the pictures of a published page."""
     return published.parent / "images" / "results"
+
+
+def _pictures(request: Request) -> list[str]:
+    """Every name that a picture of the published page may have."""
+    figures = [
+        request.folder(task, "main").parent / f"figure-{number}.svg"
+        for task in request.listed
+        for number in paper_figures.FIGURES
+    ]
+    return ["claims.svg", *(_published_name(figure, request) for figure in figures)]
 
 
 def _published_before(published: Path) -> output_files.Recognise:
