@@ -26,6 +26,9 @@ Multiplier = Callable[[int], float]
 EXACT = 200_000
 """Up to so many updates η is summed one by one; beyond, at so many midpoints."""
 
+LARGE = 1e-2
+"""A λ from which on it looks like a number from torch, whose default this is."""
+
 
 class PerUpdate(float):
     """A λ that was worked out from what a run is to do: nobody copied it from torch.

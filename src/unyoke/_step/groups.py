@@ -16,7 +16,6 @@ from unyoke import decays, directions
 from unyoke._step.group_checks import depth_of_caller
 from unyoke._step.hyperparameters import (
     ABOVE_ONE,
-    LARGE,
     Group,
     WeightDecay,
     check_lr,
@@ -37,7 +36,7 @@ from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.ranges import Limits
 from unyoke.schedules import Schedule
 from unyoke.slots import Part
-from unyoke.timescales import PerUpdate
+from unyoke.timescales import LARGE, PerUpdate
 
 # A run's settings may hold a PerUpdate, which is stored as a float, and are read again with
 # torch.load(weights_only=True)

@@ -17,9 +17,7 @@ from unyoke.equation import Decay, per_update
 from unyoke.ranges import Limits, number
 from unyoke.schedules import Schedule
 from unyoke.storage.fit import lacks_memory
-
-LARGE = 1e-2
-"""A λ from which on it looks like a number from torch, whose default this is."""
+from unyoke.timescales import LARGE
 
 ABOVE_ONE = 1.0 + 1e-6
 """An η_t that is more than 1 in its last digits."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from unyoke.timescales import LARGE
 from unyoke.transfer.conventions import CONVENTIONS, convert, get
 from unyoke.transfer.measured import read_maps
-from unyoke.transfer.paste import LARGE
 from unyoke.transfer.run import Run, TransferError
 from unyoke.transfer.transferring import transfer
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from unyoke.timescales import LARGE
 from unyoke.transfer.conventions import convert
 from unyoke.transfer.run import Run
 
 Block = Callable[[Run], str]
-LARGE = 1e-2
-"""λ from which on an optimizer asks whether torch's number was meant."""
 
 
 def _number(value: float) -> str:
