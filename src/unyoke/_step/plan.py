@@ -11,6 +11,7 @@ import torch
 
 from unyoke._step.counters import EXACT, Counters
 from unyoke._step.hyperparameters import Group, multiplier
+from unyoke._step.written import SWITCHES
 from unyoke.backends import Assignment, Captured, Dispatch, Formation, Work, dispatch
 from unyoke.backends.guards import Entries, Guards, Held
 from unyoke.backends.shards import Shards
@@ -19,10 +20,7 @@ from unyoke.primitives import int32
 from unyoke.ranges import Limits
 from unyoke.storage import fit, formats
 
-SWITCHES = (
-    *("direction", "decay", "rounding", "state_dtype", "seed"),
-    *("maximize", "differentiable", "capturable"),
-)
+CHOICES = ("direction", "decay", *SWITCHES)
 """What a group says of a step beside numbers."""
 
 CHOOSING = ("momentum", "nesterov", "amsgrad", "centered")
@@ -115,7 +113,7 @@ class Plan:
         names = ("step", *work.rule.scalars, *own)
         choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
         kept = ["params"] if params is group["params"] else []
-        entries = [Entries(name, [group], [group[name]]) for name in (*SWITCHES, *choosing, *kept)]
+        entries = [Entries(name, [group], [group[name]]) for name in (*CHOICES, *choosing, *kept)]
         for name in names:
             states = [state for state in self.states if name in state]
             entries.append(Entries(name, states, [state[name] for state in states]))

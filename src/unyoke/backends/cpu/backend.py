@@ -113,10 +113,7 @@ def _prepare(work: Work) -> str | None:
 def _prepare_by(known: Known, work: Work) -> str | None:
     """The same, with what is known of some tensors; it is forgotten if it is not so any more."""
     found = known.tables(_on_elements(work))
-    try:
-        prepared = found if isinstance(found, str) else _prepared(work, found)
-    except NotImplementedError as error:
-        prepared = str(error)
+    prepared = found if isinstance(found, str) else _prepared(work, found)
     if isinstance(prepared, str):
         reason: str | None = prepared
     else:
@@ -135,12 +132,12 @@ def _on_elements(work: Work) -> Work:
     return replace(work, rule=with_norms(work.rule.direction, work.rule.decay)[0])
 
 
-def _prepared(work: Work, tables: Sequence[Table]) -> Prepared | Normed:
+def _prepared(work: Work, tables: Sequence[Table]) -> Prepared | Normed | str:
     if work.rule.norms is None:
         return Prepared(work, tables)
-    from unyoke.backends.cpu.normed import Normed
+    from unyoke.backends.cpu.normed import normed
 
-    return Normed(work, tables)
+    return normed(work, tables)
 
 
 def _without_memory(work: Work) -> str:

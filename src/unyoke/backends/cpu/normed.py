@@ -17,11 +17,24 @@ import torch
 from unyoke.backends._native.asked import checks_of
 from unyoke.backends.base import Work
 from unyoke.backends.cpu import kernels
-from unyoke.backends.element import Recipe
-from unyoke.equation import Formula, with_norms
+from unyoke.equation import Rule, with_norms
 
 if TYPE_CHECKING:
     from unyoke.backends.cpu.table import Table
+
+
+def normed(work: Work, tables: Sequence[Table]) -> Normed | str:
+    """What updates a group by a rule with norms; where its norms cannot be compiled, why.
+
+    Args:
+        work: what is to be done, of a rule with norms.
+        tables: of the rule on elements.
+    """
+    assert work.rule.norms is not None
+    rule, terms = with_norms(work.rule.direction, work.rule.decay)
+    found = [kernels.norms(table.recipe, terms, work.rule.norms.count) for table in tables]
+    reasons = (each for each in found if isinstance(each, str))
+    return next(reasons, None) or Normed(work, rule, tables, found)
 
 
 class Normed:
@@ -29,16 +42,19 @@ class Normed:
 
     Args:
         work: what is to be done, of a rule with norms.
+        rule: that on elements.
         tables: of the rule on elements.
+        compiled: for each table, the kernel that forms its norms.
     """
 
     kernels: Sequence[tuple[int, int, int, int]] = ()
     row: int | None = None
 
-    def __init__(self, work: Work, tables: Sequence[Table]) -> None:
+    def __init__(
+        self, work: Work, rule: Rule, tables: Sequence[Table], compiled: Sequence[Any]
+    ) -> None:
         assert work.rule.norms is not None
         self._norms = norms = work.rule.norms
-        rule, terms = with_norms(work.rule.direction, work.rule.decay)
         names = [name for name in rule.coefficient_names if name != norms.name]
         self._tables, self._pick = tables, itemgetter(*names)
         count, width = len(work.weights), len(rule.coefficient_names) + 2
@@ -50,8 +66,8 @@ class Normed:
         for table in tables:
             table.tell(self._rows.buffer_info()[0], range(count))
         self._form = [
-            table.norms_by(_compiled(table.recipe, terms, norms.count), norms.count)
-            for table in tables
+            table.norms_by(kernel, norms.count)
+            for table, kernel in zip(tables, compiled, strict=True)
         ]
         self._are_formed = False
 
@@ -110,10 +126,3 @@ class Normed:
         if work.which is not None:
             own = torch.tensor(sets, dtype=torch.float64)[np.array(work.which)[which]].unbind(1)
         return torch.as_tensor(self._norms.ratio(*columns, *own)).numpy()
-
-
-def _compiled(recipe: Recipe, terms: Formula, count: int) -> Any:
-    kernel = kernels.norms(recipe, terms, count)
-    if isinstance(kernel, str):
-        raise NotImplementedError(kernel)
-    return kernel

@@ -109,7 +109,7 @@ def _facts(work: Work, names: Sequence[str]) -> Any:
             (type(t), t.untyped_storage().nbytes(), t.shape, t.stride(), t.dtype, t.device)
             for t in (*work.weights, *work.grads, *kept)
         ]
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:
         return None  # sparse gradients: found out each time
     return which, numbers, tensors
 

@@ -182,7 +182,7 @@ def set_aside(request: Request, rows: Sequence[Answer]) -> list[dict[str, str]]:
         for task in request.claims()
         for claim in catalogue.claims(task)
         if claim.studies and request.size.studies(task).keys() >= set(claim.studies)
-        for needed in (request.set_aside(task, claim),)
+        for needed in (request.seeds_needed(task, claim),)
         if needed is not None and (task, claim.name) not in asked and not request.names
     ]
 

@@ -84,7 +84,9 @@ class Request:
         }
         found = {
             task: [
-                row for row in rows if row.name in self.names or self.set_aside(task, row) is None
+                row
+                for row in rows
+                if row.name in self.names or self.seeds_needed(task, row) is None
             ]
             for task, rows in tested.items()
         }
@@ -113,7 +115,7 @@ class Request:
             and (not names or names & {row.group, row.name})
         ]
 
-    def set_aside(self, task: str, row: Claim) -> str | None:
+    def seeds_needed(self, task: str, row: Claim) -> str | None:
         """How many seeds a row would need that is asked only where it is named; None if it is not.
 
         No reasonable number decides it, or the scale's plan has fewer than a verdict needs.
