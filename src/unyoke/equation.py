@@ -12,7 +12,6 @@ computed beside them, once per step, on the host and in float64.
 from __future__ import annotations
 
 import functools
-import linecache
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,7 +37,7 @@ from unyoke.slots import (
     per_update,
     zeros,
 )
-from unyoke.stages import Formula, MatrixStage, Norms, arguments_of
+from unyoke.stages import Formula, MatrixStage, Norms, arguments_of, written
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,11 +186,7 @@ def combine(direction: Direction, decay: Decay) -> Rule:
             f"{sorted(clash)}: rename one"
         )
     source = _source(direction, decay, state, coefficients)
-    names_of = {"direction": direction.formula, "decay": decay.formula}
-    if direction.stage is not None:
-        names_of["stage"] = direction.stage.step
-    if direction.norms is not None:
-        names_of["norms"] = direction.norms.of_tensor
+    names_of = {**direction.functions, "decay": decay.formula}
     if direction.average is not None:
         names_of["average"] = direction.average.formula
     function = _compile("update", source, names_of, direction, decay)
@@ -235,23 +230,12 @@ def _source(
     """The text of the combined update; what a reader would write by hand."""
     lines = [f"def update({', '.join(('weight', 'grad', *state, *coefficients))}):"]
     lines += _gradients(direction, decay)
-    call = f"decay({', '.join(decay.arguments)})"
-    if (norms := direction.norms) is not None:
-        lines.append(f"    {norms.name} = norms({', '.join(norms.arguments)})")
-    step = ", ".join(("step", *direction.formula_state))
-    lines.append(f"    {step} = direction({', '.join(direction.arguments)})")
-    if (stage := direction.stage) is not None:
-        given = ("step", *stage.state, *stage.coefficient_names)
-        lines.append(f"    {', '.join(('step', *stage.state))}, = stage({', '.join(given)})")
-    if decay.kind == "pull":
-        pull = ", ".join(("pull", *decay.state))
-        lines.append(f"    {pull} = {call}")
-        lines.append("    delta = step + strength * pull")
-    elif decay.kind == "projection":
-        lines.append(f"    {', '.join(('projection', *decay.state))} = {call}")
-        lines.append("    delta = step + projection")
-    else:
-        lines.append("    delta = step")
+    lines += direction.lines()
+    taken = {"pull": "strength * pull", "projection": "projection"}.get(decay.kind)
+    if taken is not None:
+        results = ", ".join((decay.kind, *decay.state))
+        lines.append(f"    {results} = decay({', '.join(decay.arguments)})")
+    lines.append("    delta = step" + (f" + {taken}" if taken else ""))
     if direction.average is not None:
         averaged = ", ".join(("delta", *direction.average.state))
         lines.append(
@@ -308,13 +292,9 @@ def _compile(
     name: str, source: str, names: Mapping[str, Any], direction: Direction, decay: Decay
 ) -> Formula:
     """The function of this name, from a text in which the other names stand for these objects."""
-    own = f"{id(direction):x} {id(decay):x}"  # names may repeat, and the text is read by file name
+    own = f"{id(direction):x} {id(decay):x}"
     filename = f"<unyoke {name} of {direction.name} with {decay.name} {own}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace = dict(names)
-    exec(compile(source, filename, "exec"), namespace)  # the text above, from checked names
-    function: Formula = namespace[name]
-    return function
+    return written(name, source, filename, names)
 
 
 __all__ = [

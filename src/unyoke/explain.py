@@ -134,11 +134,9 @@ def explain(optimizer: Owner, updates: int | None, updates_per_epoch: float | No
         raise ValueError(
             f"explain: updates_per_epoch must be finite and > 0, not {updates_per_epoch!r}"
         )
-    made = optimizer.param_groups[0]["updates"]
-    schedule = optimizer.groups.schedule
-    budget = schedule.budget if schedule is not None else None
-    if updates is None and budget is not None and budget > made:
-        updates = budget - made
+    if updates is None and (schedule := optimizer.groups.schedule) is not None:
+        left = (schedule.budget or 0) - optimizer.param_groups[0]["updates"]
+        updates = left if left > 0 else None
     groups = tuple(
         _explain_group(optimizer, index, updates, updates_per_epoch)
         for index in range(len(optimizer.param_groups))
@@ -158,42 +156,66 @@ def _explain_group(
     eps = 0.0 if exact else torch.finfo(dtype).eps
     takes_part = takes_a_part(rule.decay)
     settled = steady_state(rule.direction.name, rule.decay.name, group)
+    averaged = rule.direction.average is not None
     part = coming = None
     if takes_part or settled is not None:
         factor = 1.0 if settled is None else settled
         part = factor * rates.taken(lr, eta, weight_decay)
-        coming = None if updates is None else [factor * each for each in rates.following(updates)]
-    averaged = rule.direction.average is not None
-    if averaged:
-        coming = None  # what is evaluated follows later, and by how much depends on the run
-    half_life = None if part is None or averaged else half_life_of(part)
-    window = 1.0 / part if part and not averaged else None
-    epochs = updates_per_epoch or math.nan
+        # of an average, what is evaluated follows later, and by how much depends on the run
+        if updates is not None and not averaged:
+            coming = [factor * each for each in rates.following(updates)]
     rounds = coming if takes_part else None
     share = None if rounds is None else lost_share(rounds, eps)
     return GroupDecay(
         index=index,
         parameters=sum(weight.numel() for weight in group["params"]),
         direction=rule.direction.name,
-        decay=rule.decay.name,
         weight_decay=weight_decay,
         lr=lr,
         eta=eta,
-        per_update=part if takes_part else None,
-        cumulative=None if coming is None else taken_together(coming),
-        half_life=half_life,
-        half_life_epochs=in_epochs(half_life, epochs),
-        window=window,
-        window_epochs=in_epochs(window, epochs),
-        torch_weight_decay=part / lr if part is not None and lr > 0 and torch_has(rule) else None,
         dtype=dtype,
         lost=_lost(part if takes_part else None, eps),
         updates_lost=None if rounds is None else sum(0 < each <= eps / 4 for each in rounds),
         note="; ".join([*_notes(rule, settled), *_losses(part, eps, dtype, share, takes_part)]),
-        steady_state=None if settled is None else part,
-        total=None if coming is None else math.fsum(coming),
         lost_share=share,
+        **amounts(rule.decay, part, coming, lr, updates_per_epoch, lasts=not averaged),
     )
+
+
+def amounts(
+    decay: Decay,
+    part: float | None,
+    coming: list[float] | None,
+    lr: float,
+    updates_per_epoch: float | None,
+    lasts: bool = True,
+) -> dict[str, Any]:
+    """What an update's part of a weight amounts to, as attributes of :class:`GroupDecay`.
+
+    Args:
+        decay: the rule.
+        part: what the coming update takes, or takes in the steady state; None if no fixed part is.
+        coming: the same of each update of the budget, if there is one.
+        lr: α·η_t of the coming update.
+        updates_per_epoch: if known.
+        lasts: whether half-life and window have a meaning.
+    """
+    is_taken = takes_a_part(decay)
+    half_life = half_life_of(part) if part is not None and lasts else None
+    window = 1.0 / part if part and lasts else None
+    shared = part if lr > 0 and torch_has(decay) else None
+    return {
+        "decay": decay.name,
+        "per_update": part if is_taken else None,
+        "steady_state": None if is_taken else part,
+        "cumulative": None if coming is None else taken_together(coming),
+        "total": None if coming is None else math.fsum(coming),
+        "half_life": half_life,
+        "half_life_epochs": in_epochs(half_life, updates_per_epoch),
+        "window": window,
+        "window_epochs": in_epochs(window, updates_per_epoch),
+        "torch_weight_decay": None if shared is None else shared / lr,
+    }
 
 
 def takes_a_part(decay: Decay) -> bool:
@@ -210,12 +232,10 @@ def takes_a_part(decay: Decay) -> bool:
     return bool((torch.as_tensor(decay.formula(weight=weight)) == weight).all())
 
 
-def torch_has(rule: Rule) -> bool:
+def torch_has(decay: Decay) -> bool:
     """Whether torch's AdamW has this decay under some number: θ itself, by η or by lr."""
-    return rule.decay.arguments == ("weight",) and rule.decay.strength in (
-        per_update,
-        per_learning_rate,
-    )
+    own = decay.strength in (per_update, per_learning_rate)
+    return own and decay.arguments == ("weight",)
 
 
 def steady_state(direction: str, decay: str, group: Group) -> float | None:
@@ -223,13 +243,12 @@ def steady_state(direction: str, decay: str, group: Group) -> float | None:
 
     The buffer adds up a constant λ′θ to λ′θ·(1 − dampening)/(1 − momentum).
     """
-    if decay != "l2":
+    if decay != "l2" or direction not in SGD:
         return None
-    momentum = largest(group.get("momentum", 0.0))
-    if direction == "gradient" or momentum == 0.0:
-        return 1.0 if direction in SGD else None
-    kept = 1.0 - largest(group.get("dampening", 0.0))
-    return kept / (1.0 - momentum) if direction in SGD else None
+    momentum = 0.0 if direction == "gradient" else largest(group.get("momentum", 0.0))
+    # torch leaves dampening alone where there is no momentum
+    kept = 1.0 - largest(group.get("dampening", 0.0)) if momentum else 1.0
+    return kept / (1.0 - momentum)
 
 
 SGD = ("gradient", "heavy_ball", "momentum", "nesterov")
@@ -290,11 +309,9 @@ def half_life_of(part: float) -> float:
     return 1.0 if part >= 0.5 else -math.log(2.0) / math.log1p(-part)
 
 
-def in_epochs(updates: float | None, updates_per_epoch: float) -> float | None:
-    """Updates in epochs; None if either is unknown (NaN)."""
-    if updates is None or math.isnan(updates_per_epoch):
-        return None
-    return updates / updates_per_epoch
+def in_epochs(updates: float | None, updates_per_epoch: float | None) -> float | None:
+    """Updates in epochs; None if either is unknown."""
+    return updates / updates_per_epoch if updates is not None and updates_per_epoch else None
 
 
 def _digits(dtype: torch.dtype) -> float:
@@ -354,11 +371,9 @@ def _losses(
     part: float | None, eps: float, dtype: torch.dtype, share: float | None, takes_part: bool
 ) -> list[str]:
     """What rounding takes, if it matters."""
-    if not takes_part or not part:
-        return []
     if share is None:  # no budget is known: the coming update stands for it
-        share = lost_share([part], eps)
-    if share <= MATTERS:
+        share = lost_share([part or 0.0], eps)
+    if share <= MATTERS or not takes_part or not part:
         return []
     what = "all" if share > 1.0 - MATTERS else f"{100 * share:.2g} %"
     return [

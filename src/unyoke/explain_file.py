@@ -7,7 +7,6 @@ checkpoint. Nothing in the file is executed: it is loaded with ``weights_only=Tr
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +15,13 @@ from typing import Any
 import torch
 
 from unyoke import decays
+from unyoke._step.hyperparameters import largest
 from unyoke.equation import per_update
 from unyoke.explain import (
     Explanation,
     GroupDecay,
-    half_life_of,
-    in_epochs,
+    amounts,
     steady_state,
-    taken_together,
     takes_a_part,
 )
 from unyoke.transfer.run import SCHEDULES
@@ -82,23 +80,20 @@ def explain_file(
         key: max((v.numel() for v in entry.values() if isinstance(v, torch.Tensor)), default=0)
         for key, entry in saved["state"].items()
     }
-    per_epoch = updates_per_epoch or math.nan
-    groups = []
-    for index, group in enumerate(saved["param_groups"]):
-        weights = sum(numel.get(key, 0) for key in group["params"])
-        groups.append(_explained(index, group, weights, _etas(updates, schedule), per_epoch))
+    etas = None
+    if updates is not None:  # what is left of the present learning rate in each of them
+        made = SCHEDULES[schedule or "constant"](updates)
+        etas = [float(made(t)) for t in range(updates)]
+    groups = [
+        _explained(
+            index, group, sum(numel.get(key, 0) for key in group["params"]), etas, updates_per_epoch
+        )
+        for index, group in enumerate(saved["param_groups"])
+    ]
     if updates is not None and schedule is None:
         note = "η is taken to stay what it is; say how it goes on: --schedule cosine, linear"
         groups = [replace(one, note="; ".join(filter(None, (one.note, note)))) for one in groups]
     return Explanation(tuple(groups), updates, updates_per_epoch)
-
-
-def _etas(updates: int | None, schedule: str | None) -> list[float] | None:
-    """What is left of the present learning rate in each update to come."""
-    if updates is None:
-        return None
-    made = SCHEDULES[schedule or "constant"](updates)
-    return [float(made(t)) for t in range(updates)]
 
 
 def _load(file: Path) -> Any:
@@ -155,93 +150,65 @@ def _updates_to_come(file: Path) -> int | None:
 
 
 def _explained(
-    index: int, group: Group, numel: int, etas: list[float] | None, per_epoch: float
+    index: int, group: Group, numel: int, etas: list[float] | None, per_epoch: float | None
 ) -> GroupDecay:
     kind = kind_of(group)
-    lr, weight_decay = (_number(group.get(name, 0.0)) for name in ("lr", "weight_decay"))
-    base = _number(group.get("base_lr", group.get("initial_lr", lr))) or lr
+    lr, weight_decay = (largest(group.get(name, 0.0)) for name in ("lr", "weight_decay"))
+    base = largest(group.get("base_lr", group.get("initial_lr", lr))) or lr
     eta = lr / base if base else 0.0
     rule = decays.get(kind.decay)
     settled = steady_state(kind.direction, kind.decay, dict(group))
-    part = None
-    if takes_a_part(rule):
-        part = float(rule.strength(weight_decay, eta, lr))
-    elif settled is not None:
-        part = settled * lr * weight_decay
-    half_life = None if part is None else half_life_of(part)
-    window = 1.0 / part if part else None
-    parts = None
-    if part is not None and etas is not None:
+
+    def taken(left: float) -> float:
         if settled is not None:
-            parts = [part * left for left in etas]
-        else:
-            parts = [float(rule.strength(weight_decay, eta * x, lr * x)) for x in etas]
-    plain = kind.decay in ("decoupled", "lr_coupled")
+            return settled * lr * left * weight_decay
+        return float(rule.strength(weight_decay, eta * left, lr * left))
+
+    part = coming = None
+    if takes_a_part(rule) or settled is not None:
+        part = taken(1.0)
+        coming = None if etas is None else [taken(left) for left in etas]
     return GroupDecay(
         index=index,
         parameters=numel,
         direction=kind.direction,
-        decay=kind.decay,
         weight_decay=weight_decay,
         lr=lr,
         eta=eta,
-        per_update=None if settled is not None else part,
-        cumulative=None if parts is None else taken_together(parts),
-        half_life=half_life,
-        half_life_epochs=in_epochs(half_life, per_epoch),
-        window=window,
-        window_epochs=in_epochs(window, per_epoch),
-        torch_weight_decay=part / lr if plain and part is not None and lr > 0 else None,
         dtype=torch.float32,
         lost="none",
         updates_lost=None,
         note="; ".join(filter(None, (kind.note, _advice(kind, base, weight_decay)))),
-        steady_state=None if settled is None else part,
-        total=None if parts is None else math.fsum(parts),
+        **amounts(rule, part, coming, lr, per_epoch),
     )
-
-
-def _number(value: Any) -> float:
-    return float(value.max()) if isinstance(value, torch.Tensor) else float(value)
 
 
 def kind_of(group: Group) -> SavedRule:
     """Which optimizer wrote a group: its class is not in the file, its names are."""
-    if "base_lr" in group and "direction" in group:
-        name = str(group["decay"])
-        if name not in decays.ALL:
-            return SavedRule(
-                str(group["direction"]), "none", f"decay {name!r} is not of this library"
-            )
-        return SavedRule(str(group["direction"]), name)
-    if "ns_steps" in group or "ns_coefficients" in group:
-        return SavedRule("muon", "lr_coupled", "torch's Muon")
-    if "betas" in group:
-        return _adam(group)
-    if "nesterov" in group or "dampening" in group:
-        name = "nesterov" if group.get("nesterov") else "momentum"
-        return SavedRule(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
-    return SavedRule(
-        "an optimizer", "l2", "L2 in the gradient, as most of torch's optimizers have it"
-    )
-
-
-def _adam(group: Group) -> SavedRule:
-    if "eps" not in group:
-        return SavedRule("lion", "lr_coupled", "Lion")
-    if "corrected_weight_decay" in group:
-        decay = "corrected" if group["corrected_weight_decay"] else "lr_coupled"
-        return SavedRule("adam", decay, "timm's AdamW")
-    if "correct_bias" in group:
-        return SavedRule("adam", "lr_coupled", "Hugging Face's AdamW")
-    flag = group.get("decoupled_weight_decay")
-    if flag is None:
-        return SavedRule(
-            "adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW"
-        )
-    if flag:
-        return SavedRule("adam", "lr_coupled", "torch's AdamW")
-    return SavedRule("adam", "l2", "torch's Adam, with L2 in the gradient")
+    match group:
+        case {"base_lr": _, "direction": direction, "decay": decay}:
+            if decay in decays.ALL:
+                return SavedRule(str(direction), decay)
+            return SavedRule(str(direction), "none", f"decay {decay!r} is not of this library")
+        case {"ns_steps": _} | {"ns_coefficients": _}:
+            return SavedRule("muon", "lr_coupled", "torch's Muon")
+        case {"betas": _} if "eps" not in group:
+            return SavedRule("lion", "lr_coupled", "Lion")
+        case {"betas": _, "corrected_weight_decay": corrected}:
+            return SavedRule("adam", "corrected" if corrected else "lr_coupled", "timm's AdamW")
+        case {"betas": _, "correct_bias": _}:
+            return SavedRule("adam", "lr_coupled", "Hugging Face's AdamW")
+        case {"betas": _, "decoupled_weight_decay": bool(flag)}:
+            note = "AdamW" if flag else "Adam, with L2 in the gradient"
+            return SavedRule("adam", "lr_coupled" if flag else "l2", f"torch's {note}")
+        case {"betas": _}:
+            note = "Adam or AdamW, the file does not say: read as AdamW"
+            return SavedRule("adam", "lr_coupled", note)
+        case {"nesterov": _} | {"dampening": _}:
+            name = "nesterov" if group.get("nesterov") else "momentum"
+            return SavedRule(name if group.get("momentum") else "gradient", "l2", "torch's SGD")
+    note = "L2 in the gradient, as most of torch's optimizers have it"
+    return SavedRule("an optimizer", "l2", note)
 
 
 def _advice(kind: SavedRule, base: float, weight_decay: float) -> str:

@@ -10,14 +10,13 @@ The name of a masked direction is that of the mask and that of the direction, ``
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from unyoke.primitives import absolute, sign, where
 from unyoke.slots import Direction
-from unyoke.stages import Formula, Norms, arguments_of
+from unyoke.stages import Formula, Norms, arguments_of, written
 
 LEAST = 1e-3
 """The share of agreeing elements that a cautious step is divided by at least; the authors'."""
@@ -151,8 +150,8 @@ def _masked(
         direction, name=name, formula=formula, **{"stage": None, "norms": None, **changed}
     )
     own = not direction.__module__.startswith("unyoke.")
-    object.__setattr__(result, "__doc__", text.strip())
-    object.__setattr__(result, "__module__", direction.__module__ if own else MODULE)
+    # it is frozen
+    vars(result).update(__doc__=text.strip(), __module__=direction.__module__ if own else MODULE)
     return result
 
 
@@ -162,27 +161,14 @@ def _joined(name: str, direction: Direction, mask: Formula, *results: str) -> Fo
     It takes what the mask takes beside step and gradient too, and gives back the masked step and
     ``results``.
     """
-    own, stage, norms = direction.arguments, direction.stage, direction.norms
+    stage, norms, masked = direction.stage, direction.norms, arguments_of(mask)
     more = () if stage is None else (*stage.state, *stage.coefficient_names)
-    masked, rest = arguments_of(mask), () if norms is None else norms.arguments
-    given = dict.fromkeys((*own, *more, *rest, *masked[2:]))
+    rest = () if norms is None else norms.arguments
+    given = dict.fromkeys((*direction.arguments, *more, *rest, *masked[2:]))
     if norms is not None:
         del given[norms.name]
-    source = f"def {name}({', '.join(given)}):\n"
-    if norms is not None:
-        source += f"    {norms.name} = norms({', '.join(norms.arguments)})\n"
-    source += f"    {', '.join(('step', *direction.formula_state))} = inner({', '.join(own)})\n"
-    if stage is not None:
-        source += (
-            f"    {', '.join(('step', *stage.state))}, = stage({', '.join(('step', *more))})\n"
-        )
     result = ", ".join((f"mask({', '.join(masked)})", *results))
-    source += f"    return {result}\n"
-    filename = f"<unyoke {name} {id(direction):x}>"  # read again by name, as those of equation.py
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"inner": direction.formula, "mask": mask}
-    namespace |= {} if stage is None else {"stage": stage.step}
-    namespace |= {} if norms is None else {"norms": norms.of_tensor}
-    exec(compile(source, filename, "exec"), namespace)  # the text above, from checked names
-    formula: Formula = namespace[name]
-    return formula
+    lines = (f"def {name}({', '.join(given)}):", *direction.lines(), f"    return {result}")
+    filename = f"<unyoke {name} {id(direction):x}>"
+    names = {**direction.functions, "mask": mask}
+    return written(name, "\n".join(lines) + "\n", filename, names)

@@ -7,7 +7,7 @@ beside them, once per step, on the host and in float64.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -204,15 +204,36 @@ class Direction(Part):
 
     @property
     def coefficient_names(self) -> tuple[str, ...]:
-        own = super().coefficient_names
-        more = () if self.stage is None else self.stage.coefficient_names
+        names, known = list(self.arguments), _INPUTS | set(self.state)
+        if self.stage is not None:
+            names += self.stage.coefficient_names
         if self.norms is not None:
-            own = tuple(name for name in own if name != self.norms.name)
-            more += tuple(n for n in self.norms.arguments if n not in _INPUTS | set(self.state))
+            names += self.norms.arguments
+            known |= {self.norms.name}
         if self.average is not None:
-            known = _INPUTS | set(self.state)
-            more += tuple(n for n in arguments_of(self.average.formula) if n not in known)
-        return tuple(dict.fromkeys((*own, *more)))
+            names += arguments_of(self.average.formula)
+        return tuple(dict.fromkeys(name for name in names if name not in known))
+
+    @property
+    def functions(self) -> dict[str, Formula]:
+        """What :meth:`lines` call, by name."""
+        found = {"direction": self.formula}
+        if self.stage is not None:
+            found["stage"] = self.stage.step
+        if self.norms is not None:
+            found["norms"] = self.norms.of_tensor
+        return found
+
+    def lines(self) -> Iterator[str]:
+        """The lines of a function of whole tensors that form ``step`` and the new state."""
+        if self.norms is not None:
+            yield f"    {self.norms.name} = norms({', '.join(self.norms.arguments)})"
+        results = ", ".join(("step", *self.formula_state))
+        yield f"    {results} = direction({', '.join(self.arguments)})"
+        if self.stage is not None:
+            results = ", ".join(("step", *self.stage.state))
+            given = (results, *self.stage.coefficient_names)
+            yield f"    {results}, = stage({', '.join(given)})"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -280,15 +301,12 @@ def _made(
     """The part, or, where the decorator was called with options, what makes it."""
 
     def make(formula: Formula) -> P:
-        return _documented(kind(name=formula.__name__, formula=formula, **options), formula)
+        part = kind(name=formula.__name__, formula=formula, **options)
+        # it is frozen
+        vars(part).update(__doc__=inspect.getdoc(formula), __module__=formula.__module__)
+        return part
 
     return make if formula is None else make(formula)
-
-
-def _documented(part: P, formula: Formula) -> P:
-    object.__setattr__(part, "__doc__", inspect.getdoc(formula))
-    object.__setattr__(part, "__module__", formula.__module__)
-    return part
 
 
 _INPUTS = frozenset({"weight", "grad", "grad_v", "step", "strength", "delta"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -24,6 +25,23 @@ ELEMENTS = "elements"
 def arguments_of(function: Formula) -> tuple[str, ...]:
     """The names of a function's arguments, in its own order."""
     return tuple(inspect.signature(function).parameters)
+
+
+def written(name: str, source: str, filename: str, names: Mapping[str, Any]) -> Formula:
+    """The function ``name`` of a text of our own.
+
+    Args:
+        name: of the function in the text.
+        source: the text.
+        filename: by which compilers and tracebacks read the text again; names may repeat, so it
+            says more than the name.
+        names: what other names in the text stand for.
+    """
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace = dict(names)
+    exec(compile(source, filename, "exec"), namespace)
+    function: Formula = namespace[name]
+    return function
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +76,7 @@ class MatrixStage:
         firsts = (self.function, 1 + len(self.state)), (self.size, 2), (self.dtype, 1)
         taken = tuple(arguments_of(function)[first:] for function, first in firsts)
         names = tuple(dict.fromkeys(name for each in taken for name in each))
-        object.__setattr__(self, "_taken", taken)
-        object.__setattr__(self, "coefficient_names", names)
+        vars(self).update(_taken=taken, coefficient_names=names)  # it is frozen
 
     def turned(self, stack: Any, state: Sequence[Any], given: Mapping[str, Any]) -> tuple[Any, ...]:
         """What becomes of a stack, and the new state.
@@ -122,11 +139,13 @@ class Norms:
         count = sum(name.endswith("_norm") for name in names)
         takes_elements = names[count : count + 1] == (ELEMENTS,)
         rest = names[count + takes_elements :]
-        object.__setattr__(self, "count", count)
-        object.__setattr__(self, "takes_elements", takes_elements)
-        object.__setattr__(self, "ratio_coefficients", rest)
-        object.__setattr__(self, "arguments", tuple(dict.fromkeys((*terms, *rest))))
-        object.__setattr__(self, "_terms", terms)
+        vars(self).update(  # it is frozen
+            count=count,
+            takes_elements=takes_elements,
+            ratio_coefficients=rest,
+            arguments=tuple(dict.fromkeys((*terms, *rest))),
+            _terms=terms,
+        )
 
     def of_tensor(self, *given: Any) -> Any:
         """The number, of a whole tensor; arguments are those of :attr:`arguments`, by place."""

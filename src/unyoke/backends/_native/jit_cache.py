@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import linecache
 import os
 import sys
 import threading
@@ -21,6 +20,7 @@ from typing import Any, TypeAlias
 import llvmlite.binding as llvm
 
 from unyoke.backends._native import code_folder
+from unyoke.stages import written
 
 Names: TypeAlias = Callable[[], Mapping[str, Any]]
 
@@ -93,10 +93,7 @@ def load(code: bytes, entry: str) -> int:
 def _compile(text: str, names: Mapping[str, Any], entry: str, arguments: int) -> bytes:
     import numba
 
-    linecache.cache[entry] = (len(text), None, text.splitlines(keepends=True), entry)
-    scope = dict(names)
-    exec(compile(text, entry, "exec"), scope)
-    function = scope["run"]
+    function: Any = written("run", text, entry, names)
     function.compile((numba.int64,) * arguments)
     compiled = function.overloads[function.signatures[0]]
     module = llvm.parse_assembly(compiled.library.get_llvm_str())

@@ -9,7 +9,6 @@ are the same in the same order, and so are the bits.
 from __future__ import annotations
 
 import functools
-import linecache
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ import torch
 
 from unyoke.backends.symbols import NAMES, PLAIN, Operation, Writer
 from unyoke.equation import Rule
+from unyoke.stages import written
 
 Update: TypeAlias = Callable[..., None]
 """``(weight, grad, *state, *coefficients)``: writes the weight and the state, never the gradient;
@@ -44,11 +44,7 @@ def in_place(rule: Rule) -> Update:
     except Exception:  # Unwritable, or what the formula itself says to symbols
         return functools.partial(_as_it_stands, rule)
     filename = f"<unyoke {rule.name} in place {id(rule):x}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    namespace: dict[str, Any] = {"_torch": torch, **NAMES}
-    exec(compile(source, filename, "exec"), namespace)  # the text below, from checked names
-    update: Update = namespace["update"]
-    return update
+    return written("update", source, filename, {"_torch": torch, **NAMES})
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,7 +11,6 @@ import ast
 import functools
 import inspect
 import itertools
-import linecache
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FunctionType
@@ -21,6 +20,7 @@ import triton.language as tl
 from triton.runtime.jit import JITFunction
 
 from unyoke import primitives
+from unyoke.stages import written
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -129,11 +129,9 @@ class Language:
             numbers: arguments that are integers; without a word, Triton would make another kernel
                 for those that are 1 or multiples of 16.
         """
-        filename = f"<unyoke gpu {id(self):x}.{next(self._numbers)} {name}>"  # read again by name
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        namespace = {**values, "tl": tl, "__name__": __name__}
-        exec(compile(source, filename, "exec"), namespace)  # our own text, or a formula's
-        return self._wrap(namespace[name], numbers)
+        filename = f"<unyoke gpu {id(self):x}.{next(self._numbers)} {name}>"
+        names = {**values, "tl": tl, "__name__": __name__}
+        return self._wrap(written(name, source, filename, names), numbers)
 
 
 @functools.cache
