@@ -24,7 +24,8 @@ import unyoke
 ROOT = Path(__file__).parents[1] / "src" / "unyoke"
 FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
-    frozenset({"compat", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
+    frozenset({"callers", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
+    frozenset({"compat"}),
     frozenset({"scheduler"}),
     frozenset({"stages"}),
     frozenset({"slots"}),

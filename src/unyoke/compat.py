@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from unyoke.callers import warn
 
 _ROOMS = {
     "tasks": "task built_in data digits fashion cifar shakespeare tabular shipped devices "
@@ -86,23 +87,8 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def _warn(old: str, new: str) -> None:
-    warnings.warn(
-        f"{old} has moved: use {new}. The old name goes with the next release.",
-        DeprecationWarning,
-        stacklevel=_depth_of_caller(),
-    )
-
-
-def _depth_of_caller() -> int:
-    """So that the warning points at the user's import, and not into importlib."""
-    depth, frame = 1, sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name != __name__ and not name.startswith("importlib"):
-            break
-        depth += "importlib._bootstrap" not in frame.f_code.co_filename  # those do not count
-        frame = frame.f_back
-    return depth
+    text = f"{old} has moved: use {new}. The old name goes with the next release."
+    warn(text, DeprecationWarning)
 
 
 def install() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
@@ -18,8 +17,9 @@ from unyoke._step import evaluation, group_checks, state
 from unyoke._step.device import amp_on_device
 from unyoke._step.groups import Forms, Groups
 from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
-from unyoke._step.owner import Scheduled
+from unyoke._step.owner import Stepped
 from unyoke._step.stepper import Stepper
+from unyoke.callers import warn
 from unyoke.equation import Decay, Direction, combine
 from unyoke.ranges import number, plain
 from unyoke.schedules import Schedule
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unyoke.explain import Explanation
 
 
-class Optimizer(Scheduled, torch.optim.Optimizer):
+class Optimizer(Stepped, torch.optim.Optimizer):
     """Any direction with any decay under any schedule.
 
         θ_t = θ_{t−1} − step(g_t; α·η_t) − η_t·λ·pull(θ_{t−1})
@@ -72,9 +72,6 @@ class Optimizer(Scheduled, torch.optim.Optimizer):
         ValueError: a value out of its range, an unknown name, no parameters at all.
         TypeError: an unknown hyperparameter.
     """
-
-    released: Callable[[], None] | None = None
-    """What ``step()`` does while somebody else makes the updates."""
 
     words: ClassVar[tuple[str, ...]] = ()
     """Entries of every group beside the hyperparameters, such as torch's ``nesterov``."""
@@ -177,14 +174,9 @@ class Optimizer(Scheduled, torch.optim.Optimizer):
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")
         self.groups.add(group, weight_decay)
-        self._warn(group_checks.warning_if_unused(rule, param_group, self.words))
+        warn(group_checks.warning_if_unused(rule, param_group, self.words))
         if not depends_on_t(weight_decay):
-            self._warn(self.groups.warning(group))
-
-    @staticmethod
-    def _warn(text: str | None) -> None:
-        if text is not None:
-            warnings.warn(text, UserWarning, stacklevel=group_checks.depth_of_caller())
+            warn(self.groups.warning(group))
 
     def _named_parts(self, param_group: Group) -> Group:
         """A new group with its direction and decay by name; own ones are kept aside."""
@@ -371,8 +363,8 @@ class Optimizer(Scheduled, torch.optim.Optimizer):
         self.__setstate__(checkpoint.read(self, saved))
         for index, group in enumerate(self.param_groups):
             if self.groups.function(index) is None:
-                self._warn(self.groups.warning(group))
-        self._warn(self.groups.warning_if_lost(saved.get("schedule"), self.param_groups))
+                warn(self.groups.warning(group))
+        warn(self.groups.warning_if_lost(saved.get("schedule"), self.param_groups))
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 

@@ -42,6 +42,14 @@ def _plain(value: Any) -> float:
     return value if isinstance(value, float) else float(torch.as_tensor(value).detach())
 
 
+def distinct(columns: Sequence[Sequence[Any]]) -> tuple[list[tuple[Any, ...]], list[int] | None]:
+    """The distinct rows of some columns, and which of them each row is; None if there is one."""
+    # No list of rows: so many new tuples would set off the garbage collector
+    index = {row: k for k, row in enumerate(dict.fromkeys(zip(*columns, strict=True)))}
+    rows = zip(*columns, strict=True)
+    return list(index), [index[row] for row in rows] if len(index) > 1 else None
+
+
 Numbers: TypeAlias = np.ndarray[Any, Any]
 
 
@@ -56,7 +64,10 @@ class Counters:
         placed: the views of each name, with where they lie. If one is elsewhere (its storage was
             moved into shared memory, or it was given other data), make other counters before this
             is used.
+        can_be_replayed: whether compiled code may look at the counters and advance them.
     """
+
+    can_be_replayed = True
 
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -98,11 +109,6 @@ class Counters:
             return StackedCounters(states, names)
         return (SharedCounters if is_shared else cls)(states, names)
 
-    @property
-    def can_be_replayed(self) -> bool:
-        """Whether compiled code may look at the counters and advance them."""
-        return True
-
     def choose(self, chosen: Sequence[int]) -> None:
         """From now on the coming update is of these parameters only; the others' numbers stay."""
         self._chosen = np.array(chosen, dtype=np.int64)
@@ -136,19 +142,14 @@ class Counters:
             self._recount(self._known)
 
     def _recount(self, source: Sequence[Numbers]) -> None:
-        columns = [numbers[self._chosen].tolist() for numbers in source]
-        # No list of rows: so many new tuples would set off the garbage collector
-        distinct = dict.fromkeys(zip(*columns, strict=True))
-        for step, *_ in distinct:
+        sets, which = distinct([numbers[self._chosen].tolist() for numbers in source])
+        for step, *_ in sets:
             if not (0 <= step < math.inf and step % 1 == 0):
                 raise ValueError(
                     f'the state of a parameter has step = {step:g}. state["step"] counts its '
                     "updates and must be an integer ≥ 0: was it written into?"
                 )
-        index = {row: number for number, row in enumerate(distinct)}
-        rows = zip(*columns, strict=True)
-        self.sets = list(index)
-        self.which = [index[row] for row in rows] if len(index) > 1 else None
+        self.sets, self.which = sets, which
         for numbers, known in zip(source, self._known, strict=True):
             known[:] = numbers
         self._ahead[0] = 0
@@ -200,6 +201,8 @@ class SharedCounters(Counters):
     As in torch, a step that two processes count at the same moment may be counted once.
     """
 
+    can_be_replayed = False
+
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         for state in states:
             for name in names:
@@ -208,10 +211,6 @@ class SharedCounters(Counters):
         super().__init__([dict(state) for state in states], names)
         self._shared = [[state[name] for state in states] for name in self.names]
         self.placed = []
-
-    @property
-    def can_be_replayed(self) -> bool:
-        return False
 
     def read(self) -> None:
         for memory, tensors in zip(self._memory, self._shared, strict=True):
@@ -231,6 +230,8 @@ class StackedCounters(Counters):
     They are read at each update: stacks are for populations, whose updates take longer.
     """
 
+    can_be_replayed = False
+
     def __init__(self, states: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
         self.names = tuple(names)
         self.views = {name: [state[name] for state in states] for name in self.names}
@@ -239,20 +240,16 @@ class StackedCounters(Counters):
         self.which = None
         self._new: list[tuple[Any, ...]] = []
 
-    @property
-    def can_be_replayed(self) -> bool:
-        return False
-
     def read(self) -> None:
         columns = [self.views[name] for name in self.names]
-        rows = list(zip(*columns, strict=True))
-        keys = [tuple(tuple(x.reshape(-1).tolist()) for x in row) for row in rows]
-        index = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        sets, self.which = distinct(
+            [[tuple(each.reshape(-1).tolist()) for each in column] for column in columns]
+        )
+        firsts = [0 if self.which is None else self.which.index(k) for k in range(len(sets))]
         self.sets = [
-            (float(rows[keys.index(key)][0]), *(x.clone() for x in rows[keys.index(key)][1:]))
-            for key in index
+            (float(columns[0][first]), *(column[first].clone() for column in columns[1:]))
+            for first in firsts
         ]
-        self.which = [index[key] for key in keys] if len(index) > 1 else None
 
     def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
         self._new = [

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unyoke import backends
-from unyoke._step.counters import DTYPES
+from unyoke._step.counters import DTYPES, distinct
 from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, rate, weight_decay_at
 from unyoke._step.plan import Plan
 from unyoke.equation import Hyperparameters, Rule
@@ -111,6 +111,7 @@ class DeviceCounters:
 
     Attributes:
         views: for each name, the tensors that the states hold.
+        flats: all values of each name.
         which: per parameter the index of its set; None while there is one set.
         placed: nothing: no address is kept.
     """
@@ -124,40 +125,33 @@ class DeviceCounters:
         self.which: list[int] | None = None
         self._names = tuple(names)
         self._first: list[int] = []
-        self._flats: list[torch.Tensor] = []
+        self.flats: list[torch.Tensor] = []
         self._versions: list[int] = []
         for name in names:
             dtype = DTYPES.get(name, torch.float64)
             flat = torch.stack([state[name].to(device, dtype) for state in states])
-            self._flats.append(flat)
+            self.flats.append(flat)
             self.views[name] = list(flat.unbind())
             for state, view in zip(states, self.views[name], strict=True):
                 state[name] = view
 
-    @property
-    def flats(self) -> list[torch.Tensor]:
-        """All values of each name."""
-        return self._flats
-
     def are_own(self) -> bool:
         """Whether all count in step and nobody else has written."""
-        versions = [flat._version for flat in self._flats]
+        versions = [flat._version for flat in self.flats]
         return versions == self._versions and self.which is None
 
     def read(self) -> list[tuple[torch.Tensor, ...]]:
         """Each set's values, in float64; waits for the device only if somebody else has written."""
-        versions = [flat._version for flat in self._flats]
+        versions = [flat._version for flat in self.flats]
         if versions != self._versions:
-            rows = list(zip(*(flat.tolist() for flat in self._flats), strict=True))
-            index = {row: number for number, row in enumerate(dict.fromkeys(rows))}
-            self.which = [index[row] for row in rows] if len(index) > 1 else None
-            self._first = [rows.index(row) for row in index]
+            sets, self.which = distinct([flat.tolist() for flat in self.flats])
+            self._first = [self.which.index(k) if self.which else 0 for k in range(len(sets))]
             self._versions = versions
-        return [tuple(flat[k].double() for flat in self._flats) for k in self._first]
+        return [tuple(flat[k].double() for flat in self.flats) for k in self._first]
 
     def advance(self, coefficients: Sequence[Mapping[str, Any]], made: Any) -> None:
         """Count an update, if it was made; scalars become what stands among the coefficients."""
-        for name, flat in zip(self._names, self._flats, strict=True):
+        for name, flat in zip(self._names, self.flats, strict=True):
             if name == "step":
                 new = flat + 1
             else:
@@ -166,7 +160,7 @@ class DeviceCounters:
             if isinstance(made, torch.Tensor):
                 new = torch.where(made != 0, new, flat)
             flat.copy_(new)
-        self._versions = [flat._version for flat in self._flats]
+        self._versions = [flat._version for flat in self.flats]
 
 
 class DevicePlan(Plan):

@@ -6,7 +6,7 @@ checkpoint made meanwhile holds them too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,13 +36,9 @@ def begin(optimizer: Owner) -> None:
     Raises:
         ValueError: a number in a group is not right.
     """
-    optimizer.groups.check_numbers(optimizer.param_groups)
-    for group in optimizer.param_groups:
-        average = optimizer.groups.rule(group).direction.average
-        if average is None or group.get(EVALUATING):
-            continue
+    for group, average, updated in _averaged(optimizer, evaluating=False):
         group[EVALUATING] = True  # before anything moves: an interrupted one is refused a step
-        for weight, state in _averaged(optimizer, average, group):
+        for weight, state in updated:
             if TRAINED not in state:
                 trained = weight.detach().clone()
                 to_evaluate = evaluated(average, trained, state, group)
@@ -59,12 +55,8 @@ def end(optimizer: Owner) -> None:
     Raises:
         ValueError: a number in a group is not right.
     """
-    optimizer.groups.check_numbers(optimizer.param_groups)
-    for group in optimizer.param_groups:
-        average = optimizer.groups.rule(group).direction.average
-        if average is None or not group.get(EVALUATING):
-            continue
-        for weight, state in _averaged(optimizer, average, group):
+    for group, average, updated in _averaged(optimizer, evaluating=True):
+        for weight, state in updated:
             trained = state.get(TRAINED)
             if trained is not None:
                 trained = trained.to(weight.device, weight.dtype)
@@ -101,11 +93,15 @@ def check_step(groups: Sequence[Group]) -> None:
 
 
 def _averaged(
-    optimizer: Owner, average: Average, group: Group
-) -> list[tuple[torch.Tensor, dict[str, Any]]]:
-    """The parameters of a group that have been updated, with their states."""
-    pairs = [(weight, optimizer.state.get(weight, {})) for weight in group["params"]]
-    return [(w, state) for w, state in pairs if all(name in state for name in average.state)]
+    optimizer: Owner, evaluating: bool
+) -> Iterator[tuple[Group, Average, list[tuple[torch.Tensor, dict[str, Any]]]]]:
+    """Each group with an average that is so, with its updated parameters and their states."""
+    optimizer.groups.check_numbers(optimizer.param_groups)
+    for group in optimizer.param_groups:
+        average = optimizer.groups.rule(group).direction.average
+        if average is not None and bool(group.get(EVALUATING)) is evaluating:
+            pairs = [(weight, optimizer.state.get(weight, {})) for weight in group["params"]]
+            yield group, average, [(w, own) for w, own in pairs if own.keys() >= {*average.state}]
 
 
 def _wide(average: Average, weight: torch.Tensor, state: Mapping[str, Any]) -> list[torch.Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,18 +80,6 @@ def check_keywords(
                 f"{owner} with direction {direction.name!r} has no hyperparameter {name!r}: {hint}"
                 f"There are {', '.join((*known, *COMMON))}"
             )
-
-
-def depth_of_caller() -> int:
-    """Frames from the caller of this up to the user's, for a warning that points there."""
-    depth, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__", "")):
-        depth, frame = depth + 1, frame.f_back
-    return depth
-
-
-def _is_inside(module: str) -> bool:
-    return module.split(".")[0] in ("unyoke", "torch")
 
 
 def check_keys(rule: Rule, group: Group, words: Sequence[str] = ()) -> None:

@@ -7,31 +7,29 @@ function of t and somebody's own direction or decay are objects, and are kept he
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
-from warnings import warn
+from typing import Any, TypeAlias
 
 import torch
 
 from unyoke import decays, directions
-from unyoke._step.group_checks import depth_of_caller
 from unyoke._step.hyperparameters import (
     ABOVE_ONE,
     Group,
     WeightDecay,
+    check_entry,
     check_lr,
-    check_tensors_of,
     check_weight_decay,
-    check_weight_decay_of,
     depends_on_t,
+    largest,
     own_copy,
     rate,
     rate_limits,
     warning_if_above_one,
     warning_if_large,
-    warning_of_lost_schedule,
     weight_decay_at,
 )
-from unyoke._step.written import SWITCHES, Written
+from unyoke._step.written import SWITCHES, RightNumbers, checked
+from unyoke.callers import warn
 from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.ranges import Limits
 from unyoke.schedules import Schedule
@@ -80,8 +78,11 @@ class Groups:
         self.direction = direction
         self._functions: list[WeightDecay | None] = []
         self._warned: set[str] = set()
-        self._written = Written()
+        self._right: dict[int, RightNumbers] = {}
         self.early_anchors: dict[torch.Tensor, list[tuple[str, torch.Tensor, int]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_right": {}}  # no copy of a group's parameters
 
     # The parts
 
@@ -91,10 +92,7 @@ class Groups:
         Raises:
             ValueError: there is no such decay, or another one has its name here.
         """
-        if isinstance(decay, str) and decay in self._decays:
-            return decay
-        part = decays.get(decay)
-        return _name_of("decay", part, decays.ALL, self._decays)
+        return _name_of(decay, decays, self._decays)
 
     def decay(self, group: Group) -> Decay:
         """This group's decay."""
@@ -118,10 +116,7 @@ class Groups:
         Raises:
             ValueError: there is no such direction, or another one has its name here.
         """
-        if isinstance(direction, str) and direction in self._directions:
-            return direction
-        part = directions.get(direction)
-        return _name_of("direction", part, directions.ALL, self._directions)
+        return _name_of(direction, directions, self._directions)
 
     def _named_direction(self, name: str) -> Direction:
         return self._directions.get(name) or directions.get(name)
@@ -238,9 +233,10 @@ class Groups:
             self._check_numbers(index, group)
 
     def _check_numbers(self, index: int, group: Group) -> None:
-        if not self._written.is_right(index, group):
+        right = self._right.get(index)
+        if right is None or not right.hold(group):
             own = () if self._direction is None else ("direction", *self.words, *SWITCHES)
-            self._written.check(index, group, self._parts, (*own, "decay"))
+            self._right[index] = checked(index, group, self._parts, (*own, "decay"), right)
 
     def _parts(self, group: Group) -> Sequence[Part]:
         """Whose numbers a group holds: not those of another library's optimizer."""
@@ -274,7 +270,9 @@ class Groups:
         lr, eta = rate(self.schedule, index, group)
         weight_decay = group["weight_decay"]
         if not (isinstance(lr, float) and isinstance(weight_decay, float)):
-            check_tensors_of(index, group)
+            for name in ("lr", "base_lr", "weight_decay"):
+                if isinstance(group[name], torch.Tensor):
+                    check_entry(index, name, group[name])
         usual = isinstance(weight_decay, float) and 0.0 <= weight_decay < LARGE
         if not usual or (isinstance(eta, float) and eta > ABOVE_ONE):
             self._look_at(index, group, eta)
@@ -283,24 +281,20 @@ class Groups:
     def _look_at(self, index: int, group: Group, eta: Any) -> None:
         if isinstance(group["weight_decay"], torch.Tensor):
             return
-        check_weight_decay_of(index, group)
-        warnings = [self.warning(group)] if self._functions[index] is None else []
-        if (
-            self.schedule is None
-            and "eta" not in self._warned
-            and not isinstance(eta, torch.Tensor)
-        ):
-            warnings.append(warning_if_above_one(group, self.decay(group), eta))
-            if warnings[-1] is not None:
-                self._warned.add("eta")
-        for text in warnings:
+        check_entry(index, "weight_decay value", group["weight_decay"])
+        if self._functions[index] is None:
+            warn(self.warning(group))
+        is_moved = self.schedule is None and not isinstance(eta, torch.Tensor)
+        if is_moved and "eta" not in self._warned:
+            text = warning_if_above_one(group, self.decay(group), eta)
             if text is not None:
-                warn(text, UserWarning, stacklevel=depth_of_caller())
+                self._warned.add("eta")
+                warn(text)
 
     @property
     def are_plain(self) -> bool:
         """Whether the groups hold all numbers of an update: no function of t gives one."""
-        return self.schedule is None and not any(self._functions)
+        return self.schedule is None and not self.follow_t
 
     def limits(self, group: Group) -> Mapping[str, Limits] | None:
         """Between which numbers :meth:`rate` neither warns nor refuses; ``least ≤ x < below``.
@@ -323,8 +317,14 @@ class Groups:
             schedule: the name of the one that the checkpoint's optimizer had; None if it had none.
             groups: as they are now.
         """
-        is_lost = schedule is not None and self.schedule is None
-        return warning_of_lost_schedule(schedule, groups) if is_lost else None
+        if schedule is None or self.schedule is not None:
+            return None
+        rates = ", ".join(f"{largest(group['lr']):g}" for group in groups)
+        return (
+            f"the checkpoint is of a run with schedule={schedule}, and this optimizer has none: lr "
+            f"stays where it was then, at {rates}, and the decay with it. Give the constructor the "
+            "schedule, or move lr by one of torch's schedulers"
+        )
 
     def refresh(self, groups: Sequence[Group]) -> None:
         """Write the coming update's lr and weight_decay into the groups."""
@@ -364,7 +364,7 @@ class Groups:
                 f"there are {len(groups)} parameter groups, and only {known} were added by "
                 "add_param_group(), which checks them: take the others out and add them so"
             )
-        if any(self._functions) and len(groups) != known:
+        if self.follow_t and len(groups) != known:
             raise RuntimeError(
                 f"there are {len(groups)} parameter groups and there were {known}, of which some "
                 "have a weight_decay that is a function of t: leave the groups, and freeze their "
@@ -372,17 +372,17 @@ class Groups:
             )
 
 
-P = TypeVar("P", Direction, Decay)
-
-
-def _name_of(kind: str, part: P, known: Mapping[str, P], own: dict[str, P]) -> str:
-    """The name of a part, which is kept among the optimizer's own if nobody else knows it."""
-    if known.get(part.name) is not part and own.setdefault(part.name, part) is not part:
+def _name_of(given: str | Part, library: Any, own: dict[str, Any]) -> str:
+    """The name of a part, which is kept among the optimizer's own if the library lacks it."""
+    if isinstance(given, str) and given in own:
+        return given
+    part: Part = library.get(given)
+    if library.ALL.get(part.name) is not part and own.setdefault(part.name, part) is not part:
         raise ValueError(
-            f"two {kind}s of this optimizer are called {part.name!r}, and its groups hold names: "
-            "rename one"
+            f"two {type(part).__name__.lower()}s of this optimizer are called {part.name!r}, and "
+            "its groups hold names: rename one"
         )
-    return part.name
+    return str(part.name)
 
 
 def show(groups: Sequence[Group], shown: Sequence[Group]) -> None:

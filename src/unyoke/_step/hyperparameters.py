@@ -72,12 +72,7 @@ def rate(schedule: Schedule | None, index: int, group: Mapping[str, Any]) -> tup
             "multiplier lr/base_lr is undefined. Give the peak learning rate to the "
             "constructor, or set group['base_lr']"
         )
-    return lr, multiplier(lr, base)
-
-
-def multiplier(lr: Any, base: Any) -> Any:
-    """η_t of what a group shows and α, where neither is 0."""
-    return lr / base
+    return lr, lr / base
 
 
 def _is_same(lr: float, expected: float, base: float) -> bool:
@@ -200,42 +195,17 @@ def warning_if_above_one(group: Group, decay: Decay, eta: float) -> str | None:
     )
 
 
-def warning_of_lost_schedule(schedule: Any, groups: Sequence[Group]) -> str:
-    """What to say of a checkpoint with a schedule by this name, of which nothing is here."""
-    rates = ", ".join(f"{float(largest(group['lr'])):g}" for group in groups)
-    return (
-        f"the checkpoint is of a run with schedule={schedule}, and this optimizer has none: lr "
-        f"stays where it was then, at {rates}, and the decay with it. Give the constructor the "
-        "schedule, or move lr by one of torch's schedulers"
-    )
+def _check_written(index: int, name: str, value: Any) -> None:
+    if not isinstance(value, torch.Tensor):  # numbers may be formed of tensors on a device
+        check_entry(index, name, value)
 
 
-def check_weight_decay_of(index: int, group: Mapping[str, Any]) -> None:
-    """Check a group's λ, into which somebody may have written.
+def check_entry(index: int, name: str, value: Any) -> None:
+    """Check a rate of a group, into which somebody may have written.
 
     Raises:
         ValueError: it is negative, not finite or no number.
     """
-    _check_written(index, "weight_decay value", group["weight_decay"])
-
-
-def check_tensors_of(index: int, group: Mapping[str, Any]) -> None:
-    """Check those of a group's rates that are tensors on the host.
-
-    Raises:
-        ValueError: one is negative, not finite or no number.
-    """
-    for name in ("lr", "base_lr", "weight_decay"):
-        if isinstance(group[name], torch.Tensor):
-            _check_entry(index, name, group[name])
-
-
-def _check_written(index: int, name: str, value: Any) -> None:
-    if not isinstance(value, torch.Tensor):  # numbers may be formed of tensors on a device
-        _check_entry(index, name, value)
-
-
-def _check_entry(index: int, name: str, value: Any) -> None:
     try:
         if type(value) is int and type(number(value)) is float:
             raise ValueError(f"Invalid {name}: {value}: an integer of more than 64 bits")

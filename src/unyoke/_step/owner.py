@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import Group
 from unyoke.schedules import Schedule
 
 
-class Scheduled:
+class Owner:
     """What an optimizer with :class:`Groups` offers of them, whoever makes its step."""
 
     groups: Groups
     param_groups: list[Group]
+    state: Any
 
     @property
     def schedule(self) -> Schedule | None:
@@ -29,12 +31,10 @@ class Scheduled:
         self.groups.refresh(self.param_groups)
 
 
-class Owner(Protocol):
-    """An optimizer, as those see it that its class is built on."""
+class Stepped(Owner):
+    """An optimizer whose updates are made here."""
 
-    @property
-    def param_groups(self) -> list[Group]: ...
-    @property
-    def state(self) -> Any: ...
-    @property
-    def groups(self) -> Groups: ...
+    backend: str
+
+    released: Callable[[], None] | None = None
+    """What ``step()`` does while somebody else makes the updates."""

@@ -10,7 +10,7 @@ from zlib import crc32
 import torch
 
 from unyoke._step.counters import EXACT, Counters
-from unyoke._step.hyperparameters import Group, multiplier
+from unyoke._step.hyperparameters import Group
 from unyoke._step.written import SWITCHES
 from unyoke.backends import Assignment, Captured, Dispatch, Formation, Work, dispatch
 from unyoke.backends.guards import Entries, Guards, Held
@@ -47,7 +47,8 @@ class Plan:
         members: those of its parameters that can be chosen.
         states: of each of these.
         weights: those of them that have a gradient.
-        work: of the coming update, on what this process holds of sharded parameters.
+        shards: what this process holds of sharded parameters.
+        work: of the coming update, on what this process holds.
         counters: of the parameters' updates.
     """
 
@@ -62,19 +63,19 @@ class Plan:
     ) -> None:
         self.group, self.members, self.states = group, members, states
         self.weights = members
-        self._shards = Shards(rule, group, members, states)
+        self.shards = Shards(rule, group, members, states)
         self.work = self._whole = Work(
             rule,
-            self._shards.weights,
-            self._shards.states,
+            self.shards.weights,
+            self.shards.states,
             numbers=numbers,
             names=fit.parameter_names(members, group),
             maximize=group["maximize"],
             differentiable=group["differentiable"],
             rounding=group["rounding"],
             seed=group["seed"],
-            wholes=self._shards.wholes,
-            places=self._shards.places,
+            wholes=self.shards.wholes,
+            places=self.shards.places,
         )
         self.counters = self._count(states, ("step", *rule.scalars))
         self._form = rule.coefficients
@@ -126,7 +127,7 @@ class Plan:
         have been cast, moved or given another shape: then its state has to follow.
         """
         there = [weight.grad is not None for weight in self._params]
-        return there == self._there and self._holds_otherwise(rule, group) and self.bind()
+        return there == self._there and self._holds_otherwise(rule, group) and self.shards.bind()
 
     def holds_but_for_gradients(self, rule: Rule, group: dict[str, Any]) -> bool:
         """Whether it would be true if others of the group's parameters had a gradient."""
@@ -135,7 +136,7 @@ class Plan:
     @property
     def can_choose(self) -> bool:
         """Whether it may be for some of its members; not with shards or with shared counters."""
-        return not self.is_sharded and bool(self.counters.can_be_replayed)
+        return not self.shards.is_there and bool(self.counters.can_be_replayed)
 
     def _holds_otherwise(self, rule: Rule, group: dict[str, Any]) -> bool:
         return (
@@ -143,15 +144,7 @@ class Plan:
             and group is self.group
             and self._standing.holds()
             and self._state_shapes() == self._shapes
-            and all(
-                type(each) is kind
-                and each.dtype is dtype
-                and each.device == device
-                and each.shape == shape
-                for each, (kind, dtype, device, shape) in zip(
-                    self.members, self._kinds, strict=True
-                )
-            )
+            and _kinds(self.members) == self._kinds
         )
 
     def _state_shapes(self) -> list[torch.Size]:
@@ -176,26 +169,13 @@ class Plan:
         self._dispatch, self._begun = None, 0
         return True
 
-    @property
-    def is_sharded(self) -> bool:
-        """Whether there is something to bind."""
-        return self._shards.is_there
-
-    def bind(self) -> bool:
-        """Find the local gradients of sharded parameters; False if these are not what they were."""
-        return self._shards.bind()
-
-    def release(self) -> None:
-        """Undo :meth:`bind` after an update."""
-        self._shards.release()
-
     def prepare(self, lr: Any, eta: Any, backend: str) -> None:
         """Form the coefficients and choose the backend; nothing is changed yet.
 
         Raises:
             RuntimeError: no backend can do the work.
         """
-        self.bind()
+        self.shards.bind()
         self.form(lr, eta)
         self._dispatch = dispatch(backend, self.work, self._dispatch)
 
@@ -225,11 +205,11 @@ class Plan:
         """
         rule, counters = self.work.rule, self.counters
         plain = type(self.group) is dict and counters.is_one_step and _is_ours(rule)
-        if row is None or limits is None or self.is_sharded or not plain:
+        if row is None or limits is None or self.shards.is_there or not plain:
             return None
 
         def form(t: Any, group: Mapping[str, Any]) -> dict[str, Any]:
-            eta = multiplier(group["lr"], group["base_lr"])
+            eta = group["lr"] / group["base_lr"]
             return {"eta": eta, **rule.coefficients(t, eta, group["lr"], group)}
 
         (steps,) = counters.rows
@@ -254,7 +234,7 @@ class Plan:
                 self._begun = number + 1
             backend.step(work)
             self._begun = number + 1
-        self.release()
+        self.shards.release()
 
     def captured(self) -> Captured | None:
         """What the backend has kept of the whole update; None if it cannot replay it."""

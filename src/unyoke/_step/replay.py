@@ -8,29 +8,20 @@ kernels. At the first change the step is captured again, which relies on nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from unyoke import backends
 from unyoke._step.commit import whole
 from unyoke._step.groups import Groups, show
 from unyoke._step.hyperparameters import Group, rate
-from unyoke._step.owner import Owner
+from unyoke._step.owner import Stepped
 from unyoke._step.plan import Plan
 from unyoke.backends import Captured, Formation
 from unyoke.backends.guards import Guards, Held
 
 if TYPE_CHECKING:
     from unyoke.backends import ReplayCall
-
-
-class Stepped(Owner, Protocol):
-    """An optimizer whose updates are made here."""
-
-    @property
-    def backend(self) -> str: ...
-    @property
-    def released(self) -> Callable[[], None] | None: ...
 
 
 class Replay:
@@ -57,7 +48,7 @@ class Replay:
         self._length = len(self._groups)
         active = {index for index, _ in plans}
         self._idle = [(k, each) for k, each in enumerate(self._groups) if k not in active]
-        self._sharded = [plan for _, plan in plans if plan.is_sharded]
+        self._sharded = [plan.shards for _, plan in plans if plan.shards.is_there]
         self._call, self._forms = call, call.can_form
         self._resumes = all(plan.resumes for _, plan in plans)
         self._shown: Sequence[Group] = ()
@@ -120,7 +111,7 @@ class Replay:
         if self._schedule is not None:
             for index, group in self._idle:
                 rate(self._schedule, index, group)  # says if somebody has moved it
-        if self._sharded and not all(plan.bind() for plan in self._sharded):
+        if self._sharded and not all(shards.bind() for shards in self._sharded):
             return False
         # All numbers first: whatever refuses or interrupts here has changed no weight
         for index, plan, captured in self._plans:
@@ -144,8 +135,8 @@ class Replay:
         for _, plan, captured in self._plans:
             captured.finish(plan.work)
             plan.counters.counted()
-        for plan in self._sharded:
-            plan.release()
+        for shards in self._sharded:
+            shards.release()
         show(self._groups, self._shown)
 
 

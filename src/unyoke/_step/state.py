@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, SupportsFloat
 
 import torch
@@ -88,29 +88,6 @@ def _made(
                 note_early_anchor(optimizer, anchors, weight)
             made.append(state)
     return made
-
-
-def ensure(
-    states: MutableMapping[torch.Tensor, Any], rule: Rule, weight: torch.Tensor, group: Group
-) -> dict[str, Any]:
-    """The parameter's state; what is missing (all of it, at first) is made.
-
-    State follows a weight that was cast or moved since.
-
-    Args:
-        states: of all parameters of an optimizer.
-        rule: direction and decay.
-        weight: the parameter.
-        group: its parameter group.
-
-    Raises:
-        ValueError: the state does not fit the weight.
-    """
-    state: dict[str, Any] = states[weight]
-    fitting = Fitting(rule, group)
-    with torch.set_grad_enabled(fitting.recorded):
-        fitting.fit(weight, state)
-    return state
 
 
 class Fitting:

@@ -12,8 +12,9 @@ from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
 from unyoke._step.evaluation import check_step
 from unyoke._step.groups import show
 from unyoke._step.hyperparameters import Group, is_rehearsal
+from unyoke._step.owner import Stepped
 from unyoke._step.plan import Plan, random_numbers
-from unyoke._step.replay import Replay, Stepped
+from unyoke._step.replay import Replay
 from unyoke.backends import Captured
 from unyoke.backends.guards import Held, same_objects
 from unyoke.equation import Rule

@@ -53,10 +53,8 @@ class RightNumbers:
         self._lists = [Held.of(value) for value in values if type(value) is list]
         counts = not any(each.is_inference() for each in tensors)
         self._versions = [(each, each._version) for each in tensors] if counts else []
-        lasting = all(isinstance(each, _LASTING) for each in single)
-        self._last = (
-            lasting and not self._lists
-        )  # they cannot change, but for others in their place
+        # these cannot change, but for others in their place
+        self._last = not self._lists and all(isinstance(each, _LASTING) for each in single)
         kinds = (*_LASTING, torch.Tensor)
         self._can_be_asked = counts and all(isinstance(each, kinds) for each in single)
 
@@ -83,55 +81,40 @@ class RightNumbers:
         )
 
 
-class Written:
-    """What each of an optimizer's groups held when it was last found right."""
+def checked(
+    index: int,
+    group: Group,
+    parts: Callable[[Group], Sequence[Part]],
+    words: Sequence[str],
+    before: RightNumbers | None,
+) -> RightNumbers:
+    """What a group holds; what the constructor would not take is refused.
 
-    def __init__(self) -> None:
-        self._right: dict[int, RightNumbers] = {}
+    Args:
+        index: of the group.
+        group: the parameter group.
+        parts: of which it holds the numbers.
+        words: entries beside these.
+        before: what it held when it was last found right.
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_right": {}}  # no copy of a group's parameters
-
-    def is_right(self, index: int, group: Group) -> bool:
-        """Whether nothing was written into a group since."""
-        right = self._right.get(index)
-        return right is not None and right.hold(group)
-
-    def check(
-        self,
-        index: int,
-        group: Group,
-        parts: Callable[[Group], Sequence[Part]],
-        words: Sequence[str],
-    ) -> None:
-        """Refuse what the constructor would not take.
-
-        Args:
-            index: of the group.
-            group: the parameter group.
-            parts: of which it holds the numbers.
-            words: entries beside these.
-
-        Raises:
-            ValueError: names the group, what is wrong with it and what was there before.
-        """
-        try:
-            CHECKS["updates"](group["updates"])
-            for name in words:
-                if name in SWITCHES:
-                    SWITCHES[name](group[name])
-            found = parts(group)
-            for part in found:
-                part.check_values(_on_host(part, group))
-            names = (*words, *(name for part in found for name in part.defaults))
-            self._right[index] = RightNumbers(group, tuple(dict.fromkeys(names)))
-            return
-        except KeyError as error:
-            reason = f"there is no entry {error} any more"
-        except (TypeError, ValueError, RuntimeError) as error:
-            reason = str(error)
-        remedy = _remedy(group, self._right.get(index))
-        raise ValueError(f"parameter group {index}: {reason}{remedy}") from None
+    Raises:
+        ValueError: names the group, what is wrong with it and what was there before.
+    """
+    try:
+        CHECKS["updates"](group["updates"])
+        for name in words:
+            if name in SWITCHES:
+                SWITCHES[name](group[name])
+        found = parts(group)
+        for part in found:
+            part.check_values(_on_host(part, group))
+        names = (*words, *(name for part in found for name in part.defaults))
+        return RightNumbers(group, tuple(dict.fromkeys(names)))
+    except KeyError as error:
+        reason = f"there is no entry {error} any more"
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error)
+    raise ValueError(f"parameter group {index}: {reason}{_remedy(group, before)}") from None
 
 
 def _on_host(part: Part, group: Group) -> Mapping[str, Any]:

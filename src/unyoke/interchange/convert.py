@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from unyoke._step.hyperparameters import largest, own_copy
-from unyoke._step.state import ensure
+from unyoke._step.state import before_updates
 from unyoke.equation import per_learning_rate, per_update
 from unyoke.interchange.counterparts import (
     Form,
@@ -204,7 +204,7 @@ def _state_here(
     if not any(value is not None for value in state.values()):
         return
     rule = ours.groups.rule(group)
-    own = ensure(ours.state, rule, weight, group)
+    (own,) = before_updates(ours, rule, [weight], group)
     own["step"].fill_(float(state["step"]) if form.counts else max(1, group["updates"]))
     for name in (*rule.scalars, *rule.state):
         value = state.get(name)

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from unyoke._step.hyperparameters import Group, check_saved
 from unyoke._step.owner import Owner
 from unyoke.checkpoint import check_count, check_structure, is_foreign
-from unyoke.equation import Decay
 from unyoke.storage import fit
 
 
-class DecoupledOwner(Owner, Protocol):
-    """A decoupled optimizer, as it is seen here."""
-
-    def checked_decay(self, decay: str | Decay) -> str: ...
-
-
-def check(optimizer: DecoupledOwner, saved: Mapping[str, Any]) -> None:
+def check(optimizer: Owner, saved: Mapping[str, Any], checked_decay: Callable[[str], str]) -> None:
     """Refuse a checkpoint whose numbers or state the optimizer cannot go on with.
 
     What the inner class keeps is its own, and is looked at only as far as it can be known: tensors
     have numbers, and the shapes of those that are there already.
+
+    Args:
+        optimizer: a decoupled one.
+        saved: the checkpoint.
+        checked_decay: refuses a decay that cannot follow another optimizer's update.
 
     Raises:
         ValueError: so it is.
@@ -39,7 +37,7 @@ def check(optimizer: DecoupledOwner, saved: Mapping[str, Any]) -> None:
     for index, (group, saved_group) in enumerate(zip(ours, theirs, strict=True)):
         new = {**group, **saved_group} if not foreign[index] else dict(group)
         if not foreign[index]:
-            _check_group(optimizer, index, group, new, saved_group)
+            _check_group(optimizer, index, group, new, saved_group, checked_decay)
         for weight, key in zip(group["params"], saved_group["params"], strict=True):
             label = fit.parameter_name(weight, group)
             try:
@@ -51,21 +49,26 @@ def check(optimizer: DecoupledOwner, saved: Mapping[str, Any]) -> None:
 
 
 def _check_group(
-    optimizer: DecoupledOwner, index: int, group: Group, new: Group, saved: Group
+    optimizer: Owner,
+    index: int,
+    group: Group,
+    new: Group,
+    saved: Group,
+    checked_decay: Callable[[str], str],
 ) -> None:
     for name in ("updates", "decay", "weight_decay"):
         if name not in saved:
             raise ValueError(f"parameter group {index} of the checkpoint has no {name}")
     check_saved(index, new, group)
     try:
-        optimizer.checked_decay(new["decay"])
+        checked_decay(new["decay"])
         part = optimizer.groups.decay(new)
         part.check_values({**part.defaults, **new})
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameter group {index} of the checkpoint: {error}") from None
 
 
-def _check_entry(optimizer: DecoupledOwner, weight: torch.Tensor, group: Group, entry: Any) -> None:
+def _check_entry(optimizer: Owner, weight: torch.Tensor, group: Group, entry: Any) -> None:
     if not isinstance(entry, Mapping):
         raise ValueError(f"it is a {type(entry).__name__}, and a dictionary is needed")
     if "step" in entry:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -25,9 +24,10 @@ from unyoke._step.hyperparameters import (
     is_rehearsal,
     largest,
 )
-from unyoke._step.owner import Scheduled
+from unyoke._step.owner import Owner
 from unyoke._step.state import drop_early_anchor, note_early_anchor
 from unyoke.backends.eager import as_real
+from unyoke.callers import warn
 from unyoke.checkpoint import opened
 from unyoke.equation import Decay
 from unyoke.interchange import decoupled_checkpoint
@@ -105,7 +105,7 @@ def _remade(cls: Any, off: tuple[tuple[str, Any], ...] | None) -> Decoupled:
     return made.__new__(made)
 
 
-class Decoupled(Scheduled, torch.optim.Optimizer):
+class Decoupled(Owner, torch.optim.Optimizer):
     """What :func:`decouple` puts in front of an optimizer class.
 
     Attributes:
@@ -137,7 +137,7 @@ class Decoupled(Scheduled, torch.optim.Optimizer):
             check_inner(self.inner, parameters, inner, stays=self.off is None)
         super().__init__(parameters, **inner)
         for warning in self._warnings:
-            warnings.warn(warning, UserWarning, stacklevel=2)
+            warn(warning)
         # GradScaler shall skip the whole step on overflow, not leave that to the inner update
         self._step_supports_amp_scaling = False
 
@@ -302,7 +302,7 @@ class Decoupled(Scheduled, torch.optim.Optimizer):
                 would not take; nothing is changed.
         """
         saved = opened(state_dict)
-        decoupled_checkpoint.check(self, saved)
+        decoupled_checkpoint.check(self, saved, self.checked_decay)
         before = {"state": self.state, "param_groups": self.param_groups}
         try:
             super().load_state_dict(self._with_own_values(saved))
