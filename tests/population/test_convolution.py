@@ -11,7 +11,7 @@ from torch import nn
 
 import unyoke
 from unyoke.population import Population, convolution
-from unyoke.population.convolution import Products, Way, by_copies, of_patches
+from unyoke.population.convolution import Way, as_products, by_copies, of_patches
 
 WAYS = [by_copies, of_patches]
 
@@ -42,7 +42,7 @@ def test_it_is_torchs_convolution(options: dict[str, Any], way: Way) -> None:
     found: list[tuple[torch.Tensor, ...]] = []
     for products in (False, True):
         if products:
-            with Products(way):
+            with as_products(way):
                 outputs = layer(inputs)
         else:
             outputs = layer(inputs)
@@ -102,11 +102,11 @@ def test_on_this_device_only_filters_that_meet_each_number_once_are_products() -
 def test_dtypes_and_errors_are_torchs(way: Way) -> None:
     layer = nn.Conv2d(2, 3, 3, stride=3)
     inputs = torch.randn(1, 2, 5, 5)
-    with torch.autocast("cpu", torch.bfloat16), Products(way):
+    with torch.autocast("cpu", torch.bfloat16), as_products(way):
         assert layer(inputs).dtype == torch.bfloat16
     for wrong in (torch.randn(1, 2, 2, 5), torch.randn(1, 4, 5, 5)):
         with pytest.raises(RuntimeError) as expected:
             layer(wrong)
-        with Products(way), pytest.raises(RuntimeError) as found:
+        with as_products(way), pytest.raises(RuntimeError) as found:
             layer(wrong)
         assert str(found.value) == str(expected.value)

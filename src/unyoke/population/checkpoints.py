@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
@@ -13,69 +15,83 @@ from torch import Tensor
 from unyoke.population.choice import ENGINES, Choice
 from unyoke.population.engine import Blueprint
 from unyoke.population.models import Models
-from unyoke.population.progress import Progress
 from unyoke.population.settings import Rates
 
 FORMAT = 1
 
 
-@dataclass(frozen=True)
-class Training:
-    """How the models are trained, which must be the same where they go on.
+@dataclass
+class Progress:
+    """What has become of K models so far.
 
     Attributes:
-        blueprint: model, settings, loss and optimizer.
-        loss_limit: above which a model counts as diverged.
+        updates: made by those that still train.
+        made: updates of each model, [K].
+        active: the models that still train.
+        diverged: model → the update at which it was found, 1 for the first.
+        losses: of each model at its last update, before that update, [K] float64; NaN without.
+        limits: losses above which each model counts as diverged, [K] float64.
     """
 
-    blueprint: Blueprint
-    loss_limit: float
+    updates: int
+    made: Tensor
+    active: list[int]
+    diverged: dict[int, int]
+    losses: Tensor
+    limits: Tensor
 
-    def described(self) -> dict[str, list[Any]]:
-        """As plain lists; of the settings one entry for each model."""
-        plan, settings = self.blueprint, self.blueprint.settings
-        options = [f"{name}={_name(value)}" for name, value in sorted(plan.options.items())]
-        return {
-            "lr": list(settings.lr),
-            "weight_decay": Rates(settings, range(len(settings))).weight_decay.tolist(),
-            "seeds": list(settings.seeds),
-            "schedule": [repr(schedule) for schedule in settings.schedules],
-            "updates": list(settings.budgets),
-            "optimizer": [_name(plan.optimizer)],
-            "optimizer's options": options,
-            "clip_norm": [plan.clip_norm],
-            "loss_limit": [self.loss_limit],
-        }
+    @classmethod
+    def at_first(cls, count: int, active: list[int]) -> Progress:
+        """Of so many models before the first update, of which these are to be trained."""
+        return cls(
+            updates=0,
+            made=torch.zeros(count, dtype=torch.int64),
+            active=active,
+            diverged={},
+            losses=torch.full((count,), math.nan, dtype=torch.float64),
+            limits=torch.full((count,), math.inf, dtype=torch.float64),
+        )
 
 
 def write(
-    training: Training, choice: Choice | None, models: Models, progress: Progress
+    blueprint: Blueprint, choice: Choice | None, models: Models, progress: Progress
 ) -> dict[str, Any]:
     """Plain values and tensors; those of the models are not copied."""
     return {
         "format": FORMAT,
-        "settings": training.described(),
+        "settings": _described(blueprint),
         "engine": choice.engine if choice else None,
         "reason": choice.reason if choice else None,
-        "updates": progress.updates,
-        "made": progress.made.clone(),
-        "active": list(progress.rows),
-        "diverged": dict(progress.diverged),
-        "losses": progress.losses.clone(),
-        "limits": progress.limits.clone(),
-        "weights": models.weights,
-        "fixed": models.fixed,
-        "state": models.state,
+        **copy.deepcopy(vars(progress)),
+        **vars(models),
+    }
+
+
+def _described(blueprint: Blueprint) -> dict[str, list[Any]]:
+    """How the models are trained, as plain lists; of the settings one entry for each model."""
+    settings = blueprint.settings
+    return {
+        "lr": list(settings.lr),
+        "weight_decay": Rates(settings, range(len(settings))).weight_decay.tolist(),
+        "seeds": list(settings.seeds),
+        "schedule": [repr(schedule) for schedule in settings.schedules],
+        "updates": list(settings.budgets),
+        "optimizer": [_name(blueprint.optimizer)],
+        "optimizer's options": [
+            f"{name}={_name(value)}" for name, value in sorted(blueprint.options.items())
+        ],
+        "clip_norm": [blueprint.clip_norm],
+        "loss_limit": [blueprint.loss_limit],
     }
 
 
 def read(
-    training: Training, one: Models, saved: Mapping[str, Any]
+    blueprint: Blueprint, one: Models, saved: Mapping[str, Any]
 ) -> tuple[Choice | None, Models, Progress]:
     """What a population that is trained in this way is after loading ``saved``.
 
     Args:
-        training: of the population that will go on.
+        blueprint: of the population that will go on.
         one: one of its models, of which the shapes are looked at.
         saved: from :func:`write`.
 
@@ -88,7 +104,7 @@ def read(
             f"{saved.get('format') if isinstance(saved, Mapping) else type(saved).__name__!r}"
         )
     _check_structure(saved)
-    for name, mine in training.described().items():
+    for name, mine in _described(blueprint).items():
         theirs = saved["settings"].get(name, [])
         if not isinstance(theirs, list) or mine != theirs:
             theirs = theirs if isinstance(theirs, list) else [theirs]
@@ -97,19 +113,18 @@ def read(
                 "make the population with the same settings"
             )
     models = Models(dict(saved["weights"]), dict(saved["fixed"]), dict(saved["state"]))
-    _check_shapes(one, models)
-    count = len(training.blueprint.settings)
-    _check_tensors(one, models, count)
+    count = len(blueprint.settings)
+    _check_models(one, models, count)
     _check_progress(saved, count)
-    engine = saved["engine"]
     progress = Progress(
         updates=saved["updates"],
         made=saved["made"].clone(),
-        rows=list(saved["active"]),
+        active=list(saved["active"]),
         diverged=dict(saved["diverged"]),
         losses=saved["losses"].clone(),
         limits=saved["limits"].clone(),
     )
+    engine = saved["engine"]
     choice = Choice(engine, saved["reason"], random=False) if engine else None
     return choice, models.map(Tensor.clone), progress
 
@@ -137,11 +152,11 @@ def _check_structure(saved: Mapping[str, Any]) -> None:
         raise ValueError(
             f"the checkpoint's engine is {saved['engine']!r}: there are {', '.join(ENGINES)}"
         )
-    stacks = [saved["weights"], saved["fixed"], *saved["state"].values()]
-    for stack in stacks:
-        for name, value in stack.items() if isinstance(stack, Mapping) else [("state", stack)]:
+    for named in (saved["weights"], saved["fixed"], *saved["state"].values()):
+        for name, value in named.items() if isinstance(named, Mapping) else [("state", named)]:
             if (
-                not isinstance(value, Tensor)
+                value is named
+                or not isinstance(value, Tensor)
                 or value.dim() == 0
                 or value.layout is not torch.strided
             ):
@@ -151,24 +166,35 @@ def _check_structure(saved: Mapping[str, Any]) -> None:
                 )
 
 
-def _check_tensors(one: Models, models: Models, count: int) -> None:
-    """Refuse tensors of another number of models or another kind, or without numbers."""
-    groups = [("weights", one.weights, models.weights), ("fixed", one.fixed, models.fixed)]
-    groups += [("state", one.state.get(name, {}), own) for name, own in models.state.items()]
-    for part, expected, found in groups:
-        for name, stack in found.items():
-            like = expected.get(name)
-            kind = stack.dtype if like is None else like.dtype
-            whole = (stack.is_floating_point(), stack.is_complex())
-            if len(stack) != count or stack.is_meta:
-                raise ValueError(
-                    f"{part} {name} of the checkpoint has {len(stack)} rows on {stack.device}, and "
-                    f"this population has {count} models"
-                )
-            if whole != (kind.is_floating_point, kind.is_complex):
-                raise ValueError(
-                    f"{part} {name} of the checkpoint is {stack.dtype}, this population's {kind}"
-                )
+def _check_models(one: Models, models: Models, count: int) -> None:
+    """Refuse tensors of another shape, number of models or kind than ``one`` has, or on meta."""
+    expected, found = one.by_place(), models.by_place()
+    if not models.state:
+        expected = {place: stack for place, stack in expected.items() if place[0] != "state"}
+    for place in sorted({*expected, *found}, key=lambda place: (place[0] != "weights", place)):
+        mine, theirs = (
+            tuple(stacks[place].shape[1:]) if place in stacks else None
+            for stacks in (expected, found)
+        )
+        if mine != theirs:
+            raise ValueError(
+                f"{' '.join(place)} has shape {theirs} per model in the checkpoint and {mine} in "
+                "this population: it is of another model or optimizer"
+            )
+    for place, stack in found.items():
+        kind = expected[place].dtype
+        if len(stack) != count or stack.is_meta:
+            raise ValueError(
+                f"{' '.join(place)} of the checkpoint has {len(stack)} rows on {stack.device}, and "
+                f"this population has {count} models"
+            )
+        if (stack.is_floating_point(), stack.is_complex()) != (
+            kind.is_floating_point,
+            kind.is_complex,
+        ):
+            raise ValueError(
+                f"{' '.join(place)} of the checkpoint is {stack.dtype}, this population's {kind}"
+            )
 
 
 def _check_progress(saved: Mapping[str, Any], count: int) -> None:
@@ -201,29 +227,6 @@ def _name(value: Any) -> str:
     """The same in another process, where functions lie elsewhere."""
     name: str = getattr(value, "__qualname__", None) or repr(value)
     return name
-
-
-def _check_shapes(one: Models, models: Models) -> None:
-    expected, found = _shapes(one), _shapes(models)
-    if not models.state:
-        expected = {name: shape for name, shape in expected.items() if name[0] != "state"}
-    for name in sorted({*expected, *found}, key=lambda name: (name[0] != "weights", name)):
-        mine, theirs = expected.get(name), found.get(name)
-        if mine != theirs:
-            raise ValueError(
-                f"{' '.join(name)} has shape {theirs} per model in the checkpoint and {mine} in "
-                "this population: it is of another model or optimizer"
-            )
-
-
-def _shapes(models: Models) -> dict[tuple[str, ...], tuple[int, ...]]:
-    shapes: dict[tuple[str, ...], tuple[int, ...]] = {}
-    for part, named in (("weights", models.weights), ("fixed", models.fixed)):
-        shapes |= {(part, name): tuple(stack.shape[1:]) for name, stack in named.items()}
-    for parameter, state in models.state.items():
-        for name, stack in state.items():
-            shapes["state", parameter, name] = tuple(stack.shape[1:])
-    return shapes
 
 
 def _short(values: list[Any]) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from unyoke.population.engine import Batch, Blueprint, Engine, UnstackableError, rng_devices
-from unyoke.population.generators import Watch, left_alone
+from unyoke.population.engine import Batch, Blueprint, Engine, UnstackableError
+from unyoke.population.generators import left_alone, states
 from unyoke.population.models import Models
 from unyoke.population.one_by_one import OneByOne
 from unyoke.population.stacked import Stacked
@@ -89,10 +89,10 @@ def _probe(
     """
     few = rows[:_PROBED]
     part = batch.only(range(len(few)))
-    with left_alone(rng_devices(batch.targets)):
-        watch = Watch()
+    with left_alone(batch.rng_devices):
+        before = states()
         expected = _trial(OneByOne, blueprint, models, few).gradients(part)
-        random = watch.anything_drawn()
+        random = states() != before
         if not stackable:
             return None, random
         return _obstacle(blueprint, models, few, part, None if random else expected), random
@@ -114,7 +114,10 @@ def _obstacle(
         try:
             losses = trial.gradients(batch)
         except Exception as error:  # whatever torch.func cannot do, one-by-one has just done
-            return _explained(error)
+            text = " ".join(str(error).split())
+            if "data-dependent control flow" in text:
+                return "the model or the loss uses a tensor's value in Python (.item(), if, while)"
+            return f"torch.func cannot run them ({type(error).__name__}: {text[:300]})"
     for warning in caught:
         if "batching rule" in (text := str(warning.message)):
             operation = text.partition("batching rule for ")[2].partition(". ")[0]
@@ -127,13 +130,6 @@ def _obstacle(
             "their forward pass means something else under torch.func.vmap"
         )
     return None
-
-
-def _explained(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "data-dependent control flow" in text:
-        return "the model or the loss uses a tensor's value in Python (.item(), if, while)"
-    return f"torch.func cannot run them ({type(error).__name__}: {text[:300]})"
 
 
 def _trial(
@@ -156,7 +152,7 @@ def _seconds(trials: Sequence[tuple[Engine, Batch, float]]) -> list[float]:
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.thread_time if alone else time.perf_counter
     times: list[list[float]] = [[] for _ in trials]
-    with left_alone(rng_devices(trials[0][1].targets)):
+    with left_alone(trials[0][1].rng_devices):
         for number in range(1 + _TIMED_UPDATES):
             for (trial, batch, factor), taken in zip(trials, times, strict=True):
                 start = clock()

@@ -31,14 +31,12 @@ Way = Callable[[Tensor, Tensor, Tensor | None, Pair, Pair, Pair], Tensor | None]
 def convolutions(tensor: Tensor) -> AbstractContextManager[object]:
     """The faster way on a tensor's device, while active."""
     way = WAYS.get(tensor.device.type)
-    return nullcontext() if way is None else Products(way)
+    return nullcontext() if way is None else as_products(way)
 
 
-class Products(Replacing):
+def as_products(way: Way) -> Replacing:
     """While active, two-dimensional convolutions without groups go this way where it is a gain."""
-
-    def __init__(self, way: Way) -> None:
-        super().__init__({functional.conv2d: partial(_conv2d, way)})
+    return Replacing({functional.conv2d: partial(_conv2d, way)})
 
 
 def _conv2d(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from unyoke.optimizer import Optimizer
 from unyoke.population.dropout import KeyedDropout
+from unyoke.population.generators import left_alone, seed_all
 from unyoke.population.inputs import Inputs, called, taken
 from unyoke.population.models import Models, Named
 from unyoke.population.settings import Rates, Settings
@@ -43,6 +45,7 @@ class Blueprint:
     optimizer: Callable[..., Optimizer]
     options: Mapping[str, Any]
     clip_norm: float | None
+    loss_limit: float
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,19 @@ class Batch:
         keys = self.keys[index.to(self.keys.device)]
         return replace(self, inputs=inputs, targets=targets, keys=keys)
 
+    @property
+    def rng_devices(self) -> list[torch.device]:
+        """The devices beside the CPU whose random numbers must be put back."""
+        device = self.targets.device
+        return [] if device.type == "cpu" else [device]
 
-def rng_devices(tensor: Tensor) -> list[torch.device]:
-    """The devices beside the CPU whose random numbers must be put back."""
-    return [] if tensor.device.type == "cpu" else [tensor.device]
+    @contextmanager
+    def drawing(self, position: int) -> Iterator[None]:
+        """Models that draw do so by a model's key; the generators are put back at the end."""
+        with left_alone(self.rng_devices, enabled=self.random):
+            if self.random:
+                seed_all(int(self.keys[position]))
+            yield
 
 
 class Engine(ABC):
@@ -146,10 +158,13 @@ class Engine(ABC):
             return self.blueprint.loss(called(model, inputs), targets)
 
     def _optimizer(self, weights: Named, lr: Any, weight_decay: Any) -> Optimizer:
+        """An optimizer with its state; where λ comes from is the population's business."""
         blueprint = self.blueprint
-        optimizer: Optimizer = blueprint.optimizer(
-            list(weights.values()), lr=lr, weight_decay=weight_decay, **blueprint.options
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
+            optimizer: Optimizer = blueprint.optimizer(
+                list(weights.values()), lr=lr, weight_decay=weight_decay, **blueprint.options
+            )
         if isinstance(optimizer, Optimizer):  # trained one by one, it may be somebody else's
             optimizer.init_state()  # populations copy it about from their first update on
         return optimizer

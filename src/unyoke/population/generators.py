@@ -32,18 +32,8 @@ def left_alone(devices: Sequence[torch.device | int], *, enabled: bool = True) -
         random.setstate(pythons)
 
 
-class Watch:
-    """Tells whether random numbers were drawn on the CPU since it was made."""
-
-    def __init__(self) -> None:
-        self._before = _states()
-
-    def anything_drawn(self) -> bool:
-        """Whether any of the generators has moved."""
-        return self._before != _states()
-
-
-def _states() -> tuple[object, ...]:
+def states() -> tuple[object, ...]:
+    """The states of the CPU's generators: equal to others where nothing was drawn in between."""
     kind, words, *place = np.random.get_state(legacy=True)  # noqa: NPY002
     return (
         torch.get_rng_state().numpy().tobytes(),

@@ -52,13 +52,22 @@ class Models:
     def write(self, rows: Sequence[int], other: Models) -> None:
         """Put the models of ``other`` in the places ``rows``."""
         index = torch.tensor(rows, dtype=torch.int64)
-        for mine, theirs in zip(self._parts(), other._parts(), strict=True):
-            for name, stack in mine.items():
-                if stack is not theirs[name]:
-                    stack[index.to(stack.device)] = theirs[name]
+        theirs = other.by_place()
+        for place, stack in self.by_place().items():
+            if stack is not theirs[place]:
+                stack[index.to(stack.device)] = theirs[place]
 
-    def _parts(self) -> list[Named]:
-        return [self.weights, self.fixed, *self.state.values()]
+    def by_place(self) -> dict[tuple[str, ...], Tensor]:
+        """Every stack by where it stands: the part, the parameter and, in state, its name."""
+        return {
+            **{("weights", name): stack for name, stack in self.weights.items()},
+            **{("fixed", name): stack for name, stack in self.fixed.items()},
+            **{
+                ("state", parameter, name): stack
+                for parameter, state in self.state.items()
+                for name, stack in state.items()
+            },
+        }
 
 
 def _mapped(function: Callable[[Tensor], Tensor], named: Named) -> Named:

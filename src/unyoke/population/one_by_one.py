@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -11,15 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unyoke.population.engine import (
-    Batch,
-    Blueprint,
-    Engine,
-    put_state,
-    rng_devices,
-    to_evaluate,
-)
-from unyoke.population.generators import left_alone, seed_all
+from unyoke.population.engine import Batch, Blueprint, Engine, put_state, to_evaluate
 from unyoke.population.inputs import Inputs, called, joined
 from unyoke.population.models import Models, Named, load_row, trained, untrained
 from unyoke.population.settings import Rates
@@ -41,13 +32,10 @@ class OneByOne(Engine):
         decays = Rates(settings, range(len(settings))).weight_decay.tolist()
         self._optimizers = []
         for row, weights in enumerate(self._weights):
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
-                optimizer = self._optimizer(weights, settings.lr[row], decays[row])
+            optimizer = self._optimizer(weights, settings.lr[row], decays[row])
             for group in optimizer.param_groups:
                 group["seed"] = settings.seeds[row] & 0x7FFFFFFF
-            if models.state:
-                put_state(optimizer, weights, models.state, row)
+            put_state(optimizer, weights, models.state, row)
             self._optimizers.append(optimizer)
         self._shares = [
             [_shares(group, settings.lr[row], decays[row]) for group in optimizer.param_groups]
@@ -63,10 +51,7 @@ class OneByOne(Engine):
             module.train()
             self._before.append({name: x.clone() for name, x in self._fixed[row].items()})
             optimizer.zero_grad()
-            devices = rng_devices(batch.targets)
-            with left_alone(devices, enabled=batch.random), torch.enable_grad():
-                if batch.random:
-                    seed_all(int(batch.keys[position]))
+            with batch.drawing(position), torch.enable_grad():
                 loss = self._call(module, *batch.of(position), batch.keys[position])
                 loss.backward()
             losses.append(loss.detach())

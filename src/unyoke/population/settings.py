@@ -131,11 +131,11 @@ class Rates:
     """
 
     def __init__(self, settings: Settings, rows: Sequence[int]) -> None:
-        schedules = [settings.schedules[row] for row in rows]
-        decays = [(settings.weight_decay[row], settings.schedules[row]) for row in rows]
-        self.lr = torch.tensor([settings.lr[row] for row in rows], dtype=torch.float64)
-        self._schedules, self._schedule_of = _distinct(schedules)
-        self._decays, self._decay_of = _distinct(decays)
+        own = settings.only(rows)
+        self.lr = torch.tensor(own.lr, dtype=torch.float64)
+        self._schedules, self._schedule_of = _distinct(own.schedules)
+        pairs = list(zip(own.weight_decay, own.schedules, strict=True))
+        self._decays, self._decay_of = _distinct(pairs)
         self._decay_moves = any(depends_on_t(decay) for decay, _ in self._decays)
         self.weight_decay = self._decay_at(0)
 
@@ -167,11 +167,8 @@ def _check_given(name: str, functions: Sequence[Any], values: Sequence[Any], t: 
 
 def _distinct(values: Sequence[T]) -> tuple[list[T], Tensor]:
     """Each different value once, and which of them belongs to each place."""
-    numbers: dict[Hashable, int] = {}
-    which = [numbers.setdefault(_key(value), len(numbers)) for value in values]
-    first = {number: value for value, number in zip(reversed(values), reversed(which), strict=True)}
-    return [first[number] for number in range(len(numbers))], torch.tensor(which, dtype=torch.int64)
-
-
-def _key(value: object) -> Hashable:
-    return value if isinstance(value, Hashable) else id(value)
+    keys = [value if isinstance(value, Hashable) else id(value) for value in values]
+    distinct = dict(zip(keys, values, strict=True))
+    numbers = {key: number for number, key in enumerate(distinct)}
+    which = torch.tensor([numbers[key] for key in keys], dtype=torch.int64)
+    return list(distinct.values()), which

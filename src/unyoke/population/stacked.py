@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,15 +12,7 @@ from torch.func import functional_call, vmap
 
 from unyoke.optimizer import Optimizer
 from unyoke.population.convolution import convolutions
-from unyoke.population.engine import (
-    Batch,
-    Blueprint,
-    Engine,
-    UnstackableError,
-    put_state,
-    rng_devices,
-)
-from unyoke.population.generators import left_alone, seed_all
+from unyoke.population.engine import Batch, Blueprint, Engine, UnstackableError, put_state
 from unyoke.population.inputs import Inputs, called, joined, leaves
 from unyoke.population.models import Models, Named
 from unyoke.population.program import Program
@@ -43,7 +35,7 @@ class Stacked(Engine):
         self._all = models
         self._before: Named = {}
         self._stepper: Optimizer | None = None
-        self._names: dict[int, str] = {}
+        self._names: dict[Tensor, str] = {}
         self._programs = {
             each: Program(self._loss, each, blueprint.pattern, blueprint.loss)
             for each in (False, True)
@@ -64,15 +56,12 @@ class Stacked(Engine):
         self._weights: Named = {name: nn.Parameter(stack) for name, stack in active.weights.items()}
         if not self.rows:
             return
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
-            self._stepper = self._optimizer(
-                self._weights, self.rates.lr.clone(), self.rates.weight_decay.clone()
-            )
-        self._names = {id(weight): name for name, weight in self._weights.items()}
+        self._stepper = self._optimizer(
+            self._weights, self.rates.lr.clone(), self.rates.weight_decay.clone()
+        )
+        self._names = {weight: name for name, weight in self._weights.items()}
         _check_rows(self._stepper, self._weights)
-        if active.state:
-            put_state(self._stepper, self._weights, active.state, slice(None))
+        put_state(self._stepper, self._weights, active.state, slice(None))
 
     def gradients(self, batch: Batch) -> Tensor:
         self._before = {name: stack.clone() for name, stack in self._fixed.items()}
@@ -80,10 +69,7 @@ class Stacked(Engine):
         program = self._programs[batch.per_model]
         # What is drawn for the whole stack is not the same at two calls.
         left = 0 if batch.random else self._longest - batch.update
-        devices = rng_devices(batch.targets)
-        with left_alone(devices, enabled=batch.random), torch.no_grad():
-            if batch.random:
-                seed_all(int(batch.keys[0]))
+        with batch.drawing(0), torch.no_grad():
             grads, losses = program(
                 self._stacks, self._fixed, batch.inputs, batch.targets, batch.keys, left
             )
@@ -154,7 +140,7 @@ class Stacked(Engine):
         return Models(self._stacks, self._fixed, state)
 
     def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Any:
-        weights, fixed = self._some(rows)
+        models = self._some(rows)
         pattern = self.blueprint.pattern.eval()
 
         def one(weights: Named, fixed: Named) -> Any:
@@ -168,29 +154,23 @@ class Stacked(Engine):
             return joined(
                 torch.cat,
                 [
-                    vmap(one, randomness="different")(
-                        {name: s[start : start + _TOGETHER] for name, s in weights.items()},
-                        {name: s[start : start + _TOGETHER] for name, s in fixed.items()},
-                    )
+                    vmap(one, randomness="different")(part.weights, part.fixed)
                     for start in range(0, len(rows), _TOGETHER)
+                    for part in [models.map(operator.itemgetter(slice(start, start + _TOGETHER)))]
                 ],
             )
 
-    def _some(self, rows: Sequence[int]) -> tuple[Named, Named]:
-        """The stacks of these models to evaluate; where they lie side by side, without a copy."""
+    def _some(self, rows: Sequence[int]) -> Models:
+        """These models to evaluate, without state; where they lie side by side, without a copy."""
         place = {row: position for position, row in enumerate(self.rows)}
         if all(row in place for row in rows):
             models, positions = self._active(), [place[row] for row in rows]
         else:
             models, positions = self.models(), list(rows)
-        weights, fixed = self._evaluated(models), models.fixed
         chosen: Any = torch.tensor(positions)
         if positions == list(range(positions[0], positions[0] + len(positions))):
             chosen = slice(positions[0], positions[0] + len(positions))
-        return (
-            {name: stack[chosen] for name, stack in weights.items()},
-            {name: stack[chosen] for name, stack in fixed.items()},
-        )
+        return Models(self._evaluated(models), models.fixed).map(operator.itemgetter(chosen))
 
     def _evaluated(self, models: Models) -> Named:
         """The weights to evaluate; of most optimizers those that are trained."""
@@ -201,7 +181,7 @@ class Stacked(Engine):
         assert self._stepper is not None
         result = dict(models.weights)
         for group in self._stepper.param_groups:
-            for name in (self._names[id(weight)] for weight in group["params"]):
+            for name in (self._names[weight] for weight in group["params"]):
                 result[name] = self._stepper.evaluated(result[name], models.state[name], group)
         return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,13 @@ from torch.nn import functional
 from unyoke.optimizer import Optimizer
 from unyoke.optimizers import AdamW
 from unyoke.population import checkpoints, settings
+from unyoke.population.checkpoints import Progress
 from unyoke.population.choice import ENGINES, Choice, choose
 from unyoke.population.dropout import keys
 from unyoke.population.engine import Batch, Blueprint, Engine, Loss
 from unyoke.population.inputs import Inputs, taken
 from unyoke.population.models import Models, load_row, make
 from unyoke.population.order import BatchOrder
-from unyoke.population.progress import Progress
 from unyoke.population.settings import OneWeightDecay
 from unyoke.schedules import Schedule
 
@@ -102,20 +102,20 @@ class Population:
                 raise ValueError(f"{name} must be above 0, not {value!r}")
         self.settings = settings.read(lr, weight_decay, seeds, schedule, updates)
         pattern, self._models = make(model_factory, self.settings.seeds)
-        self._blueprint = Blueprint(pattern, self.settings, loss, optimizer, options, clip_norm)
-        self._check_optimizer()
-        count = len(self.settings)
+        self._blueprint = Blueprint(
+            pattern, self.settings, loss, optimizer, options, clip_norm, loss_limit
+        )
+        self._one_by_one(self._models.rows([0]))  # lets the optimizer object to its options now
         self._asked = engine
         self._choice: Choice | None = None
         self._engine: Engine | None = None
-        self._loss_limit = loss_limit
-        rows = [row for row in range(count) if self.settings.begins(row)]
-        self._at = Progress.at_first(count, rows)
+        rows = [row for row in range(len(self)) if self.settings.begins(row)]
+        self._at = Progress.at_first(len(self), rows)
         self._order: tuple[tuple[int, int], BatchOrder] | None = None
 
-    def _check_optimizer(self) -> None:
-        """Let the optimizer object to its options now and not at the first update."""
-        ENGINES["one_by_one"](self._blueprint, self._models.rows([0]), [])
+    def _one_by_one(self, models: Models) -> Engine:
+        """An engine that has these models and trains none of them."""
+        return ENGINES["one_by_one"](self._blueprint, models, [])
 
     def __len__(self) -> int:
         return len(self.settings)
@@ -134,7 +134,7 @@ class Population:
     def active(self) -> Tensor:
         """Which models still train, [K] bool."""
         active = torch.zeros(len(self), dtype=torch.bool)
-        active[self._at.rows] = True
+        active[self._at.active] = True
         return active
 
     @property
@@ -149,7 +149,7 @@ class Population:
     @property
     def done(self) -> bool:
         """Whether no model trains any more."""
-        return not self._at.rows
+        return not self._at.active
 
     @property
     def engine(self) -> str:
@@ -188,7 +188,7 @@ class Population:
             RuntimeError: every model has stopped.
             UnstackableError: at the first update under ``engine="stacked"``, if it cannot be.
         """
-        if not self._at.rows:
+        if not self._at.active:
             raise RuntimeError(
                 f"all {len(self)} models have stopped ({len(self._at.diverged)} diverged): ask "
                 "population.done before population.step"
@@ -197,18 +197,19 @@ class Population:
         if self._engine is None:
             batch = self._start(batch)
         assert self._engine is not None
-        rows = self._at.rows
+        rows = self._at.active
         found = self._engine.gradients(batch).double().cpu()
         losses = torch.full_like(self._at.losses, math.nan)
         losses[rows] = found
         self._at.losses[rows] = found
-        self._stop_diverged(found.isfinite() & (found <= self._at.limits[rows]))
-        if math.isfinite(self._loss_limit):
-            bound = self._loss_limit * found.clamp(min=1.0)
+        healthy = found.isfinite() & (found <= self._at.limits[rows])
+        self.stop(self._note_diverged(healthy, self._at.updates + 1))
+        if math.isfinite(self._blueprint.loss_limit):
+            bound = self._blueprint.loss_limit * found.clamp(min=1.0)
             self._at.limits[rows] = torch.fmin(self._at.limits[rows], bound)
-        if self._at.rows:
+        if self._at.active:
             self._engine.apply(self._at.updates)
-            self._at.made[self._at.rows] += 1
+            self._at.made[self._at.active] += 1
         self._at.updates += 1
         self._stop_finished()
         return losses
@@ -218,49 +219,36 @@ class Population:
         if indices is not None:
             if per_model and len(indices) != len(self):
                 raise ValueError(f"indices for {len(indices)} models, and there are {len(self)}")
-            chosen = indices[self._at.rows] if per_model else indices
+            chosen = indices[self._at.active] if per_model else indices
             inputs = taken(inputs, chosen)
             targets = targets[chosen.to(targets.device)]
-        seeds = torch.tensor([self.settings.seeds[row] for row in self._at.rows])
+        seeds = torch.tensor([self.settings.seeds[row] for row in self._at.active])
         key = keys(seeds, self._at.updates).to(targets.device)
-        random = self._choice is not None and self._choice.random
-        return Batch(inputs, targets, per_model, self._at.updates, key, random)
+        return Batch(inputs, targets, per_model, self._at.updates, key, self.draws)
 
     def _start(self, batch: Batch) -> Batch:
         """Choose the engine, and hand it the models."""
         asked = self._choice.engine if self._choice else self._asked
-        choice = choose(asked, self._blueprint, self._models, self._at.rows, batch)
-        if self._choice is None:
-            self._choice = choice
-        else:  # a checkpoint has chosen
-            self._choice = replace(self._choice, random=choice.random)
-        self._engine = ENGINES[choice.engine](self._blueprint, self._models, self._at.rows)
+        choice = choose(asked, self._blueprint, self._models, self._at.active, batch)
+        self._choice = replace(self._choice or choice, random=choice.random)
+        self._engine = ENGINES[choice.engine](self._blueprint, self._models, self._at.active)
         return replace(batch, random=choice.random)
 
-    def _stop_diverged(self, healthy: Tensor) -> None:
-        if bool(healthy.all()):
-            return
-        assert self._engine is not None
-        rows = [row for row, good in zip(self._at.rows, healthy.tolist(), strict=True) if good]
-        self._at.diverged |= {
-            row: self._at.updates + 1 for row in self._at.rows if row not in set(rows)
-        }
-        self._engine.keep(rows)
-        self._at.rows = rows
+    def _note_diverged(self, healthy: Tensor, update: int) -> set[int]:
+        """The active models that are not healthy, recorded as found at an update."""
+        pairs = zip(self._at.active, healthy.tolist(), strict=True)
+        broken = [row for row, good in pairs if not good]
+        self._at.diverged |= dict.fromkeys(broken, update)
+        return set(broken)
 
     def _stop_finished(self) -> None:
         """Stop models whose weights are not finite or whose budget is used up."""
         assert self._engine is not None
-        budgets = self.settings.budgets
-        rows = [row for row in self._at.rows if budgets[row] != self._at.updates]
-        if len(rows) < len(self._at.rows) or self._at.updates % LOOK == 0:
-            finite = self._engine.finite().tolist()
-            broken = {row for row, good in zip(self._at.rows, finite, strict=True) if not good}
-            self._at.diverged |= dict.fromkeys(sorted(broken), self._at.updates)
-            rows = [row for row in rows if row not in broken]
-        if len(rows) < len(self._at.rows):
-            self._engine.keep(rows)
-            self._at.rows = rows
+        made = self._at.updates
+        gone = {row for row in self._at.active if self.settings.budgets[row] == made}
+        if gone or made % LOOK == 0:
+            gone |= self._note_diverged(self._engine.finite(), made)
+        self.stop(gone)
 
     def train(
         self, inputs: Inputs, targets: Tensor, *, batch_size: int, updates: int | None = None
@@ -276,15 +264,15 @@ class Population:
         Raises:
             ValueError: ``updates`` is left out and a model has no budget.
         """
-        budgets = [self.settings.budgets[row] for row in self._at.rows]
+        budgets = [self.settings.budgets[row] for row in self._at.active]
         if updates is None and None in budgets:
             raise ValueError(
-                f"model {self._at.rows[budgets.index(None)]} has no budget: give updates= here or "
-                "to the population, or a schedule that has a length"
+                f"model {self._at.active[budgets.index(None)]} has no budget: give updates= here "
+                "or to the population, or a schedule that has a length"
             )
         end = math.inf if updates is None else self._at.updates + updates
         order = self._batch_order(len(targets), batch_size)
-        while self._at.rows and self._at.updates < end:
+        while self._at.active and self._at.updates < end:
             self.step(inputs, targets, order.at(self._at.updates))
         return self.losses
 
@@ -307,15 +295,15 @@ class Population:
         rows = list(range(len(self))) if models is None else list(models)
         if not rows or min(rows) < 0 or max(rows) >= len(self):
             raise IndexError(f"there are models 0 to {len(self) - 1}, not {rows}")
-        engine = self._engine or ENGINES["one_by_one"](self._blueprint, self._models, [])
-        return engine.outputs(inputs, rows)
+        return (self._engine or self._one_by_one(self._models)).outputs(inputs, rows)
 
-    def stop(self, models: Sequence[int]) -> None:
+    def stop(self, models: Collection[int]) -> None:
         """Leave these models as they are from now on, as if their budget were used up."""
-        gone = set(models)
-        self._at.rows = [row for row in self._at.rows if row not in gone]
-        if self._engine is not None:
-            self._engine.keep(self._at.rows)
+        rows = [row for row in self._at.active if row not in models]
+        if len(rows) < len(self._at.active):
+            if self._engine is not None:
+                self._engine.keep(rows)
+            self._at.active = rows
 
     def model(self, number: int) -> nn.Module:
         """An ordinary module of its own with one model's buffers and weights, those to evaluate."""
@@ -325,10 +313,6 @@ class Population:
         models = self._models if self._engine is None else self._engine.to_evaluate()
         return load_row(module, models, number).train()
 
-    @property
-    def _training(self) -> checkpoints.Training:
-        return checkpoints.Training(self._blueprint, self._loss_limit)
-
     def _current(self) -> Models:
         return self._models if self._engine is None else self._engine.models()
 
@@ -337,7 +321,7 @@ class Population:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later process needs to go on bit for bit; plain, for weights_only."""
         models = self._current().map(Tensor.clone)
-        return checkpoints.write(self._training, self._choice, models, self._at)
+        return checkpoints.write(self._blueprint, self._choice, models, self._at)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on where the population that wrote ``state_dict`` was.
@@ -348,7 +332,7 @@ class Population:
         Raises:
             ValueError: another number of models, other settings or shapes; nothing is changed.
         """
-        one = ENGINES["one_by_one"](self._blueprint, self._current().rows([0]), [])
-        found = checkpoints.read(self._training, one.models(), state_dict)
+        one = self._one_by_one(self._current().rows([0])).models()
+        found = checkpoints.read(self._blueprint, one, state_dict)
         self._choice, self._models, self._at = found
         self._engine = None  # made from these models at the next update

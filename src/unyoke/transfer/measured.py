@@ -72,7 +72,7 @@ class Measured:
         if self.p_low is None or self.p_high is None:
             return f"p = {self.p:.2g} is of one seed, which has no interval; more seeds: {more} 4"
         return (
-            f"p = {self.p:.2g} has an interval of [{self.p_low:.2g}, {self.p_high:.2g}], 1 wide or "
+            f"p = {self.p:.2g} has an interval of{_interval(self.p_low, self.p_high)}, 1 wide or "
             f"more, which tells nothing apart; more seeds: {more} 10"
         )
 
@@ -83,17 +83,13 @@ class Measured:
 
     def says(self, lr_ratio: float, length_ratio: float) -> str:
         """What is measured and what is assumed of λ ∝ α^p·T^q, as far as the change needs it."""
-        p = f"p = {self.p:.2g} measured"
-        if self.p_low is not None and self.p_high is not None:
-            p += f" [{self.p_low:.2g}, {self.p_high:.2g}]"
+        p = f"p = {self.p:.2g} measured{_interval(self.p_low, self.p_high)}"
         if length_ratio == 1.0:
             return f"λ ∝ α^p, {p}"
+        q = "q = p − 1 assumed"
         if self.q is not None:
-            q = f"q = {self.q:.2g} measured"
-            if self.q_low is not None and self.q_high is not None:
-                q += f" [{self.q_low:.2g}, {self.q_high:.2g}]"
-            return f"λ ∝ α^p·T^q, {p}, {q}"
-        return f"λ ∝ α^p·T^q, {p}, q = p − 1 assumed"
+            q = f"q = {self.q:.2g} measured{_interval(self.q_low, self.q_high)}"
+        return f"λ ∝ α^p·T^q, {p}, {q}"
 
     @property
     def agrees(self) -> bool | None:
@@ -101,6 +97,10 @@ class Measured:
         if self.q_low is None or self.q_high is None or self.p_low is None or self.p_high is None:
             return None
         return self.p_low <= 1.0 + self.q_high and 1.0 + self.q_low <= self.p_high
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{low:.2g}, {high:.2g}]"
 
 
 @dataclass(frozen=True)
@@ -127,50 +127,56 @@ def read_maps(folders: Sequence[Path], optimizer: str) -> Measured:
     without_decay: list[int] = []
     why = ""
     for folder in folders:
-        for finding in _findings(folder, name):
-            ridge = finding.get("ridge") or {}
-            if ridge.get("value") is not None:
+        findings, step = _read(folder, name)
+        for finding in findings:
+            updates, best, ridge = finding["updates"], finding.get("best"), finding.get("ridge")
+            if ridge and ridge.get("value") is not None:
                 ridges.append(ridge)
-            else:
+            elif ridge:
                 why = str(ridge.get("upright") or "").removeprefix("unknown: ") or why
             if finding.get("edges"):
-                cautions.append(
-                    f"the best cell of {finding['updates']} updates lies on an edge of its grid"
-                )
-            best = finding.get("best")
-            if best and best["weight_decay"] == 0:
-                without_decay.append(finding["updates"])
+                cautions.append(f"the best cell of {updates} updates lies on an edge of its grid")
             if best and best["weight_decay"] > 0:
-                grid = _step(folder, name)
-                bests.append(_Best(finding["updates"], best["lr"], best["weight_decay"], grid))
-    cautions += [f"the best weight decay of {updates} updates is 0" for updates in without_decay]
-    if not ridges and without_decay:
-        raise TransferError(
-            f"{folders[0]}: the best weight decay of {without_decay[0]} updates is 0, so there is "
-            f"none that could move with the learning rate: {name} needs no decay there, or smaller "
-            "ones than were tried"
-        )
-    if not ridges and why:
-        raise TransferError(
-            f"{folders[0]}: how the best λ of {name} moves with the learning rate is not known "
-            f"from this map: {why}. Give it the values beyond, or more seeds: "
-            f"unyoke map --out {folders[0]} --extend"
-        )
+                bests.append(_Best(updates, best["lr"], best["weight_decay"], step))
+            elif best:
+                without_decay.append(updates)
     if not ridges:
-        raise TransferError(
-            f"{folders[0]}: the map has no ridge for {name}, d log λ*/d log α; it needs a grid of "
-            f"several learning rates and weight decays, all cells trained. Draw it anew with: "
-            f"unyoke report {folders[0]}"
+        raise TransferError(f"{folders[0]}: {_no_ridge(folders[0], name, without_decay, why)}")
+    cautions += [f"the best weight decay of {updates} updates is 0" for updates in without_decay]
+    p = float(ridges[-1]["value"])
+    return Measured(
+        p,
+        ridges[-1].get("low"),
+        ridges[-1].get("high"),
+        *_exponent(bests, p),
+        source="maps in " + ", ".join(map(str, folders)),
+        caution="; ".join(cautions),
+        folder=str(folders[-1]),
+    )
+
+
+def _no_ridge(folder: Path, name: str, without_decay: Sequence[int], why: str) -> str:
+    """Why no map says how λ moves with the learning rate, and what to do."""
+    if without_decay:
+        return (
+            f"the best weight decay of {without_decay[0]} updates is 0, so there is none that "
+            f"could move with the learning rate: {name} needs no decay there, or smaller ones than "
+            "were tried"
         )
-    ridge = ridges[-1]
-    low, high = ridge.get("low"), ridge.get("high")
-    p = float(ridge["value"])
-    q, q_low, q_high = _exponent(bests, p)
-    source = "maps in " + ", ".join(map(str, folders))
-    return Measured(p, low, high, q, q_low, q_high, source, "; ".join(cautions), str(folders[-1]))
+    if why:
+        return (
+            f"how the best λ of {name} moves with the learning rate is not known from this map: "
+            f"{why}. Give it the values beyond, or more seeds: unyoke map --out {folder} --extend"
+        )
+    return (
+        f"the map has no ridge for {name}, d log λ*/d log α; it needs a grid of several learning "
+        "rates and weight decays, all cells trained. Draw it anew with: unyoke report "
+        f"{folder}"
+    )
 
 
-def _findings(folder: Path, name: str) -> list[dict[str, Any]]:
+def _read(folder: Path, name: str) -> tuple[list[dict[str, Any]], float]:
+    """A map's findings of an optimizer, and the factor between its λ; 2 if the table has none."""
     file = folder / "cells.json"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -185,21 +191,13 @@ def _findings(folder: Path, name: str) -> list[dict[str, Any]]:
     if not own:
         there = ", ".join(sorted({finding["optimizer"] for finding in findings})) or "nothing"
         raise TransferError(f"{folder}: the map is of {there}, not of {name}: give --optimizer")
-    return own
-
-
-def _step(folder: Path, name: str) -> float:
-    """The factor between neighbouring λ of a map; 2 if the table does not say."""
-    document = json.loads((folder / "cells.json").read_text(encoding="utf-8"))
-    values = sorted(
-        {
-            float(cell["weight_decay"])
-            for cell in document.get("cells", ())
-            if cell.get("optimizer") == name and cell.get("weight_decay")
-        }
-    )
-    pairs = [high / low for low, high in itertools.pairwise(values)]
-    return min(pairs) if pairs else 2.0
+    decays = {
+        float(cell["weight_decay"])
+        for cell in document.get("cells", ())
+        if cell.get("optimizer") == name and cell.get("weight_decay")
+    }
+    steps = (high / low for low, high in itertools.pairwise(sorted(decays)))
+    return own, min(steps, default=2.0)
 
 
 def _exponent(bests: Sequence[_Best], p: float) -> tuple[float | None, float | None, float | None]:

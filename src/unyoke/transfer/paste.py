@@ -7,9 +7,8 @@ from types import MappingProxyType
 
 from unyoke.timescales import LARGE
 from unyoke.transfer.conventions import convert
+from unyoke.transfer.measured import NAMES
 from unyoke.transfer.run import Run
-
-Block = Callable[[Run], str]
 
 
 def _number(value: float) -> str:
@@ -23,29 +22,23 @@ def _decay(run: Run, convention: str) -> str:
     )
 
 
-def _steps(run: Run) -> int:
-    return max(1, round(run.length))
-
-
 def unyoke(run: Run) -> str:
-    name = {"adamw": "AdamW", "sgdw": "SGDW", "lion": "LionW"}[run.optimizer]
-    schedules = {
-        "cosine": f"unyoke.schedules.cosine({_steps(run)})",
-        "step_drops": f"unyoke.schedules.step_drops({_steps(run)})",
-    }
-    schedule = schedules.get(run.schedule)
-    given = f", schedule={schedule}" if schedule else ""
-    decay = _decay(run, "unyoke")
-    if run.weight_decay >= LARGE and schedule:  # as a number it would be asked about
-        decay = f"unyoke.total_decay({_number(run.total_decay)}, schedule={schedule})"
-    return f"unyoke.{name}(model.parameters(), lr={_number(run.lr)}, weight_decay={decay}{given})"
+    decay, schedule = _decay(run, "unyoke"), ""
+    if run.schedule in ("cosine", "step_drops"):
+        schedule = f", schedule=unyoke.schedules.{run.schedule}({run.steps})"
+        if run.weight_decay >= LARGE:  # as a number it would be asked about
+            decay = f"unyoke.total_decay({_number(run.total_decay)}{schedule})"
+    return (
+        f"unyoke.{NAMES[run.optimizer]}(model.parameters(), lr={_number(run.lr)}, "
+        f"weight_decay={decay}{schedule})"
+    )
 
 
 def _scheduler(run: Run) -> str:
     """The schedule that torch's and timm's optimizers do not have themselves."""
     kinds = {
-        "cosine": f"CosineAnnealingLR(optimizer, T_max={_steps(run)})",
-        "linear": f"LinearLR(optimizer, 1.0, 0.0, total_iters={_steps(run)})",
+        "cosine": f"CosineAnnealingLR(optimizer, T_max={run.steps})",
+        "linear": f"LinearLR(optimizer, 1.0, 0.0, total_iters={run.steps})",
     }
     kind = kinds.get(run.schedule)
     return f"; scheduler = torch.optim.lr_scheduler.{kind}" if kind else ""
@@ -74,49 +67,41 @@ def timm(run: Run) -> str:
 
 
 def hf(run: Run) -> str:
-    kinds = {"cosine": "cosine", "linear": "linear", "constant": "constant"}
-    kind = kinds.get(run.schedule)
-    parts = [
-        f"learning_rate={_number(run.lr)}",
-        f"weight_decay={_decay(run, 'hf')}",
-        *([f"lr_scheduler_type='{kind}'"] if kind else []),
-        f"max_steps={_steps(run)}",
-    ]
-    return f"TrainingArguments({', '.join(parts)})"
+    is_known = run.schedule in ("cosine", "linear", "constant")
+    schedule = f"lr_scheduler_type='{run.schedule}', " if is_known else ""
+    return (
+        f"TrainingArguments(learning_rate={_number(run.lr)}, weight_decay={_decay(run, 'hf')}, "
+        f"{schedule}max_steps={run.steps})"
+    )
 
 
 def optax(run: Run) -> str:
-    name = "lion" if run.optimizer == "lion" else "adamw"
     rates = {
-        "cosine": f"optax.cosine_decay_schedule({_number(run.lr)}, {_steps(run)})",
-        "linear": f"optax.linear_schedule({_number(run.lr)}, 0.0, {_steps(run)})",
+        "cosine": f"optax.cosine_decay_schedule({_number(run.lr)}, {run.steps})",
+        "linear": f"optax.linear_schedule({_number(run.lr)}, 0.0, {run.steps})",
     }
     rate = rates.get(run.schedule, _number(run.lr))
-    return f"optax.{name}({rate}, weight_decay={_decay(run, 'optax')})"
+    return f"optax.{run.optimizer}({rate}, weight_decay={_decay(run, 'optax')})"
 
 
 def keras(run: Run) -> str:
     name = "Lion" if run.optimizer == "lion" else "AdamW"
     rate = _number(run.lr)
     if run.schedule == "cosine":
-        rate = f"keras.optimizers.schedules.CosineDecay({rate}, {_steps(run)})"
+        rate = f"keras.optimizers.schedules.CosineDecay({rate}, {run.steps})"
     return f"keras.optimizers.{name}({rate}, weight_decay={_decay(run, 'keras')})"
 
 
-ADAMS: Mapping[str, Block] = MappingProxyType(
-    {"unyoke": unyoke, "torch": torch, "timm": timm, "hf": hf, "optax": optax, "keras": keras}
-)
-
-BLOCKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+BLOCKS: Mapping[str, tuple[Callable[[Run], str], ...]] = MappingProxyType(
     {
-        "adamw": tuple(ADAMS),
-        "sgdw": ("unyoke", "torch", "timm"),
-        "lion": ("unyoke", "timm", "optax", "keras"),
+        "adamw": (unyoke, torch, timm, hf, optax, keras),
+        "sgdw": (unyoke, torch, timm),
+        "lion": (unyoke, timm, optax, keras),
     }
 )
-"""The libraries that have each optimizer."""
+"""What writes the code, for the libraries that have each optimizer."""
 
 
 def blocks(run: Run) -> dict[str, str]:
     """Code by library."""
-    return {name: ADAMS[name](run) for name in BLOCKS[run.optimizer]}
+    return {block.__name__: block(run) for block in BLOCKS[run.optimizer]}

@@ -8,13 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from unyoke.transfer.measured import Measured
-from unyoke.transfer.run import (
-    Run,
-    left_of_the_beginning,
-    reaches_equilibrium,
-    rotation,
-    window,
-)
+from unyoke.transfer.rules import Rule
+from unyoke.transfer.run import EQUILIBRIUM, Run, left_of_the_beginning, rotation
 
 WIDTH = 100
 
@@ -58,29 +53,32 @@ class Outcome:
     verified: bool
 
 
-def outcome(rule: str, says: str, run: Run, *, source: str, valid: str, verified: bool) -> Outcome:
-    """What decay does in `run`, under a rule's name."""
-    tau = window(run)
-    known = math.isfinite(tau)
+def outcome(rule: Rule, run: Run) -> Outcome:
+    """What decay does in `run`, under a rule's name.
+
+    τ = 1/λ is of η = 1: Wang & Aitchison (arXiv 2405.13698), weights are an average of updates over
+    1/(lr·wd).
+    """
+    tau = 1.0 / run.weight_decay if run.weight_decay else None
     epochs = None
-    if known and run.batch_size is not None and run.samples is not None:
+    if tau is not None and run.batch_size is not None and run.samples is not None:
         epochs = tau * run.batch_size / run.samples
     return Outcome(
-        rule=rule,
-        says=says,
+        rule=rule.name,
+        says=rule.says,
         lr=run.lr,
         weight_decay=run.weight_decay,
         torch_weight_decay=run.torch_weight_decay,
         total_decay=run.total_decay,
         left=left_of_the_beginning(run),
-        window=tau if known else None,
+        window=tau,
         window_epochs=epochs,
-        window_share=tau / run.length if known else None,
+        window_share=None if tau is None else tau / run.length,
         rotation=None if run.optimizer == "lion" else rotation(run.weight_decay, run.beta1),
-        equilibrium=reaches_equilibrium(run),
-        source=source,
-        valid=valid,
-        verified=verified,
+        equilibrium=run.total_decay >= EQUILIBRIUM,
+        source=rule.source,
+        valid=rule.valid,
+        verified=rule.verified,
     )
 
 
@@ -204,15 +202,15 @@ def _facts(row: Outcome) -> list[str]:
 
 
 def _table(rows: tuple[Outcome, ...]) -> list[str]:
-    head = f"  {'rule':<16}{'lr':>10}{'decay':>11}{'torch':>10}{'Σηλ':>10}{'left':>11}  says"
-    lines = [head]
-    for row in rows:
-        name = row.rule + ("" if row.verified else "°")
-        lines.append(
-            f"  {name:<16}{row.lr:>10.3g}{row.weight_decay:>11.3g}{row.torch_weight_decay:>10.3g}"
+    return [
+        f"  {'rule':<16}{'lr':>10}{'decay':>11}{'torch':>10}{'Σηλ':>10}{'left':>11}  says",
+        *(
+            f"  {row.rule + ('' if row.verified else '°'):<16}{row.lr:>10.3g}"
+            f"{row.weight_decay:>11.3g}{row.torch_weight_decay:>10.3g}"
             f"{row.total_decay:>10.3g}{100 * row.left:>9.3g} %  {row.says}"
-        )
-    return lines
+            for row in rows
+        ),
+    ]
 
 
 def _source(row: Outcome) -> list[str]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from unyoke.transfer.run import Run
 
-Formula = Callable[[Run, Run], float]
+Formula = Callable[[Any, Any], float]  # of two runs; objections see that no size is missing
 Objection = Callable[[Run, Run], str | None]
 
 
@@ -45,71 +46,14 @@ class Rule:
     objection: Objection = always
 
 
-def keep_decay(tuned: Run, to: Run) -> float:
-    """λ′ = λ."""
-    return tuned.weight_decay
-
-
 def keep_ratio(tuned: Run, to: Run) -> float:
     """λ′ = w·α′: torch's number stays."""
     return tuned.weight_decay * to.lr / tuned.lr
 
 
-def normalized(tuned: Run, to: Run) -> float:
-    """λ′ = λ·√(T/T′), since λ = λ_norm·√(b/(B·E)) = λ_norm/√T."""
-    return float(tuned.weight_decay * (tuned.length / to.length) ** 0.5)
-
-
-def timescale_in_epochs(tuned: Run, to: Run) -> float:
-    """λ′ = λ·(b′/b)·(B/B′): τ = b/(λ·B) epochs stays."""
-    return (
-        tuned.weight_decay
-        * _ratio(to.batch_size, tuned.batch_size)
-        / _ratio(to.samples, tuned.samples)
-    )
-
-
-def same_total(tuned: Run, to: Run) -> float:
-    """λ′ = λ·Ση/Ση′: Σηλ stays, and with it the share of the run that τ is."""
-    return tuned.weight_decay * tuned.total_eta / to.total_eta
-
-
-def power_lines(tuned: Run, to: Run) -> float:
-    """λ′ = λ·(T/T′)·((D′/N′)/(D/N))^0.527: τ as a share of the run falls with tokens per weight."""
-    per_weight = _ratio(to.tokens, tuned.tokens) / _ratio(to.weights, tuned.weights)
-    return float(tuned.weight_decay * tuned.length / to.length * per_weight**0.527)
-
-
-def noise_scale(tuned: Run, to: Run) -> float:
-    """λ′ = λ·b′/b, from w′ = w·√(b′/b) and α′ = α·√(b′/b)."""
-    return tuned.weight_decay * _ratio(to.batch_size, tuned.batch_size)
-
-
-def constant_in_width(tuned: Run, to: Run) -> float:
-    """λ′ = λ while α′ = α·m/m′."""
-    return tuned.weight_decay
-
-
-def root_of_width(tuned: Run, to: Run) -> float:
-    """λ′ = λ·√(m/m′), from w′ = w·√(m′/m) and α′ = α·m/m′."""
-    return float(tuned.weight_decay * _ratio(tuned.width, to.width) ** 0.5)
-
-
-def repeated_data(tuned: Run, to: Run) -> float:
-    """λ′ = 30·w·α′."""
-    return 30.0 * keep_ratio(tuned, to)
-
-
-def _ratio(first: float | None, second: float | None) -> float:
-    assert first is not None
-    assert second is not None
-    return first / second
-
-
 def needs_batches(tuned: Run, to: Run) -> str | None:
-    if None in (tuned.batch_size, tuned.samples, to.batch_size, to.samples):
-        return "needs batch size and samples"
-    return None
+    is_known = None not in (tuned.batch_size, tuned.samples, to.batch_size, to.samples)
+    return None if is_known else "needs batch size and samples"
 
 
 def needs_same_data_seen(tuned: Run, to: Run) -> str | None:
@@ -150,7 +94,7 @@ RULES = (
     Rule(
         "keep λ",
         "λ stays",
-        keep_decay,
+        lambda tuned, to: tuned.weight_decay,
         "Loshchilov & Hutter, arXiv 1711.05101, Figures 1 and 2",
         "another learning rate, weights that a norm follows",
     ),
@@ -164,14 +108,16 @@ RULES = (
     Rule(
         "normalized",
         "λ ∝ √(b/(B·E)) = 1/√T",
-        normalized,
+        lambda tuned, to: tuned.weight_decay * (tuned.length / to.length) ** 0.5,
         "Loshchilov & Hutter, arXiv 1711.05101, Appendix B.1",
         "CIFAR-10, ImageNet32; −½ was rejected in the four small cases measured here",
     ),
     Rule(
         "τ in epochs",
         "λ ∝ b/B, whatever E and α",
-        timescale_in_epochs,
+        lambda tuned, to: (
+            tuned.weight_decay * (to.batch_size / tuned.batch_size) / (to.samples / tuned.samples)
+        ),
         "Wang & Aitchison, arXiv 2405.13698",
         "AdamW: ResNet-18, ViT, NanoGPT; λ ∝ b was rejected in the four small cases measured here",
         objection=needs_batches,
@@ -179,14 +125,19 @@ RULES = (
     Rule(
         "total decay",
         "Σηλ stays, so τ is the same share of the run",
-        same_total,
+        lambda tuned, to: tuned.weight_decay * tuned.total_eta / to.total_eta,
         "gradient flow: while nothing rests, the end depends on Σηλ (docs/choosing.md)",
         "runs that forget little of their beginning, Σηλ below about 1",
     ),
     Rule(
         "power lines",
         "τ/T ∝ (D/N)^−0.527",
-        power_lines,
+        lambda tuned, to: (
+            tuned.weight_decay
+            * tuned.length
+            / to.length
+            * ((to.tokens / tuned.tokens) / (to.weights / tuned.weights)) ** 0.527
+        ),
         "Bergsma et al., arXiv 2505.13738",
         "language models of 111 M to 3.3 B weights, one pass, linear to zero",
         verified=False,
@@ -195,7 +146,7 @@ RULES = (
     Rule(
         "noise scale",
         "w ∝ √b and α ∝ √b, so λ ∝ b",
-        noise_scale,
+        lambda tuned, to: tuned.weight_decay * (to.batch_size / tuned.batch_size),
         "Malladi et al., arXiv 2205.10287 (α); Mlodozeniec et al., arXiv 2512.22382 (w)",
         "Adam below the critical batch size, as many samples seen",
         verified=False,
@@ -204,7 +155,7 @@ RULES = (
     Rule(
         "width",
         "λ stays while α ∝ 1/m",
-        constant_in_width,
+        lambda tuned, to: tuned.weight_decay,
         "Kosson et al., arXiv 2510.19093; CompleteP, arXiv 2505.01618 (its code)",
         "transformers with norms, total decay above 1",
         objection=needs_width,
@@ -212,7 +163,7 @@ RULES = (
     Rule(
         "root of width",
         "w ∝ √m while α ∝ 1/m, so λ ∝ 1/√m",
-        root_of_width,
+        lambda tuned, to: tuned.weight_decay * (tuned.width / to.width) ** 0.5,
         "Fan et al., arXiv 2510.15262",
         "LLaMA-like models in the steady state; contradicts 'width'",
         objection=needs_width,
@@ -220,7 +171,7 @@ RULES = (
     Rule(
         "repeated data",
         "w about 30 times the usual",
-        repeated_data,
+        lambda tuned, to: 30.0 * keep_ratio(tuned, to),
         "Kim et al., arXiv 2509.14786",
         "200 M tokens seen many times",
         objection=needs_repetition,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -33,19 +33,19 @@ class Linear(Schedule):
         return self.updates
 
 
-def _constant(updates: int) -> Schedule:
-    return schedules.constant()
-
-
-SCHEDULES: Mapping[str, Any] = MappingProxyType(
+SCHEDULES: Mapping[str, Callable[[int], Schedule]] = MappingProxyType(
     {
-        "constant": _constant,
+        "constant": lambda updates: schedules.constant(),
         "cosine": schedules.cosine,
         "linear": Linear,
         "step_drops": schedules.step_drops,
     }
 )
 """Schedules by name, each laid out over a number of updates."""
+
+
+POSITIVE = ("lr", "batch_size", "samples", "epochs", "updates", "width", "tokens", "weights")
+"""Numbers of a run that are above 0 where they are known."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,8 @@ class Run:
     weights: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("lr", "batch_size", "samples", "epochs", "updates", "width", "tokens"):
+        for name in POSITIVE:
             _check_positive(name, getattr(self, name))
-        _check_positive("weights", self.weights)
         if not 0.0 <= self.weight_decay < 1.0:
             raise TransferError(
                 f"weight decay {self.weight_decay:g} per update: it must lie in [0, 1); was it "
@@ -147,15 +146,14 @@ class Run:
         return None if self.batch_size is None else self.batch_size * self.length
 
     @property
-    def eta(self) -> Schedule:
-        """The schedule, laid out over the run."""
-        made: Schedule = SCHEDULES[self.schedule](max(1, round(self.length)))
-        return made
+    def steps(self) -> int:
+        """The updates as a whole number."""
+        return max(1, round(self.length))
 
     @property
     def total_eta(self) -> float:
-        """Ση."""
-        return total_eta(self.eta, max(1, round(self.length)))
+        """Ση of the schedule, laid out over the run."""
+        return total_eta(SCHEDULES[self.schedule](self.steps), self.steps)
 
     @property
     def total_decay(self) -> float:
@@ -185,14 +183,6 @@ def _check_positive(name: str, value: float | None) -> None:
 # What decay does in a run
 
 
-def window(run: Run) -> float:
-    """τ = 1/λ in updates, at η = 1; infinite without decay.
-
-    Source: Wang & Aitchison, arXiv 2405.13698: weights are an average of updates over 1/(lr·wd).
-    """
-    return 1.0 / run.weight_decay if run.weight_decay else math.inf
-
-
 def left_of_the_beginning(run: Run) -> float:
     """e^−Σηλ: the part of the initial weights that is left at the end, if nothing else moved."""
     return math.exp(-run.total_decay)
@@ -210,13 +200,7 @@ def rotation(decay: float, momentum: float) -> float:
 
 
 EQUILIBRIUM = 1.5
-"""Σηλ after which weights before a norm have come to rest, within some per cent: e^−3 of the
-squared norm's excess is left."""
+"""Σηλ after which weights before a norm have come to rest, within some per cent.
 
-
-def reaches_equilibrium(run: Run) -> bool:
-    """Whether Σηλ is large enough for the weights' norms to settle within the run.
-
-    The squared norm approaches its equilibrium by e^−2Σηλ (arXiv 2305.17212).
-    """
-    return run.total_decay >= EQUILIBRIUM
+Their squared norm approaches its equilibrium by e^−2Σηλ (arXiv 2305.17212): e^−3 of the excess is
+left."""

@@ -58,26 +58,22 @@ def transfer(
         raise TransferError(f"unknown rule {chosen!r} for lr: there are {', '.join(LR_RULES)}")
     rates = {name: rule.lr(tuned, to.batch_size, to.width) for name, rule in LR_RULES.items()}
     to = replace(to, lr=rates[chosen] if lr is None else lr)
-    rows, silent = [], []
-    for rule in RULES:
-        why = rule.objection(tuned, to)
-        if why is None:
-            rows.append(_row(rule, tuned, to))
-        else:
-            silent.append((rule.name, why))
+    objections = [(rule, rule.objection(tuned, to)) for rule in RULES]
+    rows = [_row(rule, tuned, to) for rule, why in objections if why is None]
+    spoken = {row.rule for row in rows}
     values = [row.weight_decay for row in rows]
     spread = max(values) / min(values) if min(values) > 0 else 1.0
     if measured is not None:
-        rows.append(_measured_row(measured, tuned, to))
-    name, reason = _choice(tuned, to, norms, measured)
+        rows.append(_row(_measured_rule(measured, tuned, to), tuned, to))
+    name, reason = _choice(tuned, to, norms, spoken, measured)
     best = next(row for row in rows if row.rule == name)
     run = replace(to, weight_decay=best.weight_decay)
     check = _check(tuned, spread, measured, best)
     return Transfer(
-        tuned=outcome("tuned", "what was tuned", tuned, source="you", valid="there", verified=True),
+        tuned=outcome(Rule("tuned", "what was tuned", RULES[0].formula, "you", "there"), tuned),
         to=run,
         rules=tuple(rows),
-        silent=tuple(silent),
+        silent=tuple((rule.name, why) for rule, why in objections if why is not None),
         recommended=Recommendation(best, reason, check),
         spread=spread,
         lr_rules=tuple((name, rate, LR_RULES[name].source) for name, rate in rates.items()),
@@ -87,49 +83,36 @@ def transfer(
 
 
 def _row(rule: Rule, tuned: Run, to: Run) -> Outcome:
-    run = replace(to, weight_decay=_allowed(rule.name, rule.formula(tuned, to)))
-    return outcome(
-        rule.name,
-        rule.says,
-        run,
-        source=rule.source,
-        valid=rule.valid,
-        verified=rule.verified,
-    )
-
-
-def _measured_row(measured: Measured, tuned: Run, to: Run) -> Outcome:
-    change = to.lr / tuned.lr, to.length / tuned.length
-    decay = tuned.weight_decay * measured.factor(*change)
-    run = replace(to, weight_decay=_allowed(measured.name, decay))
-    valid = "this task, between and near the budgets measured"
-    if measured.q is None:
-        valid = "this task at the budget measured; at others if q = p − 1, as in gradient flow"
-    return outcome(
-        measured.name,
-        measured.says(*change),
-        run,
-        source=measured.source,
-        valid=valid,
-        verified=True,
-    )
-
-
-def _allowed(name: str, weight_decay: float) -> float:
+    weight_decay = rule.formula(tuned, to)
     if not 0.0 <= weight_decay < 1.0:
         raise TransferError(
-            f"rule {name!r} gives a decay of {weight_decay:g} per update, more than a whole "
+            f"rule {rule.name!r} gives a decay of {weight_decay:g} per update, more than a whole "
             "weight: these runs are too far apart for rules"
         )
-    return weight_decay
+    return outcome(rule, replace(to, weight_decay=weight_decay))
 
 
-def _choice(tuned: Run, to: Run, norms: bool | None, measured: Measured | None) -> tuple[str, str]:
-    """The rule to follow, and why."""
+def _measured_rule(measured: Measured, tuned: Run, to: Run) -> Rule:
+    change = to.lr / tuned.lr, to.length / tuned.length
+    return Rule(
+        measured.name,
+        measured.says(*change),
+        lambda tuned, to: tuned.weight_decay * measured.factor(*change),
+        measured.source,
+        "this task at the budget measured; at others if q = p − 1, as in gradient flow"
+        if measured.q is None
+        else "this task, between and near the budgets measured",
+    )
+
+
+def _choice(
+    tuned: Run, to: Run, norms: bool | None, spoken: set[str], measured: Measured | None
+) -> tuple[str, str]:
+    """The rule to follow, of those that have spoken or of what was measured, and why."""
     if measured is None:
-        return _rule(tuned, to, norms)
+        return _rule(tuned, to, norms, spoken)
     if (objection := measured.objection) is not None:
-        name, reason = _rule(tuned, to, norms)
+        name, reason = _rule(tuned, to, norms, spoken)
         return name, f"the map does not decide: {objection}. By the rules: {reason}"
     if measured.q is None and to.length != tuned.length:
         return measured.name, (
@@ -141,20 +124,18 @@ def _choice(tuned: Run, to: Run, norms: bool | None, measured: Measured | None) 
     return measured.name, "exponents of this task stand above rules from others"
 
 
-def _rule(tuned: Run, to: Run, norms: bool | None) -> tuple[str, str]:
+def _rule(tuned: Run, to: Run, norms: bool | None, spoken: set[str]) -> tuple[str, str]:
     """The published rule to follow, and why."""
     total = tuned.total_decay
-    spoken = {rule.name for rule in RULES if rule.objection(tuned, to) is None}
     if "repeated data" in spoken:
         return "repeated data", "tokens that are seen many times need far more decay than one pass"
     if "power lines" in spoken:
         return "power lines", "a language model in one pass, with tokens and weights known"
     if total < MATTERS:
-        kept = -100 * math.expm1(-total)
         return (
             "total decay",
-            f"the tuned run forgets only {kept:.2g} % of its beginning (Σηλ = {total:.2g}), so "
-            "what it ends with depends on the sum of its decay",
+            f"the tuned run forgets only {-100 * math.expm1(-total):.2g} % of its beginning "
+            f"(Σηλ = {total:.2g}), so what it ends with depends on the sum of its decay",
         )
     if norms is False:
         return (

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from unyoke.population.generators import Watch, left_alone, seed_all
+from unyoke.population.generators import left_alone, seed_all, states
 from unyoke.population.inputs import joined, leaves
 from unyoke.study.errors import TaskError
 from unyoke.study.tasks.task import Task
@@ -144,12 +144,12 @@ def _check_that_samples_stay(part: str, batches: Any) -> None:
     if not isinstance(dataset, Dataset) or isinstance(dataset, IterableDataset):
         return
     with left_alone([]):
-        watch = Watch()
+        before = states()
         try:
             dataset[0]
         except Exception:  # it counts its samples otherwise
             return
-        if watch.anything_drawn():
+        if states() != before:
             raise TaskError(
                 f"the dataset of its {part} draws random numbers for a sample, and a map reads "
                 "each sample once; put random augmentation into a layer in front of the model, as "
