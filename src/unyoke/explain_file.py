@@ -7,7 +7,7 @@ checkpoint. Nothing in the file is executed: it is loaded with ``weights_only=Tr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 
 from unyoke import decays
 from unyoke._step.hyperparameters import largest
-from unyoke.equation import per_update
+from unyoke.equation import Decay, per_update
 from unyoke.explain import (
     Explanation,
     GroupDecay,
@@ -27,6 +27,7 @@ from unyoke.explain import (
 from unyoke.transfer.run import SCHEDULES
 
 Group = Mapping[str, Any]
+Taker = Callable[[float, float, float], float]
 
 PLACES = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states", "optimizers", "opt")
 """Where training checkpoints keep the optimizer's: timm, torch's tutorials, Lightning."""
@@ -157,17 +158,10 @@ def _explained(
     base = largest(group.get("base_lr", group.get("initial_lr", lr))) or lr
     eta = lr / base if base else 0.0
     rule = decays.get(kind.decay)
-    settled = steady_state(kind.direction, kind.decay, dict(group))
-
-    def taken(left: float) -> float:
-        if settled is not None:
-            return settled * lr * left * weight_decay
-        return float(rule.strength(weight_decay, eta * left, lr * left))
-
     part = coming = None
-    if takes_a_part(rule) or settled is not None:
-        part = taken(1.0)
-        coming = None if etas is None else [taken(left) for left in etas]
+    if (take := taker(kind.direction, rule, group)) is not None:
+        part = take(lr, eta, weight_decay)
+        coming = None if etas is None else [take(lr * x, eta * x, weight_decay) for x in etas]
     return GroupDecay(
         index=index,
         parameters=numel,
@@ -181,6 +175,16 @@ def _explained(
         note="; ".join(filter(None, (kind.note, _advice(kind, base, weight_decay)))),
         **amounts(rule, part, coming, lr, per_epoch),
     )
+
+
+def taker(direction: str, decay: Decay, group: Group) -> Taker | None:
+    """(lr, η, λ) → the part of a weight that an update takes; None where no fixed part is taken."""
+    settled = steady_state(direction, decay.name, dict(group))
+    if settled is not None:
+        return lambda lr, eta, weight_decay: settled * lr * weight_decay
+    if takes_a_part(decay):
+        return lambda lr, eta, weight_decay: float(decay.strength(weight_decay, eta, lr))
+    return None
 
 
 def kind_of(group: Group) -> SavedRule:

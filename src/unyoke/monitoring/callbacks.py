@@ -5,11 +5,14 @@ Both libraries load when a callback is made, and their base classes are mixed in
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
+from unyoke.monitoring.reading import Reading
 from unyoke.monitoring.watching import Monitor, monitor
-from unyoke.monitoring.writers import Loggers
+from unyoke.monitoring.writers import Loggers, library
+
+WHO = "this callback"
+"""What needs the libraries, for messages."""
 
 
 def lightning_callback(**options: Any) -> Any:
@@ -24,7 +27,7 @@ def lightning_callback(**options: Any) -> Any:
     Raises:
         ImportError: neither lightning nor pytorch_lightning is installed.
     """
-    base = _first("lightning.pytorch", "pytorch_lightning", "lightning").Callback
+    base = library("lightning", WHO, "lightning.pytorch", "pytorch_lightning").Callback
     return type("MonitorCallback", (_Lightning, base), {})(options)
 
 
@@ -41,27 +44,25 @@ def hugging_face_callback(**options: Any) -> Any:
     Raises:
         ImportError: transformers is not installed.
     """
-    base = _first("transformers", "", "transformers").TrainerCallback
+    base = library("transformers", WHO, "transformers").TrainerCallback
     return type("MonitorCallback", (_HuggingFace, base), {})(options)
 
 
-def _first(name: str, other: str, package: str) -> Any:
-    for each in filter(None, (name, other)):
-        try:
-            return importlib.import_module(each)
-        except ImportError as error:
-            missing = error
-    raise ImportError(f"this callback needs {package}: pip install {package}") from missing
-
-
-class _Lightning:
-    """What the callback does; the library's base class comes after it."""
+class _Callback:
+    """What both do; the library's base class comes after it."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__()
         self.options = options
         self.monitors: list[Monitor] = []
 
+    def on_train_end(self, *_: Any, **words: Any) -> None:
+        """Watch no longer."""
+        for each in self.monitors:
+            each.close()
+
+
+class _Lightning(_Callback):
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Watch the trainer's optimizers."""
         budget = trainer.estimated_stepping_batches
@@ -74,20 +75,9 @@ class _Lightning:
         }
         self.monitors = [monitor(optimizer, **options) for optimizer in trainer.optimizers]
 
-    def on_train_end(self, trainer: Any, module: Any) -> None:
-        """Watch no longer."""
-        for each in self.monitors:
-            each.close()
 
-
-class _HuggingFace:
-    """What the callback does; the library's base class comes after it."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        super().__init__()
-        self.options = options
-        self.monitor: Monitor | None = None
-        self._logged = -1
+class _HuggingFace(_Callback):
+    _logged: Reading | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **words: Any) -> None:
         """Watch the trainer's optimizer."""
@@ -97,16 +87,11 @@ class _HuggingFace:
             "say": print,
             **self.options,
         }
-        self.monitor = monitor(words["optimizer"], **options)
+        self.monitors = [monitor(words["optimizer"], **options)]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **words: Any) -> None:
         """Add the latest numbers to what the trainer logs."""
-        reading = None if self.monitor is None else self.monitor.last
-        if logs is not None and reading is not None and reading.update != self._logged:
-            self._logged = reading.update
-            logs.update(reading.scalars())
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **words: Any) -> None:
-        """Watch no longer."""
-        if self.monitor is not None:
-            self.monitor.close()
+        for reading in (each.last for each in self.monitors):
+            if logs is not None and reading is not None and reading is not self._logged:
+                self._logged = reading
+                logs.update(reading.scalars())

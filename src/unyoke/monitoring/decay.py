@@ -12,9 +12,8 @@ import torch
 from unyoke import decays
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
-from unyoke.equation import Decay, in_gradient, per_learning_rate
-from unyoke.explain import SGD, GroupRates, steady_state, takes_a_part
-from unyoke.explain_file import kind_of
+from unyoke.explain import SGD, GroupRates
+from unyoke.explain_file import kind_of, taker
 from unyoke.schedules import Schedule
 
 Group = Mapping[str, Any]
@@ -48,23 +47,19 @@ class FollowedDecay:
 
     def __init__(self, optimizer: torch.optim.Optimizer, index: int) -> None:
         self.group: Group = optimizer.param_groups[index]
-        self._groups = groups_of(optimizer)
-        self._rates = None if self._groups is None else GroupRates(optimizer, index)  # type: ignore[arg-type]
         kind = kind_of(self.group)
-        self.direction = kind.direction
-        self.rule: Decay = (
-            decays.get(kind.decay) if self._groups is None else self._groups.decay(dict(self.group))
-        )
-        self._settled = steady_state(self.direction, self.rule.name, dict(self.group))
+        self.direction, self.rule = kind.direction, decays.get(kind.decay)
+        self.schedule: Schedule | None = None
+        self._rates: GroupRates | None = None
+        groups = getattr(optimizer, "groups", None)
+        if isinstance(groups, Groups):  # ours, or one of unyoke.decouple's
+            self.rule, self.schedule = groups.decay(dict(self.group)), groups.schedule
+            self._rates = GroupRates(optimizer, index)  # type: ignore[arg-type]
+        self._part = taker(self.direction, self.rule, dict(self.group))
         self._peak = largest(self.group.get("base_lr", self.group.get("initial_lr", 0.0)))
         self._sum = 0.0
         self._last: tuple[int, float] | None = None
         self._whole: tuple[int, float] | None = None
-
-    @property
-    def schedule(self) -> Schedule | None:
-        """t → η_t, if the optimizer has one."""
-        return None if self._groups is None else self._groups.schedule
 
     @property
     def momentum(self) -> float | None:
@@ -84,16 +79,8 @@ class FollowedDecay:
             self._peak = max(self._peak, lr)
             eta = lr / self._peak if self._peak else 0.0
             weight_decay = largest(self.group.get("weight_decay", 0.0))
-        return Now(lr, eta, weight_decay, self._part(lr, eta, weight_decay))
-
-    def _part(self, lr: float, eta: float, weight_decay: float) -> float | None:
-        if self._settled is not None:
-            return self._settled * lr * weight_decay
-        if not takes_a_part(self.rule):
-            return None
-        strength = self.rule.strength
-        strength = per_learning_rate if strength is in_gradient else strength
-        return float(strength(weight_decay, eta, lr))
+        part = None if self._part is None else self._part(lr, eta, weight_decay)
+        return Now(lr, eta, weight_decay, part)
 
     def so_far(self, update: int, part: float) -> float:
         """Σηλ of ``update`` updates; ``part`` is what the last of them took."""
@@ -119,21 +106,13 @@ class FollowedDecay:
 
     def _between(self, first: int, last: int) -> float:
         """Σηλ over the updates number ``first`` to ``last`` − 1, counted from 0."""
-        if self._rates is None:
+        if self._rates is None or self._part is None:
             return 0.0
         step = max(1, (last - first) // SUMMED)
-        return step * math.fsum(
-            self._part(*self._rates.at(t)) or 0.0 for t in range(first, last, step)
-        )
+        return step * math.fsum(self._part(*self._rates.at(t)) for t in range(first, last, step))
 
 
 ADAM = ("adam", "amsgrad", "nadam", "nesterov_adam", "radam", "adamax")
 
 SUMMED = 100_000
 """Longer stretches of a schedule are summed in steps."""
-
-
-def groups_of(optimizer: torch.optim.Optimizer) -> Groups | None:
-    """What one of our optimizers, or of :func:`unyoke.decouple`'s, knows of its groups."""
-    found = getattr(optimizer, "groups", None)
-    return found if isinstance(found, Groups) else None

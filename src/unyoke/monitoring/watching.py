@@ -5,14 +5,15 @@ from __future__ import annotations
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from unyoke.monitoring import measure
-from unyoke.monitoring.decay import FollowedDecay, Now, groups_of
+from unyoke.monitoring.decay import FollowedDecay, Now
 from unyoke.monitoring.reading import GroupReading, LayerReading, Reading
 from unyoke.monitoring.words import warnings_of
+from unyoke.monitoring.writers import Writer
 from unyoke.transfer.run import rotation
 
 EVERY = 250
@@ -21,13 +22,6 @@ EVERY = 250
 
 NEVER = 1 << 62
 """Updates to wait for a reading that nobody has asked for."""
-
-
-class Writer(Protocol):
-    """Where readings go; see :mod:`unyoke.monitoring.writers`."""
-
-    def write(self, reading: Reading) -> None: ...
-    def close(self) -> None: ...
 
 
 def monitor(
@@ -211,7 +205,8 @@ class Monitor:
         # An update that a GradScaler skips is none for an optimizer that counts its own
         own = optimizer.param_groups[0].get("updates")
         update = self._made_before + self._count if own is None else int(own)
-        budget = self._budget or _budget_of(optimizer)
+        schedule = self._decays[0].schedule
+        budget = self._budget or (None if schedule is None else schedule.budget)
         groups = tuple(
             _group_reading(k, decay, now, update, budget)
             for k, (decay, now) in enumerate(zip(self._decays, nows, strict=True))
@@ -254,16 +249,13 @@ def _group_reading(
 def _layer_reading(
     name: str, group: int, moved: measure.Moved, part: float | None, momentum: float | None
 ) -> LayerReading:
-    predicted = None
-    if part is not None and momentum is not None:
-        predicted = rotation(part, momentum)
     return LayerReading(
         name=name,
         group=group,
         weight_norm=moved.before,
         update_ratio=moved.ratio,
         rotation=moved.rotation,
-        rotation_predicted=predicted,
+        rotation_predicted=None if part is None or momentum is None else rotation(part, momentum),
         decay_share=None if part is None else moved.decay_share(part),
     )
 
@@ -283,8 +275,3 @@ def _updates_made(optimizer: torch.optim.Optimizer) -> int:
         return int(group["updates"])
     steps = (state["step"] for state in optimizer.state.values() if "step" in state)
     return max((int(step) for step in steps), default=0)
-
-
-def _budget_of(optimizer: torch.optim.Optimizer) -> int | None:
-    groups = groups_of(optimizer)
-    return groups.schedule.budget if groups is not None and groups.schedule is not None else None

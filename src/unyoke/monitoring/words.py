@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -40,55 +40,49 @@ def warnings_of(
     return tuple(found)
 
 
-def _of_the_run(group: GroupReading, budget: int | None) -> list[str]:
+def _of_the_run(group: GroupReading, budget: int | None) -> Iterator[str]:
     if group.decay_so_far is None or group.decay_to_come is None or budget is None:
-        return []
+        return
     total = group.decay_so_far + group.decay_to_come
     if total < WEAK:
-        return [
+        yield (
             f"decay takes {-100 * math.expm1(-total):.3g} % of a weight in the whole run "
             f"(Σηλ = {total:.2g}): too weak to matter; λ {1 / total:.2g} times as large would make "
             "Σηλ = 1"
-        ]
-    if total < EQUILIBRIUM:
-        return [
+        )
+    elif total < EQUILIBRIUM:
+        yield (
             f"Σηλ = {total:.2g} over the run: norms of weights before a normalization do not reach "
             "equilibrium, so their rotation depends on where they began"
-        ]
-    if total > STRONG:
-        return [
+        )
+    elif total > STRONG:
+        yield (
             f"Σηλ = {total:.3g} over the run: a weight remembers {100 / total:.2g} % of it; decay "
             "is too strong unless the run is to go on without an end"
-        ]
-    return []
+        )
 
 
-def _of_the_window(group: GroupReading, per_epoch: float | None) -> list[str]:
-    if per_epoch is None or group.window is None or group.eta <= 0.0:
-        return []
+def _of_the_window(group: GroupReading, per_epoch: float | None) -> Iterator[str]:
+    if per_epoch is None or group.window is None:
+        return
     peak = group.window * group.eta  # at η = 1: a schedule's end makes τ longer
-    if peak < per_epoch:
-        return [
+    if 0.0 < peak < per_epoch:
+        yield (
             f"τ = {peak / per_epoch:.2g} epochs at the peak: weights forget samples before they "
             "are seen again; decay is too strong"
-        ]
-    return []
+        )
 
 
-def _of_rounding(group: GroupReading, own: Group) -> list[str]:
-    if own.get("rounding", "nearest") != "nearest" or not group.effective_decay:
-        return []
-    if group.decay in ("l2", "none") or group.eta < 0.5:  # the end of a schedule does not count
-        return []
+def _of_rounding(group: GroupReading, own: Group) -> Iterator[str]:
     dtypes = {weight.dtype for weight in own["params"] if weight.is_floating_point()}
-    if not dtypes:
-        return []
+    is_kept = own.get("rounding", "nearest") != "nearest" or group.decay in ("l2", "none")
+    if not dtypes or is_kept or not group.effective_decay:
+        return
     dtype = max(dtypes, key=lambda each: torch.finfo(each).eps)
     share = lost_share([group.effective_decay], torch.finfo(dtype).eps)
-    if share <= MATTERS:
-        return []
-    return [
-        f"{100 * share:.2g} % of the decay is lost to rounding in "
-        f"{str(dtype).removeprefix('torch.')} wherever the step is 0"
-        + (": rounding='kahan' or 'stochastic' keeps it" if "rounding" in own else "")
-    ]
+    if share > MATTERS and group.eta >= 0.5:  # the end of a schedule does not count
+        yield (
+            f"{100 * share:.2g} % of the decay is lost to rounding in "
+            f"{str(dtype).removeprefix('torch.')} wherever the step is 0"
+            + (": rounding='kahan' or 'stochastic' keeps it" if "rounding" in own else "")
+        )

@@ -5,16 +5,33 @@ from __future__ import annotations
 import csv
 import importlib
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from unyoke.monitoring.reading import Reading
 
 
-def _library(name: str, package: str, writer: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"{writer} needs {package}: pip install {package}") from error
+class Writer(Protocol):
+    """Where readings go."""
+
+    def write(self, reading: Reading) -> None: ...
+    def close(self) -> None: ...
+
+
+class Borrowing:
+    """A writer to what is somebody else's, who closes it."""
+
+    def close(self) -> None:
+        """Nothing happens."""
+
+
+def library(package: str, who: str, *names: str) -> Any:
+    """The first of a package's modules that is there; ``who`` needs it, for the message."""
+    for name in names:
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            missing = error
+    raise ImportError(f"{who} needs {package}: pip install {package}") from missing
 
 
 class CSV:
@@ -55,7 +72,7 @@ class TensorBoard:
 
     def __init__(self, target: Any) -> None:
         if isinstance(target, str | Path):
-            module = _library("torch.utils.tensorboard", "tensorboard", "TensorBoard")
+            module = library("tensorboard", "TensorBoard", "torch.utils.tensorboard")
             self._own, self._writer = True, module.SummaryWriter(str(target))
         else:
             self._own, self._writer = False, target
@@ -73,21 +90,18 @@ class TensorBoard:
             self._writer.close()
 
 
-class MLflow:
+class MLflow(Borrowing):
     """Metrics of MLflow's active run."""
 
     def __init__(self) -> None:
-        self._mlflow = _library("mlflow", "mlflow", "MLflow")
+        self._mlflow = library("mlflow", "MLflow", "mlflow")
 
     def write(self, reading: Reading) -> None:
         """Log all numbers at once."""
         self._mlflow.log_metrics(reading.scalars(), step=reading.update)
 
-    def close(self) -> None:
-        """The run is the caller's."""
 
-
-class WandB:
+class WandB(Borrowing):
     """Metrics of a Weights & Biases run.
 
     Args:
@@ -95,7 +109,7 @@ class WandB:
     """
 
     def __init__(self, run: Any = None) -> None:
-        self._run = run if run is not None else _library("wandb", "wandb", "WandB")
+        self._run = run if run is not None else library("wandb", "WandB", "wandb")
 
     def write(self, reading: Reading) -> None:
         """Log all numbers at once.
@@ -104,11 +118,8 @@ class WandB:
         """
         self._run.log({**reading.scalars(), "decay/update": reading.update})
 
-    def close(self) -> None:
-        """The run is the caller's."""
 
-
-class Loggers:
+class Loggers(Borrowing):
     """The loggers of a Lightning trainer: whatever has ``log_metrics(metrics, step)``.
 
     Args:
@@ -122,6 +133,3 @@ class Loggers:
         """Log all numbers with each logger."""
         for logger in self._loggers:
             logger.log_metrics(reading.scalars(), step=reading.update)
-
-    def close(self) -> None:
-        """The loggers are the trainer's."""
