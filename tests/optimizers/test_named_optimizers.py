@@ -235,6 +235,13 @@ class TestOwnOptimizer:
         )
         assert arguments(unyoke.AdamW)["weight_decay"] == 1e-5
 
+    def test_other_defaults_for_a_class_without_a_constructor_of_its_own(self) -> None:
+        class Coarse(unyoke.AdaBeliefW, eps=1e-3):
+            """AdaBeliefW with a larger ε."""
+
+        assert Coarse([parameter()]).param_groups[0]["eps"] == 1e-3
+        assert arguments(Coarse) == arguments(unyoke.AdaBeliefW) | {"eps": 1e-3}
+
     def test_one_class_line_makes_an_optimizer(self) -> None:
         from unyoke.optimizers.adam import AdamLike
 

@@ -11,17 +11,18 @@ tables, the command line, the study and the tests over the registry.
 ...     return lr * grad
 >>> class Descent(Named, direction=descent, lr=0.1):
 ...     "Gradient descent with decoupled weight decay."
->>> import inspect
+>>> import functools
+import inspect
 >>> str(inspect.signature(Descent))
 '(params, lr=0.1, scale=1.0, weight_decay=1e-05, **options) -> None'
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
-from types import FunctionType
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypedDict
 
 import torch
@@ -114,11 +115,8 @@ class Named(Optimizer):
         own = cls.composition.direction if direction is None else directions.get(direction)
         cls.composition = Composition(own, decays.get("decoupled" if decay is None else decay))
         combine(*cls.composition)  # what cannot work together is refused where it is written
-        if cls.__init__ is Named.__init__:
-            constructor = _constructor(cls, defaults)
-        else:
-            constructor = _with_defaults(cls.__init__, defaults)
-        cls.__init__ = constructor  # type: ignore[method-assign]  # the same but for defaults
+        # The same but for defaults
+        cls.__init__ = _constructor(cls, defaults)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -172,59 +170,46 @@ def by_flag(decoupled_weight_decay: bool, options: Mapping[str, Any]) -> dict[st
 
 
 def _constructor(cls: type[Named], defaults: Mapping[str, Any]) -> Callable[..., None]:
-    """The constructor of a class that has none: lr, the direction's defaults and weight_decay."""
-    direction, decay = cls.composition
-    values = {"lr": 1e-3, **direction.defaults}
-    values |= {} if decay.kind == "none" else {"weight_decay": 1e-5}
-    _check_names(cls.__name__, defaults, values)
-    place = Parameter.POSITIONAL_OR_KEYWORD
+    """The constructor that a class has or inherits, with these default values.
+
+    A class that has none takes lr, the direction's defaults and weight_decay.
+    """
+    inner: Callable[..., None] = cls.__init__
+    by_name = inner is Named.__init__  # its places are others
+    parameters = _parameters(cls) if by_name else [*inspect.signature(inner).parameters.values()]
+    known = [parameter.name for parameter in parameters]
+    unknown = sorted(defaults.keys() - {*known})
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__} has no arguments {unknown}: there are "
+            f"{', '.join(name for name in known if name not in ('self', 'params', 'options'))}"
+        )
     signature = Signature(
-        [
-            Parameter("self", place),
-            Parameter("params", place),
-            *(Parameter(n, place, default=defaults.get(n, v)) for n, v in values.items()),
-            Parameter("options", Parameter.VAR_KEYWORD),
-        ],
+        [each.replace(default=defaults.get(each.name, each.default)) for each in parameters],
         return_annotation=None,
     )
 
+    @functools.wraps(inner)
     def __init__(self: Named, *args: Any, **kwargs: Any) -> None:
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        given = {name: value for name, value in bound.arguments.items() if name != "self"}
-        super(cls, self).__init__(**given.pop("options"), **given)
+        if by_name:
+            inner(**bound.arguments.pop("options"), **bound.arguments)
+        else:
+            inner(*bound.args, **bound.kwargs)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
-    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
     return __init__
 
 
-def _with_defaults(function: Callable[..., None], defaults: Mapping[str, Any]) -> Any:
-    """A copy of a constructor with other default values."""
-    assert isinstance(function, FunctionType), f"{function!r} is not written in Python"
-    parameters = inspect.signature(function).parameters
-    _check_names(function.__qualname__, defaults, parameters)
-    copy = FunctionType(
-        function.__code__, function.__globals__, function.__name__, None, function.__closure__
-    )
-    copy.__defaults__ = tuple(
-        defaults.get(name, parameter.default)
-        for name, parameter in parameters.items()
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        and parameter.default is not parameter.empty
-    )
-    copy.__kwdefaults__ = {
-        name: defaults.get(name, value) for name, value in (function.__kwdefaults__ or {}).items()
-    }
-    copy.__annotations__, copy.__doc__ = function.__annotations__, function.__doc__
-    copy.__qualname__ = function.__qualname__
-    return copy
-
-
-def _check_names(owner: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    unknown = sorted(given.keys() - known.keys())
-    if unknown:
-        raise TypeError(
-            f"{owner} has no arguments {unknown}: there are "
-            f"{', '.join(name for name in known if name not in ('self', 'params', 'options'))}"
-        )
+def _parameters(cls: type[Named]) -> list[Parameter]:
+    """The usual ones of a named optimizer."""
+    direction, decay = cls.composition
+    values = {"lr": 1e-3, **direction.defaults}
+    values |= {} if decay.kind == "none" else {"weight_decay": 1e-5}
+    place = Parameter.POSITIONAL_OR_KEYWORD
+    return [
+        *(Parameter(name, place) for name in ("self", "params")),
+        *(Parameter(name, place, default=value) for name, value in values.items()),
+        Parameter("options", Parameter.VAR_KEYWORD),
+    ]
