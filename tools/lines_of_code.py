@@ -31,7 +31,7 @@ TOGETHER = {
     "backends/cpu and _native": ("backends/cpu", "backends/_native"),
     "integrations, scheduler, wrappers": ("integrations", "scheduler", "wrappers"),
     "layers, masks": ("layers", "masks"),
-    "the rest": ("__init__", "__main__", "compat", "decisions", "discovery", "ranges"),
+    "the rest": ("__init__", "__main__", "callers", "compat", "decisions", "discovery", "ranges"),
 }
 """Rows of the table that have several rooms, of today or of the time before they were moved."""
 

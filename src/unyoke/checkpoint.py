@@ -345,14 +345,13 @@ def check_count(name: str, value: Any, models: int | None) -> None:
     if isinstance(value, torch.Tensor) and not value.is_meta:
         fit.check_tensor(name, value, None, value.device)
         fit.check_count_shape(name, value, models)
+    is_stack = isinstance(value, torch.Tensor) and value.dim() == 1
     try:
-        is_stack = isinstance(value, torch.Tensor) and value.dim() == 1
-        given = [math.nan] if isinstance(value, str) else value.tolist() if is_stack else [value]
-        numbers = [float(each) for each in given]
-        number = next((x for x in numbers if not math.isfinite(x)), numbers[0])
+        numbers = [float(each) for each in (value.tolist() if is_stack else [value])]
     except (TypeError, ValueError, RuntimeError):
-        number = math.nan
-    if not math.isfinite(number) or (name == "step" and (number < 0 or number % 1)):
+        numbers = [math.nan]
+    is_right = all(math.isfinite(x) and (name != "step" or (x >= 0 and not x % 1)) for x in numbers)
+    if isinstance(value, str) or not is_right:
         wanted = "an integer ≥ 0" if name == "step" else "a finite number"
         raise ValueError(f"{name} is {value!r}, and must be {wanted}")
 
@@ -384,10 +383,9 @@ def _own(value: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
     """The checkpoint's value in a tensor of our own, laid out as the weight if it has its shape."""
     if not isinstance(value, torch.Tensor):
         return torch.tensor(float(value), dtype=counters.DTYPES.get(name, torch.float64))
-    there = value.device if weight.is_meta else weight.device  # numbers wait for their weight
-    if value.dim() == 0:
-        return value.detach().clone().to(value.device if name == "step" else there)
-    if value.shape != weight.shape:
+    stays = weight.is_meta or (name == "step" and value.dim() == 0)  # numbers wait for their weight
+    there = value.device if stays else weight.device
+    if value.dim() == 0 or value.shape != weight.shape:
         return value.detach().clone().to(there)
     with torch.no_grad():
         return torch.empty_like(weight.detach(), dtype=value.dtype, device=there).copy_(value)

@@ -103,7 +103,7 @@ def split(
     notes: list[str] = []
     scale = _layer_scales(model, lr, layer_decay, layers, notes)
     exempt = _exempt_names(model, notes)
-    decisions, groups = [], _Collector(weight_decay, named)
+    decisions, found = [], []
     for weight, places in _places(model).items():
         decays, why = _decide(weight, places, exempt, (*NORMS, *norms), rule)
         name, module = places[0]
@@ -122,12 +122,12 @@ def split(
             )
         )
         if decays is not None:
-            groups.add(name, weight, decays, own_lr, entries)
-    if not groups.found:
+            found.append(((decays, own_lr, entries), (name, weight) if named else weight))
+    if not found:
         raise ValueError(
             f"{type(model).__name__} has no parameter that requires a gradient: nothing to train"
         )
-    return Groups(groups.found, decisions, notes)
+    return Groups(_gathered(found, weight_decay), decisions, notes)
 
 
 def hidden_matrices(
@@ -193,31 +193,25 @@ def _entries(answer: Entries | None) -> dict[str, Any]:
     return entries
 
 
-class _Collector:
-    """Gathers parameters into groups of equal weight decay, learning rate and other entries."""
+Settings: TypeAlias = tuple[bool, float | None, Mapping[str, Any]]
+"""What a group's parameters have in common: whether they decay, their rate and other entries."""
 
-    def __init__(self, weight_decay: WeightDecay, named: bool) -> None:
-        self.weight_decay = weight_decay
-        self.named = named
-        self.found: list[dict[str, Any]] = []
-        self._known: list[tuple[Any, ...]] = []
 
-    def add(
-        self,
-        name: str,
-        weight: nn.Parameter,
-        decays: bool,
-        lr: float | None,
-        entries: Mapping[str, Any],
-    ) -> None:
-        key = (decays, lr, entries)
-        if key not in self._known:
-            self._known.append(key)
-            rates = {"weight_decay": self.weight_decay if decays else 0.0}
+def _gathered(
+    found: Sequence[tuple[Settings, Any]], weight_decay: WeightDecay
+) -> list[dict[str, Any]]:
+    """Groups of the parameters whose settings are equal."""
+    known: list[Settings] = []
+    groups: list[dict[str, Any]] = []
+    for settings, parameter in found:
+        if settings not in known:
+            decays, lr, entries = settings
+            known.append(settings)
+            rates = {"weight_decay": weight_decay if decays else 0.0}
             rates |= {} if lr is None else {"lr": lr}
-            self.found.append({"params": [], **rates, **entries})
-        entry = (name, weight) if self.named else weight
-        self.found[self._known.index(key)]["params"].append(entry)
+            groups.append({"params": [], **rates, **entries})
+        groups[known.index(settings)]["params"].append(parameter)
+    return groups
 
 
 Places: TypeAlias = list[tuple[str, nn.Module]]

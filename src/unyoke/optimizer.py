@@ -16,9 +16,10 @@ from unyoke import backends, decays, directions
 from unyoke._step import evaluation, group_checks, state
 from unyoke._step.device import amp_on_device
 from unyoke._step.groups import Forms, Groups
-from unyoke._step.hyperparameters import Group, WeightDecay, check_seed, depends_on_t
+from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t
 from unyoke._step.owner import Stepped
 from unyoke._step.stepper import Stepper
+from unyoke._step.written import SWITCHES
 from unyoke.callers import warn
 from unyoke.equation import Decay, Direction, combine
 from unyoke.ranges import number, plain
@@ -161,8 +162,8 @@ class Optimizer(Stepped, torch.optim.Optimizer):
         lr, weight_decay = full["lr"], full["weight_decay"]
         opened = self.groups.opened(lr, weight_decay, self.param_groups)
         rule.check(full)
-        formats.check_rounding(full["rounding"])
-        check_seed(full["seed"])
+        for name, check in SWITCHES.items():
+            check(full[name])
         group |= {name: full[name] for name in ("lr", *rule.defaults)}
         group |= {**opened, "direction": rule.direction.name, **evaluation.entry(rule)}
         super().add_param_group(group)

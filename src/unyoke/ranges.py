@@ -73,7 +73,7 @@ def check_defaults(defaults: Values, values: Values) -> None:
             if not isinstance(value, bool):
                 raise ValueError(f"Invalid {name}: {value!r}: it must be True or False")
         elif isinstance(default, (int, float)):
-            _check(name, f"{_SPELLED.get(name, name)} value", value, default)
+            in_range(f"{_SPELLED.get(name, name)} value", value, *_limits(name, default))
         elif isinstance(default, tuple) and all(isinstance(x, (int, float)) for x in default):
             _check_tuple(name, value, default)
 
@@ -89,11 +89,7 @@ def _check_tuple(name: str, value: Any, default: tuple[float, ...]) -> None:
         )
     for index, each in enumerate(value):
         what = f"beta parameter at index {index}" if name == "betas" else f"{name}[{index}] value"
-        _check(name, what, each, min(default))
-
-
-def _check(name: str, what: str, value: Any, default: float) -> None:
-    in_range(what, value, *_limits(name, default))
+        in_range(what, each, *_limits(name, min(default)))
 
 
 def _limits(name: str, default: float) -> Limits:
@@ -181,9 +177,8 @@ def limits_of(defaults: Values, check: Check) -> Mapping[str, Limits] | None:
     Returns:
         By name; None if only ``check`` itself knows.
     """
-    checks = check.each if isinstance(check, Checks) else (check,)
-    if check is nothing_to_check:
-        checks = ()
+    several = check.each if isinstance(check, Checks) else (check,)
+    checks = [each for each in several if each is not nothing_to_check]
     if not all(isinstance(each, Interval) for each in checks):
         return None
     limits = {

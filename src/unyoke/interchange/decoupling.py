@@ -34,6 +34,7 @@ from unyoke.interchange import decoupled_checkpoint
 from unyoke.interchange.trial import check_inner
 from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
+from unyoke.stages import arguments_of
 
 OFF: Mapping[str, Any] = {"weight_decay": 0.0}
 
@@ -195,11 +196,6 @@ class Decoupled(Owner, torch.optim.Optimizer):
         if warning is not None:
             self._warnings.append(warning)  # said once, by the constructor
 
-    @staticmethod
-    def _initial(part: Decay, weight: torch.Tensor, group: Group) -> dict[str, torch.Tensor]:
-        with torch.no_grad():
-            return {name: part.initial(name, weight, group) for name in part.state}
-
     # The step
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -267,26 +263,23 @@ class Decoupled(Owner, torch.optim.Optimizer):
         """θ − ηλ·pull(before), by the decay's own formula, formed in at least float32."""
         part = self.groups.decay(group)
         state = self.state[weight] if part.state else {}
-        if any(name not in state for name in part.state):
-            made = self._initial(part, before, group)
-            state.update({name: made[name] for name in part.state if name not in state})
+        for name in part.state:
+            if name not in state:
+                state[name] = part.initial(name, before, group)
         dtype = torch.promote_types(as_real(weight).dtype, torch.float32)
         old, new = as_real(before).to(dtype), as_real(weight.detach()).to(dtype)
         strength = part.strength(group["weight_decay"], eta, lr)
         known = {"weight": old, "step": old - new, "strength": strength}
         known |= {name: as_real(state[name]).to(dtype) for name in part.state}
-        known |= part.coefficients(**self._coefficients(part, group, lr, eta))
+        given = {**group, "t": group["updates"] + 1, "eta": eta, "lr": lr}
+        names = arguments_of(part.coefficients)
+        known |= part.coefficients(**{name: given[name] for name in names})
         found = part.formula(**{name: known[name] for name in part.arguments})
         pull, *kept = found if isinstance(found, tuple) else (found,)
         delta = pull if part.kind == "projection" else strength * pull
         as_real(weight).copy_(new - delta)
         for name, value in zip(part.state, kept, strict=True):
             as_real(state[name]).copy_(value)
-
-    def _coefficients(self, part: Decay, group: Group, lr: Any, eta: Any) -> dict[str, Any]:
-        known = {"t": group["updates"] + 1, "eta": eta, "lr": lr}
-        names = inspect.signature(part.coefficients).parameters
-        return {name: known[name] if name in known else group[name] for name in names}
 
     # Checkpoints
 

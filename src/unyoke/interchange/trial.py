@@ -9,7 +9,7 @@ rate by how far the weights have come, as Prodigy does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -42,9 +42,10 @@ def check_inner(
     if first is None:
         return  # the constructor will say so
     for dtype in (torch.float64, *(short for short in SHORT if first.dtype == short)):
-        shape = (2,) * first.dim()
+        weight = torch.ones((2,) * first.dim(), dtype=dtype)
         with torch.random.fork_rng(devices=[]):
-            moved = _largest(weight - 1.0 for weight in _walk(cls, shape, dtype, arguments, 1.0))
+            walk = _walk(cls, weight, arguments, 0.0, [1.0] * (STEPS + 1))
+            moved = _largest(weight - 1.0 for weight, _ in walk)
             if moved > 0:
                 if not stays:
                     return
@@ -54,7 +55,8 @@ def check_inner(
                     "another way. Say what turns that off, as in decouple(cls, off={'lambd': 0}), "
                     "or off={} to take it as it is"
                 )
-            back = _largest(weight - 0.5 for weight in _walk(cls, shape, dtype, arguments, 0.5))
+            walk = _walk(cls, weight, arguments, 0.0, [0.5] + [1.0] * STEPS)
+            back = _largest(weight - 0.5 for weight, _ in walk)
         if back > 0:
             raise ValueError(
                 f"decouple: {cls.__name__} keeps a second copy of the weights and forms them anew "
@@ -73,7 +75,14 @@ def _check_steps(
     Raises:
         ValueError: it is one.
     """
-    alone, beside = (_last_step(cls, (2,) * first.dim(), arguments, kept) for kept in (1.0, 0.999))
+    sizes = []
+    for kept in (1.0, 0.999):
+        weight = torch.ones((2,) * first.dim(), dtype=torch.float64)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            steps = [step for _, step in _walk(cls, weight, arguments, -1.0, [kept] * FAR)]
+        sizes.append(float(steps[-1].norm()) if len(steps) == FAR else 0.0)
+    alone, beside = sizes
     if alone > 10.0 * beside:
         raise ValueError(
             f"decouple: {cls.__name__} finds its rate by how far the weights have come, which a "
@@ -81,25 +90,6 @@ def _check_steps(
             f"a decay of 0.001 per update {beside:.2g}. Use its own weight_decay, or off={{}} to "
             "take it as it is"
         )
-
-
-def _last_step(cls: Any, shape: tuple[int, ...], arguments: dict[str, Any], kept: float) -> float:
-    """The size of a step against one gradient, after many, each followed by a decay; 0: unknown."""
-    weight = torch.nn.Parameter(torch.ones(shape, dtype=torch.float64))
-    weight.grad = -torch.ones_like(weight)  # away from 0: decay and step go apart
-    moved = 0.0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        try:
-            optimizer = _trained(cls([weight], **arguments))
-            for _ in range(FAR):
-                before = weight.detach().clone()
-                optimizer.step()
-                moved = float((weight.detach() - before).norm())
-                weight.data.mul_(kept)
-        except Exception:
-            return 0.0  # needs a closure, a device or sparse gradients: not known
-    return moved
 
 
 def _first_tensor(parameters: Any) -> torch.Tensor | None:
@@ -111,29 +101,31 @@ def _first_tensor(parameters: Any) -> torch.Tensor | None:
 
 
 def _walk(
-    cls: Any, shape: tuple[int, ...], dtype: torch.dtype, arguments: dict[str, Any], factor: float
-) -> Iterator[torch.Tensor]:
-    """A weight of ones that is multiplied once, after the first step; seen after each step."""
-    weight = torch.nn.Parameter(torch.ones(shape, dtype=dtype))
-    weight.grad = torch.zeros_like(weight)
+    cls: Any, first: torch.Tensor, arguments: dict[str, Any], grad: float, factors: Iterable[float]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """A weight that is multiplied after each step, and the step itself, as far as it goes.
+
+    Args:
+        cls: the optimizer's class.
+        first: the weight before its first step.
+        arguments: of the class.
+        grad: each element of the gradient; below 0, a step goes away from 0, as no decay does.
+        factors: what the weight is multiplied by, one for each step.
+    """
+    weight = torch.nn.Parameter(first.clone())
+    weight.grad = torch.full_like(first, grad)
     try:
-        optimizer = _trained(cls([weight], **arguments))
-        optimizer.step()
-        weight.data.mul_(factor)
-        yield weight.detach().double()
-        for _ in range(STEPS):
+        optimizer = cls([weight], **arguments)
+        if callable(train := getattr(optimizer, "train", None)):
+            train()  # schedule-free ones refuse a step without it
+        for factor in factors:
+            before = weight.detach().clone()
             optimizer.step()
-            yield weight.detach().double()
+            step = weight.detach() - before
+            weight.data.mul_(factor)
+            yield weight.detach().double(), step
     except Exception:
         return  # needs a closure, a device or sparse gradients: not known
-
-
-def _trained(optimizer: Any) -> Any:
-    """The optimizer in its training mode, without which schedule-free ones refuse a step."""
-    train = getattr(optimizer, "train", None)
-    if callable(train):
-        train()
-    return optimizer
 
 
 def _largest(differences: Iterator[torch.Tensor]) -> float:
