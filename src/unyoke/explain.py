@@ -151,7 +151,8 @@ def _explain_group(
     rule = optimizer.groups.rule(group)
     rates = GroupRates(optimizer, index)
     lr, eta, weight_decay = rates.now()
-    dtype = min((weight.dtype for weight in group["params"]), key=_digits, default=torch.float32)
+    dtypes = (weight.dtype for weight in group["params"])
+    dtype = max(dtypes, key=lambda each: torch.finfo(each).eps, default=torch.float32)
     exact = group.get("rounding", "nearest") != "nearest"
     eps = 0.0 if exact else torch.finfo(dtype).eps
     takes_part = takes_a_part(rule.decay)
@@ -312,10 +313,6 @@ def half_life_of(part: float) -> float:
 def in_epochs(updates: float | None, updates_per_epoch: float | None) -> float | None:
     """Updates in epochs; None if either is unknown."""
     return updates / updates_per_epoch if updates is not None and updates_per_epoch else None
-
-
-def _digits(dtype: torch.dtype) -> float:
-    return -torch.finfo(dtype).eps
 
 
 def _lost(part: float | None, eps: float) -> Rounding:

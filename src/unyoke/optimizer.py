@@ -16,7 +16,7 @@ from unyoke import backends, decays, directions
 from unyoke._step import evaluation, group_checks, state
 from unyoke._step.device import amp_on_device
 from unyoke._step.groups import Forms, Groups
-from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t
+from unyoke._step.hyperparameters import Group, WeightDecay
 from unyoke._step.owner import Stepped
 from unyoke._step.stepper import Stepper
 from unyoke._step.written import SWITCHES
@@ -174,10 +174,9 @@ class Optimizer(Stepped, torch.optim.Optimizer):
         if objection is not None:
             self.param_groups.pop()
             raise ValueError(f"parameter group {len(self.param_groups)}{objection}")
-        self.groups.add(group, weight_decay)
+        large = self.groups.add(group, weight_decay)
         warn(group_checks.warning_if_unused(rule, param_group, self.words))
-        if not depends_on_t(weight_decay):
-            warn(self.groups.warning(group))
+        warn(large)
 
     def _named_parts(self, param_group: Group) -> Group:
         """A new group with its direction and decay by name; own ones are kept aside."""

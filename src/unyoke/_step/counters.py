@@ -156,26 +156,19 @@ class Counters:
 
     def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
         """Form what follows an update with these coefficients, of which scalars are a part."""
-        scalars = self._scalars
-        if self.which is None and not scalars:  # as nearly always
+        if self.is_one_step:  # as nearly always
             step = self.sets[0][0] + 1
             self._following_sets = [(step,)]
-            if not self._others:
-                self._following[0].fill(step)
-                return
-            self._following[0][:] = self._known[0]
-            self._following[0][self._chosen] = step
+            self._following[0].fill(step)
             return
         self._following_sets = sets = [
-            (values[0] + 1, *(_plain(new[name]) for name in scalars))
+            (values[0] + 1, *(_plain(new[name]) for name in self._scalars))
             for values, new in zip(self.sets, coefficients, strict=True)
         ]
-        for number, following in enumerate(self._following):
-            following[:] = self._known[number]
-            if self.which is None:
-                following[self._chosen] = sets[0][number]
-            else:
-                following[self._chosen] = [sets[which][number] for which in self.which]
+        for following, known, *column in zip(self._following, self._known, *sets, strict=True):
+            following[:] = known
+            which = self.which
+            following[self._chosen] = column[0] if which is None else [column[k] for k in which]
 
     def write(self) -> None:
         """Count the update; a second time changes nothing."""

@@ -99,10 +99,6 @@ class Clock:
         if self._etas is not None and isinstance(group["lr"], torch.Tensor):
             group["lr"].copy_(group["base_lr"] * self._now(self._etas))
 
-    def read(self) -> int:
-        """The number of updates; waits for the device."""
-        return int(self.updates)
-
 
 class DeviceCounters:
     """The parameters' counters on their device, advanced there.
@@ -295,10 +291,14 @@ class DevicePlan(Plan):
 
 
 class OnDevice:
-    """An optimizer's capturable groups: their clocks, and what CUDA graphs have recorded."""
+    """An optimizer's capturable groups: their clocks, and what CUDA graphs have recorded.
+
+    Attributes:
+        clocks: by the number of the group.
+    """
 
     def __init__(self) -> None:
-        self._clocks: dict[int, Clock] = {}
+        self.clocks: dict[int, Clock] = {}
         self._recorded: list[Plan] = []
 
     def check(self, group: Group, weights: Sequence[torch.Tensor], plan: Plan | None) -> None:
@@ -320,28 +320,15 @@ class OnDevice:
         if isinstance(plan, DevicePlan):
             plan.is_recorded = True
 
-    def clock(
-        self,
-        index: int,
-        group: Group,
-        schedule: Schedule | None,
-        weight_decay: WeightDecay | None,
-        device: torch.device,
-    ) -> Clock:
-        """The clock of group number ``index``."""
-        if index not in self._clocks:
-            self._clocks[index] = Clock(index, group, schedule, weight_decay, device)
-        return self._clocks[index]
-
     def advance(self, groups: Sequence[Group], found_inf: torch.Tensor | None) -> None:
         """Count an update of every group, unless GradScaler has found an infinity."""
-        for index, clock in self._clocks.items():
+        for index, clock in self.clocks.items():
             clock.advance(groups[index], counts(found_inf))
 
     def count(self, groups: Sequence[Group]) -> None:
-        """Write the number of updates that the device has made into the groups."""
-        for index, clock in self._clocks.items():
-            groups[index]["updates"] = clock.read()
+        """Write the number of updates that the device has made into the groups; waits for it."""
+        for index, clock in self.clocks.items():
+            groups[index]["updates"] = int(clock.updates)
 
 
 def scale(optimizer: object) -> torch.Tensor | None:

@@ -200,12 +200,17 @@ class Groups:
         check_weight_decay(shown)
         return {"weight_decay": shown, "base_lr": own_copy(lr), "updates": updates}
 
-    def add(self, group: Group, weight_decay: WeightDecay) -> None:
-        """Take a group in, after those that there are, and show its rate."""
+    def add(self, group: Group, weight_decay: WeightDecay) -> str | None:
+        """Take a group in, after those that there are, and show its rate.
+
+        Returns:
+            What to say of its weight decay, if anything.
+        """
         self._functions.append(weight_decay if depends_on_t(weight_decay) else None)
         if self.schedule is not None:
             show([group], [{"lr": group["base_lr"] * self.schedule(group["updates"])}])
         self._check_numbers(len(self._functions) - 1, group)
+        return None if self._functions[-1] is not None else self.warning(group)
 
     def warning(self, group: Group) -> str | None:
         """What to say once to somebody whose λ looks like a number from torch."""

@@ -8,7 +8,7 @@ import torch
 
 from unyoke._step import state
 from unyoke._step.commit import whole
-from unyoke._step.device import DevicePlan, OnDevice, scale, verdict
+from unyoke._step.device import Clock, DevicePlan, OnDevice, scale, verdict
 from unyoke._step.evaluation import check_step
 from unyoke._step.groups import show
 from unyoke._step.hyperparameters import Group, is_rehearsal
@@ -171,6 +171,8 @@ class Stepper:
             if len(members) == len(weights) or (plan.can_choose and plan.choose(weights)):
                 return plan
             return self._new_plan(optimizer, index, group, rule, weights, ())
-        schedule, given = optimizer.groups.schedule, optimizer.groups.function(index)
-        clock = self.on_device.clock(index, group, schedule, given, weights[0].device)
-        return DevicePlan(rule, group, params, weights, states, numbers, clock)
+        clocks, device = self.on_device.clocks, weights[0].device
+        if index not in clocks:
+            given = optimizer.groups.function(index)
+            clocks[index] = Clock(index, group, optimizer.groups.schedule, given, device)
+        return DevicePlan(rule, group, params, weights, states, numbers, clocks[index])

@@ -16,7 +16,7 @@ import torch
 
 from unyoke._step.hyperparameters import largest, own_copy
 from unyoke._step.state import before_updates
-from unyoke.equation import per_learning_rate, per_update
+from unyoke.equation import per_update
 from unyoke.interchange.counterparts import (
     Form,
     TorchOptimizer,
@@ -368,14 +368,11 @@ def _group_there(optimizer: Optimizer, form: Form, group: Group) -> dict[str, An
 
 
 def _decay_there(optimizer: Optimizer, group: Group) -> float:
-    decay = optimizer.groups.decay(dict(group))
-    weight_decay = largest(group["weight_decay"])
-    if decay.kind == "none" or weight_decay == 0:
+    weight_decay, base = largest(group["weight_decay"]), largest(group["base_lr"])
+    if _style(optimizer, group) == "none":
         return 0.0
-    if decay.strength is not per_update:
-        assert decay.kind == "penalty" or decay.strength is per_learning_rate
+    if optimizer.groups.decay(dict(group)).strength is not per_update:
         return weight_decay
-    base = largest(group["base_lr"])
     if base == 0:
         raise ValueError("to_torch: with lr=0 torch's weight_decay = λ/lr is not defined")
     return weight_decay / base

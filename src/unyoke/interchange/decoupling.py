@@ -20,7 +20,6 @@ from unyoke._step.groups import Groups, show
 from unyoke._step.hyperparameters import (
     Group,
     WeightDecay,
-    depends_on_t,
     is_rehearsal,
     largest,
 )
@@ -191,8 +190,7 @@ class Decoupled(Owner, torch.optim.Optimizer):
         group |= self.groups.opened(lr, weight_decay, self.param_groups)
         super().add_param_group(group)
         group = self.param_groups[-1]
-        self.groups.add(group, weight_decay)
-        warning = None if depends_on_t(weight_decay) else self.groups.warning(group)
+        warning = self.groups.add(group, weight_decay)
         if warning is not None:
             self._warnings.append(warning)  # said once, by the constructor
 
