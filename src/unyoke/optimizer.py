@@ -362,8 +362,7 @@ class Optimizer(Stepped, torch.optim.Optimizer):
             saved = saved if replaced is None else replaced
         self.__setstate__(checkpoint.read(self, saved))
         for index, group in enumerate(self.param_groups):
-            if self.groups.function(index) is None:
-                warn(self.groups.warning(group))
+            warn(self.groups.warning(index, group))
         warn(self.groups.warning_if_lost(saved.get("schedule"), self.param_groups))
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)

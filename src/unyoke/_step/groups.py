@@ -209,12 +209,14 @@ class Groups:
         self._functions.append(weight_decay if depends_on_t(weight_decay) else None)
         if self.schedule is not None:
             show([group], [{"lr": group["base_lr"] * self.schedule(group["updates"])}])
-        self._check_numbers(len(self._functions) - 1, group)
-        return None if self._functions[-1] is not None else self.warning(group)
+        index = len(self._functions) - 1
+        self._check_numbers(index, group)
+        return self.warning(index, group)
 
-    def warning(self, group: Group) -> str | None:
+    def warning(self, index: int, group: Group) -> str | None:
         """What to say once to somebody whose λ looks like a number from torch."""
-        found = None if "decay" in self._warned else warning_if_large(group, self.decay(group))
+        is_asked = self._functions[index] is None and "decay" not in self._warned
+        found = warning_if_large(group, self.decay(group)) if is_asked else None
         if found is not None:
             self._warned.add("decay")
         return found
@@ -287,8 +289,7 @@ class Groups:
         if isinstance(group["weight_decay"], torch.Tensor):
             return
         check_entry(index, "weight_decay value", group["weight_decay"])
-        if self._functions[index] is None:
-            warn(self.warning(group))
+        warn(self.warning(index, group))
         is_moved = self.schedule is None and not isinstance(eta, torch.Tensor)
         if is_moved and "eta" not in self._warned:
             text = warning_if_above_one(group, self.decay(group), eta)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -66,14 +67,15 @@ class Stepper:
             state.make_all(optimizer)
             return
         self._look_at_params(optimizer)
-        groups = list(enumerate(optimizer.param_groups))
-        for index, group in groups:  # before any state follows a weight that was cast or moved
-            if not group["capturable"]:
-                optimizer.groups.rate(index, group)
-        # All groups are prepared before the first is updated, and what they will show is formed: a
-        # refusal, or an error in a function of the user's, leaves every group as it was
-        found = [(k, self._prepared(optimizer, k, group)) for k, group in groups]
-        plans = [(index, plan) for index, plan in found if plan is not None]
+        # Before any state follows a weight that was cast or moved. And all groups are prepared, and
+        # what they will show is formed, before the first is updated: a refusal, or an error in a
+        # function of the user's, leaves every group as it was
+        rates = [
+            (None, None) if group["capturable"] else optimizer.groups.rate(index, group)
+            for index, group in enumerate(optimizer.param_groups)
+        ]
+        found = [self._prepared(optimizer, index, *each) for index, each in enumerate(rates)]
+        plans = [(index, plan) for index, plan in enumerate(found) if plan is not None]
         shown = optimizer.groups.shown(optimizer.param_groups, 1)
 
         def make() -> None:
@@ -123,11 +125,10 @@ class Stepper:
         show(optimizer.param_groups, shown)
         self.on_device.advance(optimizer.param_groups, verdict(optimizer))
 
-    def _prepared(self, optimizer: Stepped, index: int, group: Group) -> Plan | None:
+    def _prepared(self, optimizer: Stepped, index: int, lr: Any, eta: Any) -> Plan | None:
         """The group's plan with everything for this update in it; None without gradients."""
-        groups, on_device = optimizer.groups, self.on_device
-        lr, eta = (None, None) if group["capturable"] else groups.rate(index, group)
-        rule = groups.rule(group)
+        group, on_device = optimizer.param_groups[index], self.on_device
+        rule = optimizer.groups.rule(group)
         plan = self.plans.get(index)
         if plan is None or not plan.holds(rule, group):
             weights = [weight for weight in group["params"] if weight.grad is not None]
