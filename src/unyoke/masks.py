@@ -75,12 +75,11 @@ def cautious(direction: Direction) -> Direction:
     >>> directions.cautious(directions.lion)
     <direction cautious_lion>
     """
-    first = f"{_named(direction)} only where it goes down the newest gradient."
     changed: dict[str, Any] = {"scope": "tensor", "skips_zeros": False}
     if direction.scope == "tensor":
-        return _masked("cautious", direction, _down_of_tensor, first + _AGREEING, changed)
+        return _masked("cautious", direction, _down_of_tensor, _AGREEING, changed)
     changed["norms"] = Norms(_joined("agreeing", direction, _terms), _share, "agreeing_share")
-    return _masked("cautious", direction, _down, first + _AGREEING, changed)
+    return _masked("cautious", direction, _down, _AGREEING, changed)
 
 
 def grams(direction: Direction) -> Direction:
@@ -100,8 +99,7 @@ def grams(direction: Direction) -> Direction:
     >>> directions.grams(directions.adam)
     <direction grams_adam>
     """
-    first = f"{_named(direction)} with the sign of the newest gradient."
-    return _masked("grams", direction, _along, first + _ALONG, {})
+    return _masked("grams", direction, _along, _ALONG, {})
 
 
 MODULE = "unyoke.directions.masked"
@@ -117,22 +115,18 @@ def split(name: str) -> tuple[str, str] | None:
     return (mask, direction) if mask in MASKS and direction else None
 
 
-_AGREEING = """
+_AGREEING = """only where it goes down the newest gradient.
 
 φ = [step·g_t > 0] ;  step' = step·φ / max(mean φ, 0.001), the mean over the tensor's elements
 
 Source: Liang et al., arXiv 2411.16085.
 """
-_ALONG = """
+_ALONG = """with the sign of the newest gradient.
 
 step' = |step|·sign(g_t)
 
 Source: Cao, Li & Song, arXiv 2412.17107.
 """
-
-
-def _named(direction: Direction) -> str:
-    return f"The step of {direction.name}"
 
 
 def _masked(
@@ -150,8 +144,9 @@ def _masked(
         direction, name=name, formula=formula, **{"stage": None, "norms": None, **changed}
     )
     own = not direction.__module__.startswith("unyoke.")
+    text = f"The step of {direction.name} {text.strip()}"
     # it is frozen
-    vars(result).update(__doc__=text.strip(), __module__=direction.__module__ if own else MODULE)
+    vars(result).update(__doc__=text, __module__=direction.__module__ if own else MODULE)
     return result
 
 

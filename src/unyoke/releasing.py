@@ -35,23 +35,13 @@ class ReleasedGradient(torch.Tensor):
     """Stands where a gradient was: one number in memory, and an error for whoever reads it."""
 
     @classmethod
-    def of(cls, weight: torch.Tensor) -> ReleasedGradient:
-        """The stand-in for this weight's gradient."""
-        one = torch.empty((), dtype=weight.dtype, device=weight.device)
-        return cls._shaped(one, weight.shape)
-
-    @classmethod
-    def _shaped(cls, one: torch.Tensor, shape: torch.Size) -> ReleasedGradient:
-        stand_in: ReleasedGradient = torch.Tensor._make_subclass(cls, one.expand(shape))
-        return stand_in
-
-    def _moved(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    def of(
+        cls, weight: torch.Tensor, moved: Callable[[torch.Tensor], torch.Tensor] = torch.detach
     ) -> ReleasedGradient:
-        """The stand-in on another device or in another dtype: ``model.cpu()`` moves gradients."""
-        one = torch.empty((), dtype=self.dtype, device=self.device)
-        kwargs = {name: value for name, value in kwargs.items() if name != "memory_format"}
-        return self._shaped(func(one, *args, **kwargs), self.shape)
+        """The stand-in for this weight's gradient, its one number moved or cast."""
+        one = moved(torch.empty((), dtype=weight.dtype, device=weight.device))
+        stand_in: ReleasedGradient = torch.Tensor._make_subclass(cls, one.expand(weight.shape))
+        return stand_in
 
     @classmethod
     def __torch_function__(
@@ -66,8 +56,8 @@ class ReleasedGradient(torch.Tensor):
         if name in ("zero_", "detach_", "requires_grad_"):
             return args[0]
         if name in MOVES:
-            stand_in: ReleasedGradient = args[0]
-            return stand_in._moved(func, args[1:], kwargs or {})
+            own = {key: value for key, value in (kwargs or {}).items() if key != "memory_format"}
+            return cls.of(args[0], lambda one: func(one, *args[1:], **own))
         if name == "__repr__":
             return f"<released gradient of shape {tuple(args[0].shape)}>"
         if name in (

@@ -156,7 +156,7 @@ class Counters:
 
     def form(self, coefficients: Sequence[Mapping[str, Any]]) -> None:
         """Form what follows an update with these coefficients, of which scalars are a part."""
-        if self.is_one_step:  # as nearly always
+        if self.which is None and not self._scalars and not self._others:  # as nearly always
             step = self.sets[0][0] + 1
             self._following_sets = [(step,)]
             self._following[0].fill(step)

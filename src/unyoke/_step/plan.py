@@ -144,7 +144,15 @@ class Plan:
             and group is self.group
             and self._standing.holds()
             and self._state_shapes() == self._shapes
-            and _kinds(self.members) == self._kinds
+            and all(
+                type(each) is kind
+                and each.dtype is dtype
+                and each.device == device
+                and each.shape == shape
+                for each, (kind, dtype, device, shape) in zip(
+                    self.members, self._kinds, strict=True
+                )
+            )
         )
 
     def _state_shapes(self) -> list[torch.Size]:
