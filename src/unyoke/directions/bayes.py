@@ -13,12 +13,10 @@ from typing import Any
 
 import torch
 
-from unyoke.directions.moments import averages
+from unyoke.directions.moments import Coefficients, averages
 from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import moving_average, sqrt, where
 from unyoke.ranges import both, positive
-
-Coefficients = dict[str, Any]
 
 check_scale = both(positive("lr_sgd"), positive("batch_size"))
 

@@ -12,12 +12,10 @@ from typing import Any
 
 import torch
 
-from unyoke.directions.descent import check_momentum
+from unyoke.directions.descent import Coefficients, check_momentum
 from unyoke.equation import Hyperparameters, MatrixStage, direction
 from unyoke.primitives import moving_average
 from unyoke.ranges import both
-
-Coefficients = dict[str, Any]
 
 RATE_OF_SHAPE = {
     "original": lambda rows, columns: math.sqrt(max(1.0, rows / max(columns, 1))),

@@ -7,12 +7,10 @@ from typing import Any
 import torch
 
 from unyoke.directions.descent import check_momentum
-from unyoke.directions.moments import DEFAULTS, adam, adam_coefficients
+from unyoke.directions.moments import DEFAULTS, Coefficients, adam, adam_coefficients
 from unyoke.equation import Hyperparameters, Norms, direction
 from unyoke.primitives import moving_average, where
 from unyoke.ranges import both, positive
-
-Coefficients = dict[str, Any]
 
 
 def _per_unit(tensor: torch.Tensor) -> tuple[int, ...]:

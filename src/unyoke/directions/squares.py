@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 
-from unyoke.directions.descent import check_momentum
+from unyoke.directions.descent import Coefficients, check_momentum
 from unyoke.equation import Hyperparameters, direction
 from unyoke.primitives import absolute, moving_average, sqrt
 from unyoke.ranges import both, unit_interval
-
-Coefficients = dict[str, Any]
 
 
 def _initial_sum(name: str, weight: torch.Tensor, hyperparameters: Hyperparameters) -> torch.Tensor:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Named, OptionsWithoutForeach, Rate
+from unyoke.optimizers.named import Named, OptionsWithoutForeach, Params, Rate, WeightDecay
 
 
 class AdadeltaLike(Named):
@@ -15,7 +12,7 @@ class AdadeltaLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Named, OptionsWithoutForeach, Rate
+from unyoke.optimizers.named import Named, OptionsWithoutForeach, Params, Rate, WeightDecay
 
 
 class AdagradLike(Named):
@@ -15,7 +12,7 @@ class AdagradLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: WeightDecay = 1e-5,

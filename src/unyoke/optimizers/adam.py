@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.groups import Forms
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Betas, Named, Options, Rate, by_flag
+from unyoke.optimizers.named import Betas, Forms, Named, Options, Params, Rate, WeightDecay, by_flag
 
 
 class AdamLike(Named):
@@ -16,7 +12,7 @@ class AdamLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
@@ -34,7 +30,7 @@ class WithAMSGrad(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
@@ -122,7 +118,7 @@ class Adam(WithAMSGrad, direction="adam", decay="l2", weight_decay=0.0):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Betas, Named, OptionsWithoutForeach, Rate
+from unyoke.optimizers.named import Betas, Named, OptionsWithoutForeach, Params, Rate, WeightDecay
 
 
 class AdamaxLike(Named):
@@ -15,7 +12,7 @@ class AdamaxLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 2e-3,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,

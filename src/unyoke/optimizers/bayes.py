@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Betas, Named, Options, Rate
+from unyoke.optimizers.named import Betas, Named, Options, Params, Rate, WeightDecay
 
 
 class AdaBayes(Named, direction="adabayes"):
@@ -52,7 +49,7 @@ class AdaBayes(Named, direction="adabayes"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         lr_sgd: float = 0.1,
         beta1: float = 0.9,
@@ -106,7 +103,7 @@ class AdaBayesFP(Named, direction="adabayes_fp"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         lr_sgd: float = 0.1,
         betas: Betas = (0.9, 0.999),

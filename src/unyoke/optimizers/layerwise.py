@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
 from unyoke.optimizers.adam import AdamLike
-from unyoke.optimizers.named import Named, Options, Rate
+from unyoke.optimizers.named import Named, Options, Params, Rate, WeightDecay
 
 
 class LambW(AdamLike, direction="lamb", eps=1e-6):
@@ -87,7 +84,7 @@ class LarsW(Named, direction="lars"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1.0,
         momentum: float = 0.9,
         weight_decay: WeightDecay = 1e-5,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Betas, Named, Options, Rate
+from unyoke.optimizers.named import Betas, Named, Options, Params, Rate, WeightDecay
 
 
 class LionLike(Named):
@@ -15,7 +12,7 @@ class LionLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-4,
         betas: Betas = (0.9, 0.99),
         weight_decay: WeightDecay = 1e-5,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar, Unpack
 
 import torch
-from torch.optim.optimizer import ParamsT
 
-from unyoke._step.groups import Forms
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Named, Options, Rate
+from unyoke.optimizers.named import Forms, Named, Options, Params, Rate, WeightDecay
 
 
 class MuonLike(Named):
@@ -20,7 +17,7 @@ class MuonLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         weight_decay: WeightDecay = 1e-4,
         momentum: float = 0.95,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
 from unyoke.optimizers.adam import AdamLike
-from unyoke.optimizers.named import Betas, Named, Options, Rate, by_flag
+from unyoke.optimizers.named import Betas, Named, Options, Params, Rate, WeightDecay, by_flag
 
 
 class NAdamW(AdamLike, direction="nesterov_adam"):
@@ -89,7 +86,7 @@ class NAdam(Named, direction="nadam", decay="l2"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 2e-3,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,

@@ -26,15 +26,20 @@ from inspect import Parameter, Signature
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypedDict
 
 import torch
+from torch.optim.optimizer import ParamsT
 
 from unyoke import decays, directions
+from unyoke._step.groups import Forms as Forms
 from unyoke._step.groups import Groups
-from unyoke._step.hyperparameters import Group
+from unyoke._step.hyperparameters import Group as Group
+from unyoke._step.hyperparameters import WeightDecay as WeightDecay
 from unyoke.equation import Decay, Direction, combine
 from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
 from unyoke.storage.formats import Rounding, StateDtype
 
+# What constructors take, beside numbers
+Params: TypeAlias = ParamsT
 Rate: TypeAlias = float | torch.Tensor
 Betas: TypeAlias = tuple[float, float]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke.optimizers.named import Betas, Named, Options, Rate
+from unyoke.optimizers.named import Betas, Named, Options, Params, Rate
 
 
 class NDAdam(Named, direction="nd_adam", decay="none"):
@@ -49,7 +47,7 @@ class NDAdam(Named, direction="nd_adam", decay="none"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 0.05,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.hyperparameters import WeightDecay
 from unyoke.optimizers.adam import AdamLike
-from unyoke.optimizers.named import Betas, Options, Rate, by_flag
+from unyoke.optimizers.named import Betas, Options, Params, Rate, WeightDecay, by_flag
 
 
 class RAdamW(AdamLike, direction="radam"):
@@ -89,7 +86,7 @@ class RAdam(AdamLike, direction="radam", decay="l2"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,

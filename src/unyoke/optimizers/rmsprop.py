@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
-from torch.optim.optimizer import ParamsT
-
-from unyoke._step.groups import Forms
-from unyoke._step.hyperparameters import WeightDecay
-from unyoke.optimizers.named import Named, OptionsWithoutSwitches, Rate
+from unyoke.optimizers.named import Forms, Named, OptionsWithoutSwitches, Params, Rate, WeightDecay
 
 
 class RMSpropLike(Named):
@@ -24,7 +20,7 @@ class RMSpropLike(Named):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,

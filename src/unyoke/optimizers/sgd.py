@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Unpack
 
-from torch.optim.optimizer import ParamsT
-
 from unyoke import directions
-from unyoke._step.groups import Forms
-from unyoke._step.hyperparameters import Group, WeightDecay
-from unyoke.optimizers.named import Named, Options, Rate
+from unyoke.optimizers.named import Forms, Group, Named, Options, Params, Rate, WeightDecay
 from unyoke.ranges import unit_interval
 from unyoke.slots import Direction
 
@@ -59,7 +55,7 @@ class SGDW(Named, direction="heavy_ball"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         momentum: float = 0.9,
         weight_decay: WeightDecay = 1e-5,
@@ -127,7 +123,7 @@ class SGD(Named, direction="gradient", decay="l2"):
 
     def __init__(
         self,
-        params: ParamsT,
+        params: Params,
         lr: Rate = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,

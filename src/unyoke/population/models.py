@@ -7,7 +7,7 @@ buffers, such as the running statistics of BatchNorm, and parameters that need n
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -111,22 +111,15 @@ def make(factory: Callable[[], nn.Module], seeds: Sequence[int]) -> tuple[nn.Mod
         raise ValueError("the model has no parameter that needs a gradient: nothing to train")
     for seed, module in made.items():
         _check_same(pattern, module, seeds[0], seed)
-    with torch.no_grad():
-        models = Models(
-            {name: _stack(made, seeds, trained, name) for name in trained(pattern)},
-            {name: _stack(made, seeds, untrained, name) for name in untrained(pattern)},
-        )
-    return copy.deepcopy(pattern), models
+    weights, fixed = (
+        stacked([part(made[seed]) for seed in seeds]) for part in (trained, untrained)
+    )
+    return copy.deepcopy(pattern), Models(weights, fixed)
 
 
-def _stack(
-    made: Mapping[int, nn.Module],
-    seeds: Sequence[int],
-    part: Callable[[nn.Module], Named],
-    name: str,
-) -> Tensor:
-    tensors = {seed: part(module)[name].detach() for seed, module in made.items()}
-    return torch.stack([tensors[seed] for seed in seeds])
+def stacked(rows: Sequence[Named]) -> Named:
+    """Tensors of the same names, of one model each, as stacks."""
+    return {name: torch.stack([row[name].detach() for row in rows]) for name in rows[0]}
 
 
 def _check_same(pattern: nn.Module, module: nn.Module, seed: int, other: int) -> None:

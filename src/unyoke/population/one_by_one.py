@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unyoke.population.engine import Batch, Blueprint, Engine, put_state, to_evaluate
 from unyoke.population.inputs import Inputs, called, joined
-from unyoke.population.models import Models, Named, load_row, trained, untrained
+from unyoke.population.models import Models, Named, load_row, stacked, trained, untrained
 from unyoke.population.settings import Rates
 
 
@@ -88,25 +88,22 @@ class OneByOne(Engine):
         )
 
     def models(self) -> Models:
-        with torch.no_grad():
-            return Models(
-                {name: _stacked(self._weights, name) for name in self._weights[0]},
-                {name: _stacked(self._fixed, name) for name in self._fixed[0]},
-                {name: self._stacked_state(name) for name in self._weights[0]},
+        state = {
+            name: stacked(
+                [
+                    optimizer.state[weights[name]]
+                    for optimizer, weights in zip(self._optimizers, self._weights, strict=True)
+                ]
             )
+            for name in self._weights[0]
+        }
+        return Models(stacked(self._weights), stacked(self._fixed), state)
 
     def to_evaluate(self) -> Models:
         with ExitStack() as stack:
             for optimizer in self._optimizers:
                 stack.enter_context(to_evaluate(optimizer))
             return self.models()
-
-    def _stacked_state(self, name: str) -> Named:
-        states = [
-            optimizer.state[weights[name]]
-            for optimizer, weights in zip(self._optimizers, self._weights, strict=True)
-        ]
-        return {key: _stacked(states, key) for key in states[0]}
 
     def outputs(self, inputs: Inputs, rows: Sequence[int]) -> Any:
         results = []
@@ -126,7 +123,3 @@ def _shares(group: Mapping[str, Any], lr: float, weight_decay: float) -> dict[st
         for name, value in given.items()
         if name in group and not (name == "weight_decay" and group.get("decays") is False)
     }
-
-
-def _stacked(rows: Sequence[Named], name: str) -> Tensor:
-    return torch.stack([row[name].detach() for row in rows])

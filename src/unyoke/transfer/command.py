@@ -138,16 +138,15 @@ def convert_command(
     unyoke convert 1.5e-5 --from unyoke --lr 3e-4 --to optax
     """
     with one_line():
-        here = get(source)
-        names = [get(to).name] if to else list(CONVENTIONS)
         shared: dict[str, Any] = {"source": source, "lr": lr, "to_lr": to_lr, "momentum": momentum}
+        # What cannot be read is said before anything is printed
+        number = convert(weight_decay, to=to or "unyoke", **shared)
         if to:
-            click.echo(f"{convert(weight_decay, to=to, **shared):.6g}")
+            click.echo(f"{number:.6g}")
             return
-        convert(weight_decay, **shared)  # what cannot be read is said before anything is printed
+        here = get(source)
         click.echo(f"{weight_decay:g} in {here.what}, with lr {lr if lr is not None else '?'}, is")
-        for name in names:
-            there = CONVENTIONS[name]
+        for name, there in CONVENTIONS.items():
             if there.uses_lr and lr is None and to_lr is None:
                 click.echo(f"  {name:<18}{'needs --lr':>12}  {there.what}")
                 continue

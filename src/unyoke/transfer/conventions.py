@@ -12,12 +12,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from unyoke.transfer.run import TransferError
 
 Factor = Callable[[float, float], float]
-Family = Literal["adam", "sgd", "lion"]
 
 
 def one(lr: float, momentum: float) -> float:
@@ -184,9 +182,8 @@ def convert(
     if not 0.0 <= momentum < 1.0:
         raise TransferError(f"momentum {momentum!r}: it must lie in [0, 1)")
     here, there = get(source), get(to)
-    here_factor = _factor(here, lr, momentum)
-    there_factor = _factor(there, lr if to_lr is None else to_lr, momentum)
-    return weight_decay * here_factor / there_factor
+    taken = weight_decay * _factor(here, lr, momentum)
+    return taken / _factor(there, lr if to_lr is None else to_lr, momentum)
 
 
 def _factor(convention: Convention, lr: float | None, momentum: float) -> float:

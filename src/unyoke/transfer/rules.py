@@ -188,33 +188,26 @@ class LrRule:
     """One way to choose α for another batch size.
 
     Attributes:
-        name: for ``lr_rule=``.
         exponent: α ∝ b^exponent.
         source: the paper.
-        valid: where it holds.
     """
 
-    name: str
     exponent: float
     source: str
-    valid: str
 
-    def lr(self, tuned: Run, batch_size: float | None, width: float | None) -> float:
+    def lr(self, tuned: Run, to: Run) -> float:
         """α′ = α·(b′/b)^exponent·(m/m′); a quantity that is not known does not change."""
         lr = tuned.lr
-        if batch_size is not None and tuned.batch_size is not None:
-            lr *= (batch_size / tuned.batch_size) ** self.exponent
-        if width is not None and tuned.width is not None:
-            lr *= tuned.width / width
+        if to.batch_size is not None and tuned.batch_size is not None:
+            lr *= (to.batch_size / tuned.batch_size) ** self.exponent
+        if to.width is not None and tuned.width is not None:
+            lr *= tuned.width / to.width
         return float(lr)
 
 
 LR_RULES = {
-    rule.name: rule
-    for rule in (
-        LrRule("sqrt", 0.5, "Malladi et al., arXiv 2205.10287", "Adam and its relatives"),
-        LrRule("linear", 1.0, "Goyal et al., arXiv 1706.02677", "SGD with momentum"),
-        LrRule("same", 0.0, "no change", "batch sizes above the critical one"),
-    )
+    "sqrt": LrRule(0.5, "Malladi et al., arXiv 2205.10287"),  # Adam and its relatives
+    "linear": LrRule(1.0, "Goyal et al., arXiv 1706.02677"),  # SGD with momentum
+    "same": LrRule(0.0, "no change"),  # batch sizes above the critical one
 }
 """Rules for α; all divide by the width as µP does for hidden matrices (Yang et al., 2203.03466)."""

@@ -6,13 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from unyoke import schedules
 from unyoke.schedules import Schedule
 from unyoke.timescales import total_eta
-
-Optimizer = Literal["adamw", "sgdw", "lion"]
 
 
 class TransferError(ValueError):

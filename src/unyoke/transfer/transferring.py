@@ -56,7 +56,7 @@ def transfer(
     chosen = lr_rule or ("linear" if tuned.optimizer == "sgdw" else "sqrt")
     if chosen not in LR_RULES:
         raise TransferError(f"unknown rule {chosen!r} for lr: there are {', '.join(LR_RULES)}")
-    rates = {name: rule.lr(tuned, to.batch_size, to.width) for name, rule in LR_RULES.items()}
+    rates = {name: rule.lr(tuned, to) for name, rule in LR_RULES.items()}
     to = replace(to, lr=rates[chosen] if lr is None else lr)
     objections = [(rule, rule.objection(tuned, to)) for rule in RULES]
     rows = [_row(rule, tuned, to) for rule, why in objections if why is None]
