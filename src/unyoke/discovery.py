@@ -33,7 +33,6 @@ class Registry(Mapping[str, T], Generic[T]):
     """The things of one kind that the modules of some packages define, by name.
 
     Args:
-        kind: for messages: ``"direction"``.
         packages: by name; all their modules are read, those named in ``first`` before the others.
         is_one: whether a value that a module defines is of this kind.
         first: names of modules.
@@ -41,13 +40,11 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __init__(
         self,
-        kind: str,
         packages: tuple[str, ...],
         is_one: Callable[[Any], bool],
         first: tuple[str, ...] = (),
     ) -> None:
-        self._kind, self._packages = kind, packages
-        self._is_one, self._first = is_one, first
+        self._packages, self._is_one, self._first = packages, is_one, first
         self._read: dict[str, Mapping[str, T]] = {}
 
     def _of(self, package: str) -> Mapping[str, T]:
@@ -79,11 +76,3 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(self._of(package)) for package in self._packages)
-
-    def named(self, name: str) -> T:
-        """The one of this name.
-
-        Raises:
-            ValueError: there is none; the message lists near names.
-        """
-        return one_of(self._kind, self, name)

@@ -30,20 +30,17 @@ import warnings
 from collections.abc import Mapping
 from functools import cache
 
-from unyoke.discovery import Registry
+from unyoke.discovery import Registry, one_of
 from unyoke.masks import MASKS, split
 from unyoke.masks import cautious as cautious
 from unyoke.masks import grams as grams
 from unyoke.slots import Direction
 
-_REGISTRY: Registry[Direction] = Registry(
-    "direction",
+ALL: Mapping[str, Direction] = Registry(
     ("unyoke.directions", "unyoke.optimizers"),
     lambda value: isinstance(value, Direction),
     first=("descent", "moments"),
 )
-
-ALL: Mapping[str, Direction] = _REGISTRY
 """Every direction by its name."""
 
 RENAMED: Mapping[str, str] = {"nadamw": "nesterov_adam"}
@@ -65,7 +62,7 @@ def get(name: str | Direction) -> Direction:
         return name
     name = current(name)
     is_masked = split(name) is not None and name not in ALL
-    return _masked(name) if is_masked else _REGISTRY.named(name)
+    return _masked(name) if is_masked else one_of("direction", ALL, name)
 
 
 @cache

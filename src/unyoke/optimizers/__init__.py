@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from unyoke.optimizers._names import *  # noqa: F403 - written by `make names`
 
 ALL: Mapping[str, type[Named]] = Registry(
-    "optimizer",
     (__name__,),
     lambda value: isinstance(value, type) and "composition" in vars(value),
     first=("sgd", "adam"),  # the paper's

@@ -140,22 +140,18 @@ class Named(Optimizer):
                 f"{type(self).__name__} is a base class: write class Mine({type(self).__name__}, "
                 "direction=...), or use unyoke.Optimizer(params, direction=...)"
             )
-        own = self.composition
-        if direction is not None:
-            options = {**options, **self._chosen_words(direction, options)}
+        own, rule = self.composition
+        if direction is not None:  # what it changes in words of torch's that choose between some
+            own = directions.get(direction)
+            options |= Groups(None, own, self.forms).choosing(own.name, dict(options))
         super().__init__(
             params,
             lr,
             weight_decay,
-            direction=own.direction if direction is None else direction,
-            decay=own.decay if decay is None else decay,
+            direction=own,
+            decay=rule if decay is None else decay,
             **options,
         )
-
-    def _chosen_words(self, direction: str | Direction, options: Mapping[str, Any]) -> Group:
-        """What to change in words of torch's beside a direction that was given by name."""
-        groups = Groups(None, directions.get(direction), self.forms)
-        return groups.choosing(directions.get(direction).name, dict(options))
 
 
 def by_flag(decoupled_weight_decay: bool, options: Mapping[str, Any]) -> dict[str, Any]:

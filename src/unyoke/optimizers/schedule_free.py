@@ -61,9 +61,8 @@ def _mixing(
 
 
 def _first_state(name: str, weight: torch.Tensor, hyperparameters: Hyperparameters) -> torch.Tensor:
-    if name == "z":
-        return weight.clone(memory_format=torch.preserve_format)
-    return torch.zeros_like(weight, memory_format=torch.preserve_format)
+    made = torch.clone if name == "z" else torch.zeros_like
+    return made(weight, memory_format=torch.preserve_format)
 
 
 def _check(hyperparameters: Hyperparameters) -> None:

@@ -67,21 +67,18 @@ class Batch:
     keys: Tensor
     random: bool
 
-    def of(self, position: int) -> tuple[Inputs, Tensor]:
-        """The samples of one of the active models."""
+    def of(self, position: int | Tensor) -> tuple[Inputs, Tensor]:
+        """The samples of one of the active models, or of several by an index tensor."""
         if not self.per_model:
             return self.inputs, self.targets
-        return taken(self.inputs, position), self.targets[position]
+        return taken(self.inputs, position), taken(self.targets, position)
 
     def only(self, positions: Sequence[int]) -> Batch:
         """The samples of some of the active models."""
         index = torch.tensor(positions, dtype=torch.int64)
 
-        inputs, targets = self.inputs, self.targets
-        if self.per_model:
-            inputs, targets = taken((inputs, targets), index)
-        keys = self.keys[index.to(self.keys.device)]
-        return replace(self, inputs=inputs, targets=targets, keys=keys)
+        inputs, targets = self.of(index)
+        return replace(self, inputs=inputs, targets=targets, keys=taken(self.keys, index))
 
     @property
     def rng_devices(self) -> list[torch.device]:

@@ -40,9 +40,7 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
 
 def taken(tree: Any, index: int | slice | Tensor) -> Any:
     """``x[index]`` of each tensor, on its own device."""
-    if isinstance(index, Tensor):
-        return mapped(lambda x: x[index.to(x.device)], tree)
-    return mapped(lambda x: x[index], tree)
+    return mapped(lambda x: x[index.to(x.device) if isinstance(index, Tensor) else index], tree)
 
 
 def leaves(tree: Any) -> list[Tensor]:
