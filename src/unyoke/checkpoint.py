@@ -63,8 +63,7 @@ def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
     """What ``optimizer`` will be after loading ``saved``; see ``Optimizer.load_state_dict``."""
     pairs = _paired_groups(optimizer, saved)
     groups = [_new_group(optimizer, index, *pair) for index, pair in enumerate(pairs)]
-    state: dict[torch.Tensor, dict[str, Any]] = {}
-    foreign: dict[Any, Any] = _foreign_keys(saved)
+    restored: dict[Any, dict[str, Any]] = {}
     for index, (group, (_, saved_group)) in enumerate(zip(groups, pairs, strict=True)):
         form = _form(group, saved_group)
         names = group.get("param_names")
@@ -73,13 +72,14 @@ def read(optimizer: Owner, saved: Mapping[str, Any]) -> dict[str, Any]:
             entry = _present(label, saved["state"].get(key) or {})
             if form is not None:
                 entry = _translated(form, group, entry)
-            foreign[weight] = _foreign_entries(optimizer.groups.rule(group), entry)
-            own = {name: value for name, value in entry.items() if name not in foreign[weight]}
-            state[weight] = _checked_entry(optimizer, weight, group, own, label)
+            restored[weight] = _restored_entry(optimizer, weight, group, entry, label)
     if any(map(is_foreign, saved["param_groups"])):
-        _count_updates(optimizer, groups, state)
+        _count_updates(optimizer, groups, restored)
     optimizer.groups.refresh(groups)  # calls the user's functions of t, which may raise
-    return {"state": _restored_states(optimizer, state, foreign), "param_groups": groups}
+    kept = {key: entry for key, entry in optimizer.state.items() if key not in restored}
+    kept |= {weight: entry for weight, entry in restored.items() if entry}
+    kept |= deepcopy(_foreign_keys(saved))
+    return {"state": defaultdict(dict, kept), "param_groups": groups}
 
 
 def is_foreign(group: Mapping[str, Any]) -> bool:
@@ -283,13 +283,28 @@ def _foreign_keys(saved: Mapping[str, Any]) -> dict[Any, Any]:
     return {key: entry for key, entry in saved["state"].items() if not isinstance(key, int)}
 
 
-def _foreign_entries(rule: Rule, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """State that no part of this library or of torch has: a wrapper's, such as slow weights."""
+def _known_entries(rule: Rule) -> set[str]:
+    """State that some part of this library or of torch has; the rest is a wrapper's."""
     parts = (*directions.ALL.values(), *decays.ALL.values(), rule.direction, rule.decay)
-    known = {name for part in parts for name in part.state}
-    known |= {name for part in directions.ALL.values() for name in part.scalars}
-    known |= {"step", *rule.scalars, *rule.state, *formats.extra_names(rule), *TORCH_STATE}
-    return {name: value for name, value in entry.items() if name not in known}
+    known = {name for part in parts for name in (*part.state, *part.scalars)}
+    return {"step", *known, *formats.extra_names(rule), *TORCH_STATE}
+
+
+def _restored_entry(
+    optimizer: Owner, weight: torch.Tensor, group: Group, entry: Mapping[str, Any], label: str
+) -> dict[str, Any]:
+    """The state of one parameter in tensors of our own, with what a wrapper keeps there."""
+    known = _known_entries(optimizer.groups.rule(group))
+    own = {name: value for name, value in entry.items() if name in known}
+    checked = _checked_entry(optimizer, weight, group, own, label)
+    restored = {name: _own(value, name, weight) for name, value in checked.items()}
+    for name, value in entry.items():
+        if name not in known:  # such as slow weights
+            if isinstance(value, torch.Tensor):
+                restored[name] = value.detach().clone().to(weight.device)
+            else:
+                restored[name] = deepcopy(value)
+    return restored
 
 
 def _present(label: str, entry: Any) -> dict[str, Any]:
@@ -354,29 +369,6 @@ def check_count(name: str, value: Any, models: int | None) -> None:
     if isinstance(value, str) or not is_right:
         wanted = "an integer ≥ 0" if name == "step" else "a finite number"
         raise ValueError(f"{name} is {value!r}, and must be {wanted}")
-
-
-def _restored_states(
-    optimizer: Owner, state: dict[torch.Tensor, dict[str, Any]], foreign: Mapping[Any, Any]
-) -> Any:
-    """The optimizer's state with the checkpoint's in it, as another object."""
-    others = {key: entry for key, entry in optimizer.state.items() if key not in state}
-    new: defaultdict[Any, Any] = defaultdict(dict, others)
-    for weight, entry in state.items():
-        if entry:
-            new[weight] = {name: _own(value, name, weight) for name, value in entry.items()}
-    for key, entry in foreign.items():
-        if not isinstance(key, torch.Tensor):
-            new[key] = deepcopy(entry)
-        elif entry:
-            new[key] |= {name: _moved(value, key.device) for name, value in entry.items()}
-    return new
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    """Somebody else's entry in a copy of its own, with its dtype, on the weight's device."""
-    is_tensor = isinstance(value, torch.Tensor)
-    return value.detach().clone().to(device) if is_tensor else deepcopy(value)
 
 
 def _own(value: Any, name: str, weight: torch.Tensor) -> torch.Tensor:
