@@ -105,7 +105,7 @@ def split(
     exempt = _exempt_names(model, notes)
     decisions, found = [], []
     for weight, places in _places(model).items():
-        decays, why = _decide(weight, places, exempt, (*NORMS, *norms), rule)
+        decays, why = next(_answers(weight, places, exempt, (*NORMS, *norms), rule))
         name, module = places[0]
         entries = _entries(None if directions is None else directions(name, weight, module))
         own_lr = entries.pop("lr", lr)
@@ -289,32 +289,20 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _decide(
+def _answers(
     weight: nn.Parameter,
     places: Places,
     exempt: frozenset[str],
     norms: tuple[type[nn.Module], ...],
     rule: Rule | None,
-) -> tuple[bool | None, str]:
-    """Whether a parameter decays, and why."""
+) -> Iterator[tuple[bool | None, str]]:
+    """Whether a parameter decays, and why; the first answer counts."""
     if not weight.requires_grad:
-        return None, "requires_grad is False"
+        yield None, "requires_grad is False"
     for name, module in places:
         answer = None if rule is None else rule(name, weight, module)
         if answer is not None:
-            return bool(answer), "rule= says so"
-    return next(_exemptions(weight, places, exempt, norms), None) or (
-        True,
-        f"a weight of {weight.dim()} dimensions",
-    )
-
-
-def _exemptions(
-    weight: nn.Parameter,
-    places: Places,
-    exempt: frozenset[str],
-    norms: tuple[type[nn.Module], ...],
-) -> Iterator[tuple[bool, str]]:
+            yield bool(answer), "rule= says so"
     for name, module in places:
         kind = type(module).__name__
         if name in exempt:
@@ -327,6 +315,7 @@ def _exemptions(
         yield False, "a scalar"
     if weight.dim() == 1:
         yield False, "a bias or scale: 1 dimension"
+    yield True, f"a weight of {weight.dim()} dimensions"
 
 
 def _layer_scales(
