@@ -145,11 +145,13 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
     form = _form(group, saved_group)
     if form is not None:
         theirs = _numbers_here(form, group, theirs)
-    elif _direction(theirs) not in optimizer.groups.family(group["direction"]):
-        raise ValueError(
-            f"the checkpoint is of direction {theirs.get('direction')!r}, this optimizer's is "
-            f"{group['direction']!r}"
-        )
+    else:
+        theirs["direction"] = directions.current(theirs.get("direction", ""))
+        if theirs["direction"] not in optimizer.groups.family(group["direction"]):
+            raise ValueError(
+                f"the checkpoint is of direction {theirs['direction']!r}, this optimizer's is "
+                f"{group['direction']!r}"
+            )
     own = {name: group[name] for name in OWN}
     here = {**group, EVALUATING: False} if EVALUATING in group else group
     result = {**here, **theirs, **own, "params": group["params"]}
@@ -166,13 +168,6 @@ def _new_group(optimizer: Owner, index: int, group: Group, saved_group: Group) -
     numbers = {"lr", "base_lr", "weight_decay", *rule.defaults}
     read = {name: (number if name in numbers else plain)(value) for name, value in result.items()}
     return read | {"params": group["params"]}
-
-
-def _direction(saved_group: Group) -> str:
-    """The name that the direction of a saved group has now."""
-    name = directions.current(saved_group.get("direction", ""))
-    saved_group["direction"] = name
-    return name
 
 
 def _with_their_words(optimizer: Owner, group: Group, saved_group: Group) -> Group:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -27,6 +26,7 @@ from torch import nn
 
 from unyoke import directions as all_directions
 from unyoke._step.hyperparameters import WeightDecay, check_lr, check_weight_decay, depends_on_t
+from unyoke.callers import warn
 from unyoke.decisions import Decision, Groups
 from unyoke.layers import find_layers, scales
 from unyoke.slots import Direction
@@ -342,11 +342,9 @@ def _layer_scales(
         ends = f": {names[0]} … {names[-1]}" if len(names) > 1 else ""
         notes.append(f"layer_decay={layer_decay:g}: {len(layers)} layer(s) found{ends}")
         if len(layers) < 2:
-            warnings.warn(
+            warn(
                 f"{notes[-1]} in {type(model).__name__}, so all parameters have one learning rate: "
-                "give layers=, the modules from the input to the output",
-                UserWarning,
-                stacklevel=3,
+                "give layers=, the modules from the input to the output"
             )
     return scales(model, layers, layer_decay)
 

@@ -26,10 +26,10 @@ A direction is known by its name as soon as it stands in a file of this folder, 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import cache
 
+from unyoke.callers import warn
 from unyoke.discovery import Registry, one_of
 from unyoke.masks import MASKS, split
 from unyoke.masks import cautious as cautious
@@ -83,10 +83,9 @@ def current(name: str) -> str:
     """The name that a direction has now; an old one warns."""
     if name not in RENAMED:
         return name
-    warnings.warn(
+    warn(
         f"direction {name!r} is called {RENAMED[name]!r}: the old name goes with the next release",
         DeprecationWarning,
-        stacklevel=3,
     )
     return RENAMED[name]
 

@@ -35,8 +35,6 @@ from unyoke.optimizer import Optimizer
 from unyoke.schedules import Schedule
 from unyoke.stages import arguments_of
 
-OFF: Mapping[str, Any] = {"weight_decay": 0.0}
-
 
 def decouple(
     cls: type[torch.optim.Optimizer], *, off: Mapping[str, Any] | None = None
@@ -245,7 +243,7 @@ class Decoupled(Owner, torch.optim.Optimizer):
         step: Callable[..., float | None] = self.inner.step
         if getattr(step, "hooked", False):  # hooks are run around our step already
             step = step.__wrapped__  # type: ignore[attr-defined]
-        off = {**OFF, **dict(self.off or ())}
+        off = {"weight_decay": 0.0, **dict(self.off or ())}
         kept = [{name: group[name] for name in off if name in group} for group in self.param_groups]
         try:
             for group in self.param_groups:
