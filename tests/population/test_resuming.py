@@ -146,6 +146,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "on meta": (lambda saved: meta(saved["state"]["0.bias"], "exp_avg"), "on meta"),
     "integers": (lambda saved: whole(saved["state"]["0.bias"], "exp_avg"), "is torch.int64"),
     "state of none": (put("state", "0.bias", value=3), "'state' .* is a int"),
+    "state without names": (put("state", "0.bias", value=torch.ones(K)), "'state' .* is a Tensor"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from unyoke.cli.common import Positive, Refusal, going_on_later
+from unyoke.cli.common import ACCEPT, DEVICE, Positive, Refusal, going_on_later
 
 if TYPE_CHECKING:
     from unyoke.study.landscape.landscape import Cell
@@ -65,10 +65,10 @@ class Progress:
 @click.option("--batch-size", type=click.IntRange(1), help="[default: the task's]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--data", help="Folder of the files that the task reads.")
-@click.option("--device", help="Where to train, such as cuda.  [default: the CPU]")
+@click.option("--device", help=DEVICE)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @click.option("--out", type=click.Path(path_type=Path), default="unyoke-tune", show_default=True)
-@click.option("--accept-code", is_flag=True, help="Go on with a ledger that other code began.")
+@click.option("--accept-code", is_flag=True, help=ACCEPT)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def tune_command(task: str, as_json: bool, out: Path, **options: Any) -> None:
     """Find a learning rate and a weight decay for TASK, a name or file.py:function.

@@ -172,28 +172,22 @@ def _check_models(one: Models, models: Models, count: int) -> None:
     if not models.state:
         expected = {place: stack for place, stack in expected.items() if place[0] != "state"}
     for place in sorted({*expected, *found}, key=lambda place: (place[0] != "weights", place)):
-        mine, theirs = (
-            tuple(stacks[place].shape[1:]) if place in stacks else None
-            for stacks in (expected, found)
-        )
-        if mine != theirs:
+        name, like, stack = " ".join(place), expected.get(place), found.get(place)
+        mine, theirs = (None if x is None else tuple(x.shape[1:]) for x in (like, stack))
+        if like is None or stack is None or mine != theirs:
             raise ValueError(
-                f"{' '.join(place)} has shape {theirs} per model in the checkpoint and {mine} in "
-                "this population: it is of another model or optimizer"
+                f"{name} has shape {theirs} per model in the checkpoint and {mine} in this "
+                "population: it is of another model or optimizer"
             )
-    for place, stack in found.items():
-        kind = expected[place].dtype
         if len(stack) != count or stack.is_meta:
             raise ValueError(
-                f"{' '.join(place)} of the checkpoint has {len(stack)} rows on {stack.device}, and "
-                f"this population has {count} models"
+                f"{name} of the checkpoint has {len(stack)} rows on {stack.device}, and this "
+                f"population has {count} models"
             )
-        if (stack.is_floating_point(), stack.is_complex()) != (
-            kind.is_floating_point,
-            kind.is_complex,
-        ):
+        own, other = ((x.is_floating_point(), x.is_complex()) for x in (like, stack))
+        if own != other:
             raise ValueError(
-                f"{' '.join(place)} of the checkpoint is {stack.dtype}, this population's {kind}"
+                f"{name} of the checkpoint is {stack.dtype}, this population's {like.dtype}"
             )
 
 
