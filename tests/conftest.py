@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unyoke import backends
+from unyoke.backends._native import tensor_layout
 
 torch.set_num_threads(1)
 
@@ -23,6 +24,13 @@ def definition(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """
     if request.node.get_closest_marker("any_backend") is None:
         monkeypatch.setattr(backends, "_present", lambda: (backends.ALL["eager"],))
+
+
+@pytest.fixture
+def looks_into_objects() -> None:
+    """For what is about compiled code that reads Python's objects: skipped where it cannot."""
+    if tensor_layout.places() is None:
+        pytest.skip("compiled code cannot look into Python's objects here")
 
 
 @pytest.fixture(autouse=True)

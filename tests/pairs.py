@@ -23,8 +23,14 @@ def some_decay(direction: str) -> str:
     return "none" if reason_against(direction, "decoupled") else "decoupled"
 
 
+def is_elementwise(direction: str, decay: str) -> bool:
+    """Whether an update by the two is one formula for one element, as every backend has it."""
+    return combine(directions.get(direction), decays.get(decay)).scope == "element"
+
+
 ALL = [(r, d) for r in directions.ALL for d in decays.ALL]
 PAIRS = [pair for pair in ALL if not reason_against(*pair)]
+ELEMENTWISE = [pair for pair in PAIRS if is_elementwise(*pair)]
 
 STORIES = [*itertools.product(optimizers.ALL, formats.STATE_DTYPES, formats.ROUNDINGS)]
 """Every optimizer with every format of state and every rounding of weights."""

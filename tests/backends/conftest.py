@@ -1,10 +1,15 @@
-"""Machine code is kept between sessions, under a key that holds everything it depends on."""
+"""What tests of backends share: a folder of machine code, and a square root.
+
+Machine code is kept between sessions, under a key that holds everything it depends on.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+import torch
+from bits import exact_root
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -13,3 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = cache.mkdir("kernels")
         folder.chmod(0o700)  # umask 002 leaves it to the group, and it would be refused
         os.environ["UNYOKE_CACHE_DIR"] = str(folder)
+
+
+@pytest.fixture
+def ieee_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eager takes the square root that compiled code takes."""
+    monkeypatch.setattr(torch, "sqrt", exact_root)

@@ -8,7 +8,8 @@ from typing import Any
 import numba
 import pytest
 import torch
-from following_backends import SHAPES, assert_same_bits, exact_root, trajectory
+from bits import exact_root
+from following_backends import SHAPES, assert_same_bits, trajectory
 from interpreting import interpret
 
 import unyoke

@@ -14,7 +14,8 @@ from zlib import crc32
 import pytest
 import torch
 import torch.distributed as dist
-from following_backends import assert_same_bits, everything, exact_root
+from bits import exact_root
+from following_backends import assert_same_bits, everything
 from interpreting import interpret
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard

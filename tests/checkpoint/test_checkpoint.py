@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 from following import assert_same_path, follow, noisy_quadratic, parameter, weights
 from pairs import some_decay
+from saving import through_a_file
 
 import unyoke
 from unyoke import directions, schedules
@@ -18,13 +18,6 @@ from unyoke import directions, schedules
 pytestmark = pytest.mark.usefixtures("definition")
 
 CLASSES = [unyoke.SGD, unyoke.SGDW, unyoke.Adam, unyoke.AdamW]
-
-
-def through_a_file(state_dict: dict[str, Any]) -> Any:
-    file = io.BytesIO()
-    torch.save(state_dict, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

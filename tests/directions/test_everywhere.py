@@ -7,31 +7,19 @@ from typing import Any
 
 import pytest
 import torch
+from draws import normal
+from pairs import PAIRS
 
 import unyoke
 from unyoke import decays, directions
-from unyoke.equation import combine
 
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
 UPDATES = 4
 
 
-def goes(direction: str, decay: str) -> bool:
-    try:
-        combine(directions.get(direction), decays.get(decay))
-    except ValueError:
-        return False
-    return True
-
-
-PAIRS = [(r, d) for r in directions.names() for d in decays.names() if goes(r, d)]
 # Every direction with a decay of each kind, and one direction of each scope with every decay.
 KINDS = ("none", "l2", "decoupled", "constrained")
 SOME = [(r, d) for r, d in PAIRS if d in KINDS or r in ("adam", "lamb")]
-
-
-def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def train(start: torch.Tensor, grads: list[torch.Tensor], **settings: Any) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from draws import normal
 
 import unyoke
 from unyoke import directions
@@ -22,10 +23,6 @@ FREE = [
     and directions.get(name).norms is None
 ]
 """Their steps do not depend on where the weights are."""
-
-
-def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
 
 
 def path(name: Any, *, decay: str = "none", backend: str = "eager", **more: Any) -> torch.Tensor:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from moving import swapping
 from sides import Side
 from torch import nn
 
@@ -139,7 +140,7 @@ def lose_memory(side: Side, k: int, n: int) -> None:
     if any(each.is_meta for each in kept):
         return
     side.optimizer.zero_grad()
-    with side.swapping(True):
+    with swapping(True):
         side.model.to("meta")
         try:
             if n % 2:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from moving import swapping
 from torch import nn
 
 import unyoke
@@ -131,23 +131,13 @@ class Side:
 
     def cast(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        with self.swapping(self.settings["swapping"]):
+        with swapping(self.settings["swapping"]):
             self.model.to(torch.float64 if self.exact else dtype)
         if self.exact:
             for weight in self.weights:
                 weight.data = weight.data.to(dtype).double()
                 if weight.grad is not None:
                     weight.grad.data = weight.grad.to(dtype).double()
-
-    @staticmethod
-    @contextlib.contextmanager
-    def swapping(is_on: bool) -> Iterator[None]:
-        before = torch.__future__.get_swap_module_params_on_conversion()
-        torch.__future__.set_swap_module_params_on_conversion(is_on)
-        try:
-            yield
-        finally:
-            torch.__future__.set_swap_module_params_on_conversion(before)
 
     def exchange(self, old: Any, new: Any) -> None:
         for group in self.optimizer.param_groups:

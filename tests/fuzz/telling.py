@@ -17,9 +17,9 @@ import traceback
 import warnings
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from acts import ACTS
+from bits import exact_root
 from sides import Side, difference, snapshot
 from story import Act, Story
 
@@ -43,11 +43,6 @@ class Difference(NamedTuple):
     kind: str
     details: str
     at: int
-
-
-def exact_root(x: torch.Tensor) -> torch.Tensor:
-    """IEEE's square root; torch's own is one unit off in the last place for one in five."""
-    return torch.from_numpy(np.asarray(np.sqrt(x.numpy())))
 
 
 def tell(story: Story) -> Difference | str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from saving import put
 from torch.distributed.checkpoint import state_dict
 from torch.optim import lr_scheduler
 
@@ -612,42 +613,33 @@ class TestRefusals:
             unyoke.decouple(torch.optim.Adam)([])
 
 
-def _put(*path: Any, value: Any) -> Callable[[Any], None]:
-    def change(saved: Any) -> None:
-        for name in path[:-1]:
-            saved = saved[name]
-        saved[path[-1]] = value
-
-    return change
-
-
 HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
     **{
-        f"{name} {value}": (_put("param_groups", 1, name, value=value), f"group 1 .*{name}={value}")
+        f"{name} {value}": (put("param_groups", 1, name, value=value), f"group 1 .*{name}={value}")
         for name, value in [
             *(("lr", math.nan), ("weight_decay", -1.0), ("base_lr", None), ("updates", -5)),
             *(("updates", 2.5), ("weight_decay", True)),
         ]
     },
-    "an unknown decay": (_put("param_groups", 1, "decay", value="what"), "group 1 .*'what'"),
-    "a decay of gradients": (_put("param_groups", 1, "decay", value="l2"), "group 1 .*'l2'"),
+    "an unknown decay": (put("param_groups", 1, "decay", value="what"), "group 1 .*'what'"),
+    "a decay of gradients": (put("param_groups", 1, "decay", value="l2"), "group 1 .*'l2'"),
     "no base_lr": (lambda saved: saved["param_groups"][1].pop("base_lr"), "group 1 .*no base_lr"),
     "no updates": (lambda saved: saved["param_groups"][1].pop("updates"), "group 1 .*no updates"),
-    "an anchor that is a list": (_put("state", 1, "initial_weight", value=[1.0]), "is a list"),
-    "a short anchor": (_put("state", 1, "initial_weight", value=torch.ones(1)), "shape"),
+    "an anchor that is a list": (put("state", 1, "initial_weight", value=[1.0]), "is a list"),
+    "a short anchor": (put("state", 1, "initial_weight", value=torch.ones(1)), "shape"),
     "an anchor on meta": (
-        _put("state", 1, "initial_weight", value=torch.ones(4, 6, device="meta")),
+        put("state", 1, "initial_weight", value=torch.ones(4, 6, device="meta")),
         "meta device",
     ),
     "integers": (
-        _put("state", 1, "initial_weight", value=torch.ones(4, 6, dtype=torch.int64)),
+        put("state", 1, "initial_weight", value=torch.ones(4, 6, dtype=torch.int64)),
         "torch.int64",
     ),
-    "short state of the inner class": (_put("state", 1, "prev", value=torch.ones(1)), "prev"),
-    "no count": (_put("state", 1, "step", value="x"), "step is 'x'"),
-    "no state": (_put("state", value=[1]), "'state' of the checkpoint is a list"),
-    "no dictionary": (_put("state", 1, value=[1]), "it is a list"),
-    "no groups": (_put("param_groups", value={}), "'param_groups'"),
+    "short state of the inner class": (put("state", 1, "prev", value=torch.ones(1)), "prev"),
+    "no count": (put("state", 1, "step", value="x"), "step is 'x'"),
+    "no state": (put("state", value=[1]), "'state' of the checkpoint is a list"),
+    "no dictionary": (put("state", 1, value=[1]), "it is a list"),
+    "no groups": (put("param_groups", value={}), "'param_groups'"),
 }
 
 

@@ -6,13 +6,13 @@ What a checkpoint of our own does is in core/test_checkpoint.py.
 from __future__ import annotations
 
 import copy
-import io
 import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from saving import through_a_file
 from test_convert import CASES, TOLERANCE, assert_close, make, parameters, walk, weights
 from torch import nn
 from torch.distributed.checkpoint import state_dict as dcp
@@ -20,13 +20,6 @@ from torch.distributed.checkpoint import state_dict as dcp
 import unyoke
 from unyoke import schedules
 from unyoke.interchange.counterparts import forms_of
-
-
-def through_a_file(state_dict: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(state_dict, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 def counterpart(theirs: torch.optim.Optimizer, start: list[torch.Tensor]) -> unyoke.Optimizer:

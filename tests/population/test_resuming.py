@@ -21,6 +21,7 @@ from population_examples import (
     mlp,
     normed,
 )
+from saving import put
 from torch import nn
 
 import unyoke
@@ -106,15 +107,6 @@ def test_another_populations_checkpoint_is_refused(other: dict[str, Any], messag
     assert_equal(second.state_dict(), before)
     with pytest.raises(ValueError, match="not a population's checkpoint"):
         second.load_state_dict({})
-
-
-def put(*path: str, value: Any) -> Callable[[Any], None]:
-    def change(saved: Any) -> None:
-        for name in path[:-1]:
-            saved = saved[name]
-        saved[path[-1]] = value
-
-    return change
 
 
 K = 3

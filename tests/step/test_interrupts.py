@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from bits import same
 
 import unyoke
 
@@ -51,13 +52,6 @@ def everything(optimizer: unyoke.Optimizer) -> list[Any]:
             if state.get("step", 0) > 0:  # before the first update it holds nothing
                 found += [tensor.clone() for tensor in state.values()]
     return found
-
-
-def same(one: list[Any], other: list[Any]) -> bool:
-    return len(one) == len(other) and all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        for a, b in zip(one, other, strict=True)
-    )
 
 
 def interrupted(call: Callable[[], object], at: int, error: type[BaseException]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from moving import swapping
 from pairs import some_decay
 from torch import nn
 
@@ -99,12 +100,10 @@ HAPPENINGS = [casts, through_float64, meta_and_back, swapped, exchanged, other_s
 
 
 @pytest.fixture(params=[False, True], ids=["data", "swap"])
-def swapping(request: pytest.FixtureRequest) -> Iterator[bool]:
+def swaps(request: pytest.FixtureRequest) -> Iterator[bool]:
     """How a module gets other tensors: into its parameters' data, or by an exchange of tensors."""
-    before = torch.__future__.get_swap_module_params_on_conversion()
-    torch.__future__.set_swap_module_params_on_conversion(request.param)
-    yield request.param
-    torch.__future__.set_swap_module_params_on_conversion(before)
+    with swapping(request.param):
+        yield request.param
 
 
 def told(happens: Callable[[Story], None], backend: str, exact: bool, **settings: Any) -> Story:
@@ -132,9 +131,9 @@ def check(happens: Callable[[Story], None], tolerance: float, **settings: Any) -
 @pytest.mark.parametrize("happens", HAPPENINGS)
 @pytest.mark.parametrize("settings", STORAGE, ids=str)
 def test_in_every_storage_format(
-    settings: dict[str, Any], happens: Callable[[Story], None], swapping: bool
+    settings: dict[str, Any], happens: Callable[[Story], None], swaps: bool
 ) -> None:
-    if happens is meta_and_back and not swapping:
+    if happens is meta_and_back and not swaps:
         pytest.skip("the module makes other parameters then, which the optimizer does not see")
     if happens is through_float64 and settings["rounding"] == "stochastic":
         pytest.skip("a float64 weight is not rounded by chance: that cast is refused")

@@ -10,7 +10,6 @@ import copy
 import gc
 import warnings
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -51,14 +50,6 @@ def walk(optimizer: torch.optim.Optimizer, weight: nn.Parameter, updates: int) -
         optimizer.step()
 
 
-@pytest.fixture
-def swapping() -> Iterator[None]:
-    before = torch.__future__.get_swap_module_params_on_conversion()
-    torch.__future__.set_swap_module_params_on_conversion(True)
-    yield
-    torch.__future__.set_swap_module_params_on_conversion(before)
-
-
 def from_meta(backend: str, **settings: Any) -> tuple[nn.Parameter, unyoke.Optimizer]:
     """A model without memory, its optimizer, then memory and weights."""
     with torch.device("meta"):
@@ -92,7 +83,7 @@ class TestNothingBeforeTheFirstUpdate:
         assert optimizer.param_groups[0]["updates"] == 0
 
 
-@pytest.mark.usefixtures("swapping")
+@pytest.mark.usefixtures("swapped_tensors")
 class TestAModelThatGetsItsMemoryLater:
     @pytest.mark.parametrize("backend", ["eager", "cpu"])
     @pytest.mark.parametrize("settings", STORAGE, ids=str)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from bits import same
 
 import unyoke
 
@@ -43,10 +44,6 @@ def everything(weights: list[torch.nn.Parameter], optimizer: Any) -> list[torch.
     states = (optimizer.state.get(weight, {}).items() for weight in weights)
     values = [value for _, value in sorted(itertools.chain(*states), key=lambda item: item[0])]
     return [each.detach().clone() for each in (*weights, *values)]
-
-
-def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
-    return len(one) == len(other) and all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize("backend", ["auto", "cpu", "eager"])

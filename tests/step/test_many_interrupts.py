@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 import torch
+from bits import same
 from torch import nn
 
 import unyoke
@@ -91,13 +92,6 @@ class Training:
             for weight in group["params"]:
                 found += [weight.detach(), *self.optimizer.state[weight].values()]
         return found
-
-
-def same(one: list[Any], other: list[Any]) -> bool:
-    return len(one) == len(other) and all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b
-        for a, b in zip(one, other, strict=True)
-    )
 
 
 def files(error: BaseException) -> set[str]:

@@ -11,7 +11,6 @@ import copy
 import gc
 import warnings
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from torch.distributed.checkpoint import state_dict
 
 import unyoke
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.usefixtures("swapped_tensors")]
 
 SHAPE = (70, 64)
 SLOW = [pytest.param(*each, marks=pytest.mark.slow) for each in STORIES if each not in COMPILED]
@@ -30,15 +29,6 @@ SLOW = [pytest.param(*each, marks=pytest.mark.slow) for each in STORIES if each 
 
 def draw(seed: int) -> torch.Tensor:
     return torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture(autouse=True)
-def swapping() -> Iterator[None]:
-    """As a module gets memory, its parameters stay the same objects."""
-    before = torch.__future__.get_swap_module_params_on_conversion()
-    torch.__future__.set_swap_module_params_on_conversion(True)
-    yield
-    torch.__future__.set_swap_module_params_on_conversion(before)
 
 
 class Training:

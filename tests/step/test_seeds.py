@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from bits import same
 from torch import nn
 
 import unyoke
@@ -33,10 +34,6 @@ def train(optimizer: torch.optim.Optimizer, updates: int = 6, first: int = 0) ->
             p.grad = torch.randn(SHAPE, generator=torch.Generator().manual_seed(t))
         optimizer.step()
     return [p.detach().clone() for p in params]
-
-
-def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
-    return all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize("backend", ["eager", "cpu"])

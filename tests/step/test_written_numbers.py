@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from bits import same
 from pairs import some_decay
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -53,10 +54,6 @@ def memory(optimizer: unyoke.Optimizer) -> list[torch.Tensor]:
     states = [optimizer.state[weight] for weight in weights]
     values = [value for state in states for value in state.values()]
     return [torch.as_tensor(each).detach().clone() for each in (*weights, *values)]
-
-
-def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
-    return all(map(torch.equal, one, other))
 
 
 def bad_for(default: Any) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,17 @@ def fill() -> Callable[..., None]:
                 ledger.record(cell, outcome(error(cell), evaluations), VERSIONS)
 
     return write
+
+
+@pytest.fixture
+def dask() -> Iterator[str]:
+    """The address of a scheduler with two workers, in processes of their own."""
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp://"
+    )
+    with cluster:
+        yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="session")

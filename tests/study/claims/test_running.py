@@ -48,16 +48,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def dask() -> Iterator[str]:
-    distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp://"
-    )
-    with cluster:
-        yield cluster.scheduler_address
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_cluster_answers_the_same(

@@ -76,17 +76,6 @@ def expected(small: Landscape, tmp_path: Path) -> list[tuple[Cell, float | None]
     return results(folder)
 
 
-@pytest.fixture
-def dask() -> Iterator[str]:
-    """The address of a scheduler with two workers, in processes of their own."""
-    distributed = pytest.importorskip("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, protocol="tcp://"
-    )
-    with cluster:
-        yield cluster.scheduler_address
-
-
 class TestDask:
     @pytest.mark.slow
     def test_gives_the_same_and_survives_a_killed_worker(

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 from following_backends import SHAPES, normal, trajectory
+from pairs import reason_against
 
 import unyoke
 from unyoke import decays, directions
 from unyoke.backends import ALL
 from unyoke.backends._native import functions
 from unyoke.backends.cpu import normed, workers
-from unyoke.equation import combine, direction, with_norms
+from unyoke.equation import direction, with_norms
 from unyoke.stages import Norms
 
 pytestmark = [
@@ -25,22 +26,13 @@ NORMED += ["cautious_lion", "cautious_schedule_free_adam"]
 TENSORS = [*SHAPES.values(), (40, 128), (3, 50)]
 SETTINGS: dict[str, Any] = {"lr": 0.02, "weight_decay": 0.004}
 
-
-def goes(direction: str, decay: str) -> bool:
-    try:
-        rule = combine(directions.get(direction), decays.get(decay))
-    except ValueError:
-        return False
-    return rule.decay.scope == "element"
-
-
 EVERY_TIME = {"decoupled", "l2", "cautious"}
 """Decays of the fast tier: each pair is a kernel to compile."""
 PAIRS = [
     pytest.param(r, d, marks=[] if d in EVERY_TIME else pytest.mark.slow)
     for r in NORMED
     for d in decays.ALL
-    if goes(r, d)
+    if not reason_against(r, d) and decays.get(d).scope == "element"
 ]
 
 

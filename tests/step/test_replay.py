@@ -17,20 +17,15 @@ from following_backends import assert_same_bits, everything, normal
 import unyoke
 from unyoke import backends
 from unyoke._step.replay import Replay
-from unyoke.backends._native import tensor_layout
 from unyoke.backends.guards import Guards
 from unyoke.equation import direction
+
+pytestmark = pytest.mark.usefixtures("looks_into_objects")
 
 SHORT = 4
 """Updates after which a step is made in the short way."""
 AFTER = 3
 ROUNDED_AT_RANDOM = {"rounding": "stochastic"}
-
-
-@pytest.fixture(autouse=True)
-def _only_where_it_can() -> None:
-    if tensor_layout.places() is None:
-        pytest.skip("compiled code cannot look into Python's objects here")
 
 
 class Training:

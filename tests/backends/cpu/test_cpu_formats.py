@@ -6,19 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from following_backends import assert_same_bits, everything, exact_root, trajectory
+from following_backends import assert_same_bits, everything, trajectory
 
 import unyoke
 from unyoke.storage import formats
 
+pytestmark = pytest.mark.usefixtures("ieee_root")
+
 # Under SMALL elements state stays plain; blocks that are whole, cut off, and cut by a chunk's end.
 SHAPES = [(3, 5), (4096,), (70_001,), (100, 130)]
 STATES = ["float32", "bfloat16", "int8"]
-
-
-@pytest.fixture(autouse=True)
-def ieee_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "sqrt", exact_root)
 
 
 def assert_same_path(dtype: torch.dtype = torch.float32, **settings: Any) -> list[torch.Tensor]:

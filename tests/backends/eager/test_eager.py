@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from bits import exact_root
 from following_backends import (
-    PAIRS,
     SHAPES,
     assert_same_bits,
     everything,
-    exact_root,
     normal,
     trajectory,
 )
+from pairs import ELEMENTWISE
 
 import unyoke
 from unyoke import decays
@@ -45,7 +45,7 @@ def each_by_itself(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 class TestBits:
     @pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
-    @pytest.mark.parametrize(("direction", "decay"), PAIRS)
+    @pytest.mark.parametrize(("direction", "decay"), ELEMENTWISE)
     def test_every_rule(
         self, direction: str, decay: str, each_by_itself: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

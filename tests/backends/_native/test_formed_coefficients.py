@@ -17,18 +17,14 @@ from following_backends import everything, normal
 import unyoke
 from unyoke import decays, directions
 from unyoke._step.plan import Plan
-from unyoke.backends._native import c_calls, coefficients, tensor_layout
+from unyoke.backends._native import c_calls, coefficients
 from unyoke.backends.base import Formation
 from unyoke.equation import Rule, combine
 
+pytestmark = pytest.mark.usefixtures("looks_into_objects")
+
 WARM = 3
 """Updates after which a step is a replay."""
-
-
-@pytest.fixture(autouse=True)
-def _only_where_it_can() -> None:
-    if tensor_layout.places() is None:
-        pytest.skip("compiled code cannot look into Python's objects here")
 
 
 class Formed:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 import unyoke
-from unyoke import decays, directions
-from unyoke.equation import combine
 
 Make = Callable[[torch.Generator, torch.dtype], torch.Tensor]
 
@@ -26,30 +23,8 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 
-def reason_against(direction: str, decay: str) -> str | None:
-    """What stands against the two under the cpu backend, in the library's own words."""
-    try:
-        rule = combine(directions.get(direction), decays.get(decay))
-    except ValueError as refusal:
-        return str(refusal)
-    return f"{rule.name} works on whole tensors" if rule.scope == "tensor" else None
-
-
-PAIRS = [
-    (direction, decay)
-    for direction in directions.ALL
-    for decay in decays.ALL
-    if not reason_against(direction, decay)
-]
-
-
 def normal(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float64).to(dtype)
-
-
-def exact_root(x: torch.Tensor) -> torch.Tensor:
-    """IEEE's square root; torch's own is one unit off in the last place for one in five."""
-    return torch.from_numpy(np.asarray(np.sqrt(x.numpy())))
 
 
 def trajectory(
