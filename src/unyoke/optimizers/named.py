@@ -11,8 +11,7 @@ tables, the command line, the study and the tests over the registry.
 ...     return lr * grad
 >>> class Descent(Named, direction=descent, lr=0.1):
 ...     "Gradient descent with decoupled weight decay."
->>> import functools
-import inspect
+>>> import inspect
 >>> str(inspect.signature(Descent))
 '(params, lr=0.1, scale=1.0, weight_decay=1e-05, **options) -> None'
 """
