@@ -121,7 +121,8 @@ def test_what_is_fetched_ahead_lies_in_the_chunk(size: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("state", "is_wide"), [(PLAIN, False), (BFLOAT16, True)])
 def test_kernels_of_narrow_state_take_wide_vectors(state: Format, is_wide: bool) -> None:
-    scope = compiled.names(kernel := recipe(kinds=(state, PLAIN, PLAIN)))
+    kernel = recipe(kinds=(state, PLAIN, PLAIN))
+    scope = compiled.names(kernel, {"update": kernel.rule.function}, {})
     exec(source.text(kernel), scope)
     scope["run"].compile((numba.int64,) * 3)
     [llvm] = scope["run"].inspect_llvm().values()

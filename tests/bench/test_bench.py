@@ -98,12 +98,13 @@ FAKE = [
     Contender(BASELINE, lambda weights: torch.optim.SGD(weights, lr=0.1)),
     Contender("sleeper", lambda weights: Sleeper(weights, lr=0.1, momentum=0.9)),
     Contender("broken", lambda weights: torch.optim.SGD(weights, lr=-1.0)),
-    Contender("one tensor only", lambda weights: Sleeper(weights, lr=0.1), most_tensors=1),
+    Contender("one tensor only", lambda weights: Sleeper(weights, lr=0.1), compiled=True),
 ]
 
 
 @pytest.fixture
-def result() -> measure.Result:
+def result(monkeypatch: pytest.MonkeyPatch) -> measure.Result:
+    monkeypatch.setattr(measure, "FEW", 1)
     found = measure.Result(
         {"processor": "abacus", "commit": "123"}, {"1": 2.5e9}, absent={"x": "y"}
     )

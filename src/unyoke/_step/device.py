@@ -11,7 +11,6 @@ without the host ever waiting for the verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +19,7 @@ from unyoke import backends
 from unyoke._step.counters import DTYPES, distinct
 from unyoke._step.hyperparameters import Group, WeightDecay, depends_on_t, rate, weight_decay_at
 from unyoke._step.plan import Plan
+from unyoke.backends.symbols import Unwritable
 from unyoke.equation import Hyperparameters, Rule
 from unyoke.schedules import Schedule
 
@@ -79,15 +79,18 @@ class Clock:
         if self._etas is None and isinstance(group["lr"], float):
             rate(None, self._index, group)
 
-    def rates(self, group: Hyperparameters) -> tuple[Any, Any, Any]:
-        """(α·η_t, η_t, λ) of the coming update."""
-        weight_decay = group["weight_decay"] if self._decays is None else self._now(self._decays)
+    def rates(
+        self, group: Hyperparameters, now: Callable[[torch.Tensor], Any]
+    ) -> tuple[Any, Any, Any]:
+        """(α·η_t, η_t, λ) of the coming update; ``now`` reads tables, as :meth:`now` does."""
+        weight_decay = group["weight_decay"] if self._decays is None else now(self._decays)
         if self._etas is None:
             return *rate(None, self._index, group), weight_decay
-        eta = self._now(self._etas)
+        eta = now(self._etas)
         return group["base_lr"] * eta, eta, weight_decay
 
-    def _now(self, table: torch.Tensor) -> torch.Tensor:
+    def now(self, table: torch.Tensor) -> torch.Tensor:
+        """What a table holds for the coming update; its last number stays for good."""
         place = self.updates.clamp(max=len(table) - 1)
         return table.index_select(0, place.view(1)).view(())
 
@@ -97,7 +100,7 @@ class Clock:
             self.updates.add_(made)
         self.has_counted = False
         if self._etas is not None and isinstance(group["lr"], torch.Tensor):
-            group["lr"].copy_(group["base_lr"] * self._now(self._etas))
+            group["lr"].copy_(group["base_lr"] * self.now(self._etas))
 
 
 class DeviceCounters:
@@ -218,37 +221,41 @@ class DevicePlan(Plan):
         self._begun, self._is_counted = 0, False
         self._clock.has_counted = False  # an update that failed may have left it
         self._clock.check(self.group)
-        names = (*self._clock.takes, *work.rule.defaults)
-        values = {name: self.group[name] for name in names}
         scaled = work.found_inf is not None
-        if kernel is not None and self.counters.are_own() and kernel.holds(values, scaled):
+        if kernel is not None and self.counters.are_own() and kernel.holds(self._values(), scaled):
             work.device_coefficients = kernel.device_coefficients
             return
         work.device_coefficients = None
-        self.counters.read()  # if it has to wait for the device, that is no part of the formula
         self._drop_kernel()
-        if not self._is_hopeless and (self._is_for_kernels() or not self.assignments):
-            self._coefficient_kernel = backends.GPU.coefficient_kernel(self._device, values)
-        kernel = self._coefficient_kernel
-        with kernel or nullcontext():
-            self._form_numbers(values if kernel is None else kernel.values)
+        self._form_numbers()
+
+    def _values(self) -> dict[str, Any]:
+        """What the group's numbers are formed from."""
+        names = (*self._clock.takes, *self.work.rule.defaults)
+        return {name: self.group[name] for name in names}
 
     def _drop_kernel(self) -> None:
         if self.is_recorded and self._coefficient_kernel is not None:
             self._kept.append(self._coefficient_kernel)
         self._coefficient_kernel = None
 
-    def _form_numbers(self, values: Mapping[str, Any]) -> None:
+    def _form_numbers(self) -> None:
         """Form the coefficients by torch's operations, each a kernel of its own on a GPU."""
-        work, group = self.work, {**self.group, **values}
-        lr, eta, weight_decay = self._clock.rates(group)
-        group["weight_decay"] = weight_decay
+        work, values = self.work, self._values()
         work.updates, work.coefficients = [], []
         for step, *scalars in self.counters.read():
             t = step + 1
             work.updates.append(t.to(torch.int32))
-            work.coefficients.append(work.rule.coefficients(t, eta, lr, group, *scalars))
+            work.coefficients.append(self._formed(t, scalars, values, self._clock.now))
         work.which = self.counters.which
+
+    def _formed(
+        self, t: Any, scalars: Sequence[Any], values: Mapping[str, Any], now: Callable[..., Any]
+    ) -> dict[str, Any]:
+        """The coefficients of update t, of numbers on the device or of symbols of these."""
+        group = {**self.group, **values}
+        lr, eta, group["weight_decay"] = self._clock.rates(group, now)
+        return self.work.rule.coefficients(t, eta, lr, group, *scalars)
 
     def captured(self) -> None:
         """None: what a recording needs is looked at in the long way, and replays are short."""
@@ -275,19 +282,20 @@ class DevicePlan(Plan):
             kernel.run(work.found_inf, work.seed)
             self._clock.has_counted = True
         else:
-            if kernel is not None and self.counters.which is None and self._is_for_kernels():
-                self._build(kernel)
+            if not self._is_hopeless and self.counters.which is None and self._is_for_kernels():
+                self._build()
             self.counters.advance(work.coefficients, counts(work.found_inf))
 
-    def _build(self, kernel: CoefficientKernel) -> None:
-        """Let the kernel do what was done when the numbers of this update were formed."""
-        work = self.work
-        (coefficients,), (t,) = work.coefficients, work.updates
-        chosen = {name: coefficients[name] for name in work.rule.coefficient_names}
-        scalars = [coefficients[name] for name in work.rule.scalars]
-        counters = list(zip(self.counters.flats, [None, *scalars], strict=True))
-        scaled = work.found_inf is not None
-        self._is_hopeless = not kernel.build(t, chosen, self._clock.updates, counters, scaled)
+    def _build(self) -> None:
+        """Have the numbers of coming updates formed by a kernel of their own."""
+        rule, updates, scaled = self.work.rule, self._clock.updates, self.work.found_inf is not None
+        counters = dict(zip(("step", *rule.scalars), self.counters.flats, strict=True))
+        try:
+            self._coefficient_kernel = backends.GPU.coefficient_kernel(
+                self._formed, rule.coefficient_names, self._values(), updates, counters, scaled
+            )
+        except Unwritable:
+            self._is_hopeless = True
 
 
 class OnDevice:

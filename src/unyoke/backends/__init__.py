@@ -29,6 +29,8 @@ ALL: Mapping[str, Backend] = MappingProxyType(
 AUTO: Sequence[Backend] = (GPU, CPU, ALL["eager"])
 """The backends among which ``"auto"`` chooses, in the order in which it asks them."""
 
+_ALONE: Mapping[str, Sequence[Backend]] = {name: (backend,) for name, backend in ALL.items()}
+
 
 def check_name(name: str) -> None:
     """Raise ValueError unless ``name`` is a backend or ``"auto"``."""
@@ -61,7 +63,7 @@ def dispatch(name: str, work: Work, known: Dispatch | None) -> Dispatch:
     Raises:
         RuntimeError: the backend cannot do this work; the message is its ``why_not``.
     """
-    candidates = _present() if name == "auto" else _only(name)
+    candidates = _present() if name == "auto" else _ALONE[name]
     if known is not None and known.holds(candidates, work):
         return known
     found = Dispatch(candidates, work)
@@ -111,11 +113,6 @@ def replay_call(
 def _present() -> Sequence[Backend]:
     """Those of AUTO that this machine has what they need for."""
     return tuple(backend for backend in AUTO if backend.missing() is None)
-
-
-@functools.cache
-def _only(name: str) -> Sequence[Backend]:
-    return (ALL[name],)
 
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -14,7 +14,7 @@ from unyoke.storage.shards import WHOLE, Place
 
 
 class Gradients(Sequence[torch.Tensor]):
-    """The gradients that some weights have when looked at; none lives on because of it."""
+    """The gradients that some weights have when looked at, one by one; none lives on by it."""
 
     def __init__(self, weights: Sequence[torch.Tensor]) -> None:
         self._weights = weights
@@ -22,13 +22,7 @@ class Gradients(Sequence[torch.Tensor]):
     def __len__(self) -> int:
         return len(self._weights)
 
-    @overload
-    def __getitem__(self, index: int) -> torch.Tensor: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[torch.Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [weight.grad for weight in self._weights[index]]
+    def __getitem__(self, index: Any) -> Any:
         return self._weights[index].grad
 
     def __iter__(self) -> Iterator[Any]:
@@ -134,11 +128,9 @@ class Work:
     @property
     def models(self) -> int | None:
         """K, if a coefficient is [K], one number for each of K stacked models."""
-        for each in self.coefficients:
-            for value in each.values():
-                if isinstance(value, torch.Tensor) and value.dim() == 1:
-                    return len(value)
-        return None
+        values = (value for each in self.coefficients for value in each.values())
+        stacks = (each for each in values if isinstance(each, torch.Tensor) and each.dim() == 1)
+        return next(map(len, stacks), None)
 
     def place_of(self, index: int) -> Place:
         """Where one parameter's elements stand in the whole."""
@@ -212,12 +204,28 @@ class Formation:
     limits: Mapping[str, tuple[float, float]]
 
 
+class DataPointers(Protocol):
+    """Writes the addresses of tensors, and looks whether all else is as it was.
+
+    Attributes:
+        check: for compiled code to ask what :meth:`holds` asks: the addresses of the code and of
+            what it is told; None where only Python can.
+        moves: a number that has grown if anything has moved.
+    """
+
+    @property
+    def check(self) -> tuple[int, int] | None: ...
+    @property
+    def moves(self) -> int: ...
+    def holds(self) -> bool:
+        """Write where everything is; False if anything is not what it was, but for its place."""
+
+
 class Captured(Protocol):
     """What a backend keeps of an update, to make it again with other numbers.
 
     Attributes:
-        checks: compiled guards of the tensors, each by the addresses of its code and of what it is
-            told; None where only ``why_not`` can say whether they are as they were.
+        pointers: to the tensors.
         kernels: those that compiled code may run, each by the addresses of its code and of what it
             is told, and its range of chunks; what is left is for :meth:`finish`.
         row: where compiled code may put the coefficients of the coming update, instead of
@@ -225,12 +233,19 @@ class Captured(Protocol):
             left for :meth:`finish`.
     """
 
+    pointers: Sequence[DataPointers]
+    kernels: Sequence[tuple[int, int, int, int]] = ()
+    row: int | None = None
+
     @property
-    def checks(self) -> Sequence[tuple[int, int]] | None: ...
-    @property
-    def kernels(self) -> Sequence[tuple[int, int, int, int]]: ...
-    @property
-    def row(self) -> int | None: ...
+    def checks(self) -> Sequence[tuple[int, int]] | None:
+        """Compiled guards of the tensors; None where only ``why_not`` can say whether they hold."""
+        found = [each.check for each in self.pointers]
+        return None if None in found else [each for each in found if each is not None]
+
+    def are_there(self) -> bool:
+        """Look up where all tensors are; False if one is not what it was, but for its place."""
+        return all(each.holds() for each in self.pointers)
 
     def take(self, work: Work) -> bool:
         """Take over the numbers of the coming update; False if they are of another kind."""

@@ -33,7 +33,7 @@ class Compiled(Backend):
             return "autograd would record a compiled update of weights in place"
         if work.rounding != "nearest":
             return f"rounding={work.rounding!r} is not compiled"
-        if any(isinstance(c, torch.Tensor) and c.dim() for c in work.coefficients[0].values()):
+        if work.models is not None:
             return "coefficients of stacked models are not compiled"
         for index, (grad, state) in enumerate(zip(work.grads, work.states, strict=True)):
             if (reason := memory_objection(work, index)) is not None:

@@ -9,35 +9,40 @@ same ways.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from unyoke.backends.base import Backend, Work
 
 Assignment: TypeAlias = tuple[Backend, Work]
 
 
-class Subset:
-    """Some of a work's tensors as a work of their own; all of them if ``indices`` is None."""
+RENEWED = (
+    *("coefficients", "updates", "maximize", "differentiable", "rounding", "seed"),
+    *("grad_scale", "found_inf", "device_coefficients"),
+)
+"""What a part of a work takes over at each step, beside its own places in ``which``."""
 
-    def __init__(self, whole: Work, indices: Sequence[int] | None = None) -> None:
-        self._indices = indices
-        self.work = whole
-        if indices is not None:
-            self.work = whole.part(indices)
-            self.renew(whole)
 
-    def renew(self, whole: Work) -> Work:
-        """Take over what changes from step to step."""
-        if self._indices is not None:
-            own = self.work
+class Offer(NamedTuple):
+    """A part of a work that a backend was asked for.
+
+    Attributes:
+        backend: who was asked.
+        part: some of the whole work's tensors, or all of it.
+        indices: which of them; None: all.
+    """
+
+    backend: Backend
+    part: Work
+    indices: Sequence[int] | None
+
+    def objection(self, whole: Work) -> str | None:
+        """Why the backend cannot do the part, with the whole's numbers of this step."""
+        if self.indices is not None:
+            vars(self.part).update({name: getattr(whole, name) for name in RENEWED})
             which = whole.which
-            own.which = None if which is None else [which[k] for k in self._indices]
-            own.coefficients, own.updates = whole.coefficients, whole.updates
-            own.maximize, own.differentiable = whole.maximize, whole.differentiable
-            own.rounding, own.seed = whole.rounding, whole.seed
-            own.grad_scale, own.found_inf = whole.grad_scale, whole.found_inf
-            own.device_coefficients = whole.device_coefficients
-        return self.work
+            self.part.which = None if which is None else [which[k] for k in self.indices]
+        return self.backend.why_not(self.part)
 
 
 class Dispatch:
@@ -52,15 +57,14 @@ class Dispatch:
 
     def __init__(self, backends: Sequence[Backend], work: Work) -> None:
         self._backends = backends
-        self._taken: list[tuple[Backend, Subset]] = []
-        self._refused: list[tuple[Backend, Subset]] = []
-        whole = Subset(work)
+        self._taken: list[Offer] = []
+        self._refused: list[Offer] = []
         if backends[0].why_not(work) is None or len(backends) == 1 or len(work.weights) == 1:
-            self._offer(whole)
+            self._offer(work)
         else:
             self._split(work)
-        self.assignments: list[Assignment] = [(backend, part.work) for backend, part in self._taken]
-        self._sole = self._taken[0][0] if len(self._taken) == 1 and not self._refused else None
+        self.assignments: list[Assignment] = [(each.backend, each.part) for each in self._taken]
+        self._sole = self._taken[0].backend if len(self._taken + self._refused) == 1 else None
 
     def holds(self, backends: Sequence[Backend], work: Work) -> bool:
         """Whether dividing anew would come out the same."""
@@ -68,35 +72,31 @@ class Dispatch:
             return self._backends is backends and self._sole.why_not(work) is None
         return (
             self._backends == backends
-            and all(backend.why_not(part.renew(work)) is None for backend, part in self._taken)
-            and all(
-                backend.why_not(part.renew(work)) is not None for backend, part in self._refused
-            )
+            and all(each.objection(work) is None for each in self._taken)
+            and not any(each.objection(work) is None for each in self._refused)
         )
 
-    def _offer(self, part: Subset) -> Backend:
-        """Find the backend that takes a part."""
-        objections = {}
+    def _offer(self, work: Work, indices: Sequence[int] | None = None) -> Backend:
+        """Find the backend that takes some of the parameters, or all of them."""
+        part = work if indices is None else work.part(indices)
+        reasons = []
         for backend in self._backends:
-            objection = backend.why_not(part.work)
-            if objection is None:
-                self._taken.append((backend, part))
+            offer = Offer(backend, part, indices)
+            if (reason := offer.objection(work)) is None:
+                self._taken.append(offer)
                 return backend
-            self._refused.append((backend, part))
-            objections[backend.name] = objection
-        raise RuntimeError(
-            f"no backend can run {part.work.rule.name} here: "
-            + "; ".join(f"{backend}: {objection}" for backend, objection in objections.items())
-        )
+            self._refused.append(offer)
+            reasons.append(f"{backend.name}: {reason}")
+        raise RuntimeError(f"no backend can run {work.rule.name} here: {'; '.join(reasons)}")
 
     def _split(self, work: Work) -> None:
         owners: dict[Backend, list[int]] = {}
         for index in range(len(work.weights)):
-            owners.setdefault(self._offer(Subset(work, [index])), []).append(index)
+            owners.setdefault(self._offer(work, [index]), []).append(index)
         self._taken = []
         if len(owners) == 1:
             self._refused = []
-            self._offer(Subset(work))
+            self._offer(work)
             return
         for indices in owners.values():
-            self._offer(Subset(work, indices))
+            self._offer(work, indices)

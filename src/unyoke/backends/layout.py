@@ -1,10 +1,13 @@
-"""Whether a parameter's tensors can be run through together by a flat loop over memory."""
+"""Whether a parameter's tensors can be run through by a flat loop over memory, and its pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unyoke.backends.base import Work
 from unyoke.backends.element import Recipe, real
@@ -95,6 +98,27 @@ def is_dense(tensor: torch.Tensor) -> bool:
             return False
         expected *= size
     return True
+
+
+def chunks(
+    elements: NDArray[np.int64], models: int, most: int
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Rows of tensor, first element, number of elements, and model; each model begins a row.
+
+    Args:
+        elements: of each tensor.
+        models: how many of them a tensor stacks.
+        most: elements of a row.
+    """
+    sizes = elements // models
+    pieces = -(-sizes // most)
+    count = pieces * models
+    tensor = np.repeat(np.arange(len(sizes)), count)
+    place = np.arange(len(tensor)) - np.repeat(np.cumsum(count) - count, count)
+    model, piece = np.divmod(place, pieces[tensor])
+    size, start = sizes[tensor], piece * most
+    columns = (tensor, model * size + start, np.minimum(most, size - start), model)
+    return np.ascontiguousarray(np.stack(columns, axis=1), np.int64)
 
 
 def stack_objection(weight: torch.Tensor, models: int) -> str | None:

@@ -6,8 +6,8 @@ that say so (``skips_zeros``), without decay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -22,14 +22,13 @@ def why_not(work: Work, index: int) -> str | None:
             f"{layout} gradients are not supported by direction {rule.direction.name!r}: sparse "
             "COO gradients go with 'gradient' (SGD without momentum) and 'adagrad'"
         )
-    coefficients = work.coefficients_of(index)
-    if rule.decay.kind != "none" and torch.as_tensor(coefficients["strength"]).any():
+    strength = work.coefficients_of(index)["strength"]
+    if rule.decay.kind != "none" and torch.as_tensor(strength).any():
         return (
             f"sparse gradients do not go with decay {rule.decay.name!r}: it would move every row "
             "at every update. Use weight_decay=0 for this group, or dense gradients"
         )
-    stacked = any(isinstance(x, torch.Tensor) and x.dim() for x in coefficients.values())
-    if stacked or work.differentiable:
+    if work.models is not None or work.differentiable:
         return "sparse gradients do not go with stacked models or differentiable=True"
     state = work.states[index]
     if work.rounding != "nearest" or any(state[n].dtype.itemsize < 4 for n in rule.state):
@@ -37,35 +36,29 @@ def why_not(work: Work, index: int) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a weight and of its state that have a gradient, as a work of their own."""
+def update(work: Work, index: int, dense: Callable[[Work, int], None]) -> None:
+    """Update the rows that have a gradient, copied into a work of their own, and put them back.
 
-    work: Work
-    weight: torch.Tensor
-    state: dict[str, Any]
-    place: tuple[torch.Tensor, ...]
-
-    def put_back(self) -> None:
-        """Write the rows where they came from."""
-        self.weight[self.place] = self.work.weights[0]
-        for name in self.work.rule.state:
-            self.state[name][self.place] = self.work.states[0][name]
-
-
-def rows(work: Work, index: int) -> Rows:
-    """Copies of the rows; each row once, its gradients added up."""
-    grad = work.grads[index].coalesce()
+    Args:
+        work: what is to be done.
+        index: of the parameter.
+        dense: makes the update of one parameter of a work.
+    """
+    grad = work.grads[index].coalesce()  # each row once, its gradients added up
     place = tuple(grad.indices())
     weight, state = work.weights[index], work.states[index]
+    rows = {name: state[name][place] for name in work.rule.state}
     small = replace(
         work,
         weights=[weight[place]],
-        states=[{name: state[name][place] for name in work.rule.state}],
+        states=[rows],
         given_grads=[grad.values()],
         coefficients=[work.coefficients_of(index)],
         which=None,
         updates=[work.update_of(index)],
         numbers=[work.numbers[index]],
     )
-    return Rows(small, weight, state, place)
+    dense(small, 0)
+    weight[place] = small.weights[0]
+    for name, values in rows.items():
+        state[name][place] = values

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 
 from unyoke.backends.base import Backend, Work
-from unyoke.equation import MatrixStage, Rule, passes
+from unyoke.equation import passes
 from unyoke.primitives import int32
 from unyoke.storage import shards
 from unyoke.storage.fit import lacks_memory
@@ -51,10 +51,7 @@ def objection(work: Work, index: int) -> str | None:
     weight, grad = work.weights[index], work.grads[index]
     if work.differentiable:
         return "autograd records the update"
-    if any(
-        isinstance(each, torch.Tensor) and each.dim()
-        for each in work.coefficients_of(index).values()
-    ):
+    if work.models is not None:
         return f"{work.rule.name} goes through stacked models one by one"
     if type(weight) not in PLAIN or type(grad) not in PLAIN or weight.dim() != 2:
         return f"a {type(weight).__name__} of shape {tuple(weight.shape)} is no plain matrix"
@@ -73,17 +70,11 @@ def _divide(work: Work, indices: Sequence[int], backend: Backend) -> list[Stack]
         kind = Alike(shape, which, weight.device, weight.dtype, placements)
         kinds.setdefault(kind, []).append(index)
     portions = [
-        (kind.which, portion) for kind, alike in kinds.items() for portion in _portions(alike, kind)
+        (kind, portion) for kind, alike in kinds.items() for portion in _portions(alike, kind)
     ]
+    portions.sort(key=lambda each: -len(each[1]) * each[0].shape.numel())  # see Workspace
     workspace = Workspace()
-    largest = sorted(portions, key=lambda each: -len(each[1]) * _elements(work, each[1][0]))
-    made = {id(each[1]): Stack(work, *each, backend, workspace) for each in largest}
-    return [made[id(portion)] for _, portion in portions]
-
-
-def _elements(work: Work, index: int) -> int:
-    whole = work.wholes[index] if work.wholes else None
-    return (work.weights[index] if whole is None else whole).numel()
+    return [Stack(work, kind.which, own, backend, workspace) for kind, own in portions]
 
 
 def _portions(indices: Sequence[int], kind: Alike) -> Iterator[Sequence[int]]:
@@ -130,7 +121,8 @@ class Stack:
         self, work: Work, which: int, indices: Sequence[int], backend: Backend, workspace: Workspace
     ) -> None:
         self._which, self._backend = which, backend
-        self._stage = stage = stage_of(work.rule)
+        assert work.rule.stage is not None, f"{work.rule.name} has no stage"
+        self._stage = stage = work.rule.stage
         self._weights = weights = [work.weights[k] for k in indices]
         self._states = [work.states[k] for k in indices]
         before, after = passes(work.rule.direction, work.rule.decay)
@@ -257,14 +249,12 @@ class Stacks:
             return "other parameters share their numbers of updates"
         return next((why for each in self._stacks if (why := each.why_not(work))), None)
 
-    def run(self) -> None:
-        """Make the update that has begun; after an interrupt, go on with it."""
+    def holds(self, work: Work) -> bool:
+        """Begin an update with its numbers; False if it cannot be made."""
+        return self.why_not(work) is None
+
+    def run(self, work: Work) -> None:
+        """Make the update of the work that has begun; after an interrupt, go on with it."""
         while self._next < len(self._stacks):
             self._stacks[self._next].run()
             self._next += 1
-
-
-def stage_of(rule: Rule) -> MatrixStage:
-    """The stage of a rule that has one."""
-    assert rule.stage is not None, f"{rule.name} has no stage"
-    return rule.stage

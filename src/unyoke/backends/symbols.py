@@ -7,7 +7,7 @@ order, and so are the bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class Operation:
     """One operation.
 
     Attributes:
-        word: a name in PLAIN.
+        word: torch's name of it.
         operands: names of values, or numbers.
         result: the name of what comes out.
     """
@@ -72,6 +72,7 @@ class Symbol(torch.Tensor):
 
     writer: Writer
     label: str
+    device = torch.device("cpu")  # what a function of numbers may ask
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -84,6 +85,11 @@ class Symbol(torch.Tensor):
 class Writer:
     """Collects what is done with symbols.
 
+    Args:
+        tensors: names of elements.
+        numbers: names of values that are one number for all elements.
+        words: what there are words for, as in PLAIN.
+
     Attributes:
         operations: in their order.
         numbers: values that are one number for all elements: coefficients and what is made of them.
@@ -91,7 +97,10 @@ class Writer:
         masks: the results of comparisons of elements.
     """
 
-    def __init__(self, tensors: Iterable[str], numbers: Iterable[str]) -> None:
+    def __init__(
+        self, tensors: Iterable[str], numbers: Iterable[str], words: Container[str] = PLAIN
+    ) -> None:
+        self._words = words
         self.operations: list[Operation] = []
         self.elements, self.numbers, self.masks = set(tensors), set(numbers), set[str]()
 
@@ -103,7 +112,7 @@ class Writer:
 
     def write(self, word: str, args: Sequence[Any]) -> Symbol:
         """Add an operation; its result."""
-        if word not in PLAIN:
+        if word not in self._words:
             raise Unwritable(word)
         operands = tuple(map(self.named, args))
         result = f"_{len(self.operations)}"

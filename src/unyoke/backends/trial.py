@@ -14,21 +14,16 @@ DEVICES = {"gpu": "cuda"}
 
 def lacking(backend: Backend) -> str | None:
     """What stands against a backend here, as one line; None if it has made an update."""
-    return backend.tried() or _fault(backend)
-
-
-def _fault(backend: Backend) -> str | None:
-    """What goes wrong in 1 − 0.25·(1 to 100)."""
+    if (reason := backend.tried()) is not None:
+        return reason
     rule = combine(directions.get("gradient"), decays.get("none"))
     device = DEVICES.get(backend.name, "cpu")
     weight, grad = torch.ones(100, device=device), torch.arange(1.0, 101.0, device=device)
-    coefficients = {"lr": 0.25, "strength": 0.0}
-    work = Work(rule, [weight], [{}], [coefficients], updates=[1], numbers=[0])
-    work.given_grads = [grad]
     weight.grad = grad
+    work = Work(rule, [weight], [{}], [{"lr": 0.25, "strength": 0.0}], updates=[1], numbers=[0])
     try:
-        if (objection := backend.why_not(work)) is not None:
-            return objection
+        if (reason := backend.why_not(work)) is not None:
+            return reason
         backend.step(work)
     except Exception as error:  # compilers raise what they like
         return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"

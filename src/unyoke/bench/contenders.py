@@ -9,11 +9,11 @@ can live in a folder of their own, so that nothing they ask for changes the envi
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,26 +33,26 @@ class Contender:
     Attributes:
         name: in the table.
         make: parameters → optimizer.
-        compiled: needs seconds to minutes to compile; left out of quick runs.
-        most_tensors: how many tensors it can be asked for in reasonable time.
+        compiled: needs seconds to minutes to compile; left out of quick runs, and of cases of more
+            tensors than FEW.
     """
 
     name: str
     make: Make
     compiled: bool = False
-    most_tensors: int = 1_000_000
+
+
+FEW = 20
+"""Tensors that can be compiled for in reasonable time."""
 
 
 def ours() -> list[Contender]:
     """Every backend in float32, and the fastest one in every format."""
-    found = [
-        _ours(name, compiled=name == "compile", backend=name)
-        for name in backends.ALL
-        if name != "gpu"
+    options = {name: {"backend": name} for name in backends.ALL if name != "gpu"} | FORMATS
+    return [
+        Contender(f"unyoke {label}", partial(unyoke.AdamW, **own), label == "compile")
+        for label, own in options.items()
     ]
-    for label, options in FORMATS.items():
-        found.append(_ours(label, **options))
-    return found
 
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -63,27 +63,14 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def _ours(label: str, compiled: bool = False, **options: Any) -> Contender:
-    def make(weights: list[torch.Tensor]) -> torch.optim.Optimizer:
-        return unyoke.AdamW(weights, **options)
-
-    few = 20 if compiled else 1_000_000
-    return Contender(f"unyoke {label}", make, compiled, few)
-
-
 def torchs() -> list[Contender]:
     """torch.optim.AdamW in its three forms, and compiled."""
-    forms: dict[str, dict[str, bool]] = {
-        "torch for-loop": {"foreach": False, "fused": False},
-        "torch foreach": {"foreach": True},
-        BASELINE: {"fused": True},
-    }
-    found = [Contender(name, _torch(options)) for name, options in forms.items()]
-    return [*found, Contender("torch compiled", _torch_compiled, True, most_tensors=20)]
-
-
-def _torch(options: dict[str, bool]) -> Make:
-    return lambda weights: torch.optim.AdamW(weights, **options)  # type: ignore[arg-type]
+    return [
+        Contender("torch for-loop", partial(torch.optim.AdamW, foreach=False, fused=False)),
+        Contender("torch foreach", partial(torch.optim.AdamW, foreach=True)),
+        Contender(BASELINE, partial(torch.optim.AdamW, fused=True)),
+        Contender("torch compiled", _Compiled, compiled=True),
+    ]
 
 
 class _Compiled(torch.optim.AdamW):
@@ -95,10 +82,6 @@ class _Compiled(torch.optim.AdamW):
 
     def step(self, closure: Any = None) -> Any:
         return self._run()
-
-
-def _torch_compiled(weights: list[torch.Tensor]) -> torch.optim.Optimizer:
-    return _Compiled(weights)
 
 
 @dataclass(frozen=True)
@@ -136,13 +119,12 @@ def peers(folder: str | None, quick: bool) -> tuple[list[Contender], dict[str, s
             continue
         try:
             cls = getattr(importlib.import_module(peer.module), peer.cls)
-            make = functools.partial(cls, **peer.options)
+            make = partial(cls, **peer.options)
             _try(make)
         except Exception as error:  # whatever a foreign import may raise is a reason
             absent[peer.name] = reason(error)
         else:
-            most = 20 if peer.compiled else 1_000_000
-            found.append(Contender(peer.name, make, peer.compiled, most))
+            found.append(Contender(peer.name, make, peer.compiled))
     return found, absent
 
 
@@ -163,5 +145,5 @@ def _try(make: Make) -> None:
 def all_of(folder: str | None, quick: bool) -> tuple[list[Contender], dict[str, str]]:
     """Everybody who can be timed here, and the absent with their reasons."""
     others, absent = peers(folder, quick)
-    everybody: Iterable[Contender] = [*ours(), *torchs(), *others]
+    everybody = [*ours(), *torchs(), *others]
     return [one for one in everybody if not (quick and one.compiled)], absent

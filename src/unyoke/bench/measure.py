@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 
 import unyoke
 from unyoke.bench import cases
-from unyoke.bench.contenders import BASELINE, Contender, all_of, reason
+from unyoke.bench.contenders import BASELINE, FEW, Contender, all_of, reason
 from unyoke.bench.timing import alternate
 
 
@@ -136,7 +136,7 @@ def those_able(
     """Those who can make a step of this case; for the rest the reason goes into ``absent``."""
     able = []
     for one in contenders:
-        if len(shapes) > one.most_tensors:
+        if one.compiled and len(shapes) > FEW:
             continue
         weights = cases.parameters(shapes)
         try:
@@ -159,15 +159,16 @@ def step_rows(
     weights = cases.parameters(shapes)
     actions = {one.name: _repeatable(one.make(weights).step, weights) for one in contenders}
     times = alternate(actions, rounds=rounds)
+    weights_there = cases.size(shapes)
     return [
-        {
-            "threads": threads,
-            "case": case,
-            "contender": name,
-            "seconds": seconds,
-            "weights": cases.size(shapes),
-            "speed": times[BASELINE] / seconds,
-        }
+        {**row, "weights": weights_there, "speed": times[BASELINE] / row["seconds"]}
+        for row in _rows(threads, case, times)
+    ]
+
+
+def _rows(threads: int, case: str, times: Mapping[str, float]) -> list[dict[str, Any]]:
+    return [
+        {"threads": threads, "case": case, "contender": name, "seconds": seconds}
         for name, seconds in times.items()
     ]
 
@@ -200,18 +201,13 @@ def iteration_rows(
 ) -> list[dict[str, Any]]:
     """Seconds per iteration: zero_grad, forward, backward, step; and without the step."""
     rows = []
-    chosen = [one for one in contenders if not one.compiled]
     for case, (model, batch) in cases.models().items():
-        weights = list(model.parameters())
-
-        actions = {"forward and backward": _iteration(model, batch, lambda: None)}
-        for one in chosen:
-            actions[one.name] = _iteration(model, batch, one.make(list(weights)).step)
-        times = alternate(actions, rounds=rounds)
-        rows += [
-            {"threads": threads, "case": case, "contender": name, "seconds": seconds}
-            for name, seconds in times.items()
-        ]
+        steps: dict[str, Callable[[], object]] = {"forward and backward": lambda: None}
+        for one in contenders:
+            if not one.compiled:
+                steps[one.name] = one.make(list(model.parameters())).step
+        actions = {name: _iteration(model, batch, step) for name, step in steps.items()}
+        rows += _rows(threads, case, alternate(actions, rounds=rounds))
     return rows
 
 
@@ -268,16 +264,17 @@ print(time.perf_counter() - start)
 
 def first_steps() -> dict[str, float]:
     """In processes of their own: with an empty cache of kernels, and again with a filled one."""
-    found = {}
+    labels = {
+        "unyoke, nothing compiled yet": "unyoke",
+        "unyoke, kernels on disk": "unyoke",
+        "torch fused": "torch fused",
+        "torch for-loop": "torch for-loop",
+    }
     with tempfile.TemporaryDirectory() as cache:
-        for label, name in (
-            ("unyoke, nothing compiled yet", "unyoke"),
-            ("unyoke, kernels on disk", "unyoke"),
-            ("torch fused", "torch fused"),
-            ("torch for-loop", "torch for-loop"),
-        ):
-            found[label] = float(_in_process(_FIRST_STEP, name, UNYOKE_CACHE_DIR=cache))
-    return found
+        return {
+            label: float(_in_process(_FIRST_STEP, name, UNYOKE_CACHE_DIR=cache))
+            for label, name in labels.items()
+        }
 
 
 _PEAK = """
@@ -306,10 +303,8 @@ def peak_memory() -> dict[str, float]:
     if sys.platform != "linux":  # which says so in /proc
         return {}
     seen = {"MALLOC_MMAP_THRESHOLD_": "1000000"}  # glibc gives back at once what is freed
-    return {
-        "step() after backward": float(_in_process(_PEAK, "plain", **seen)),
-        "unyoke.release()": float(_in_process(_PEAK, "released", **seen)),
-    }
+    labels = {"step() after backward": "plain", "unyoke.release()": "released"}
+    return {label: float(_in_process(_PEAK, how, **seen)) for label, how in labels.items()}
 
 
 def _in_process(script: str, argument: str, **environment: str) -> str:

@@ -122,3 +122,17 @@ def test_a_nan_spoils_its_block_and_no_other() -> None:
     scales = optimizer.state[weight]["exp_avg_scale"]
     assert scales.isnan().nonzero().flatten().tolist() == [300 // 128]
     assert weight.isnan().nonzero().flatten().tolist() == [300]
+
+
+@pytest.mark.parametrize("seed", [5, (1 << 30) + 12_345])  # more digits than a float32 has
+def test_stacked_models_draw_eagers_random_bits(seed: int) -> None:
+    found = []
+    for backend in ("cpu", "eager"):
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 900).reshape(3, 300).bfloat16())
+        lr = torch.tensor([0.01, 0.02, 0.03], dtype=torch.float64)
+        optimizer = unyoke.AdamW([weight], lr, seed=seed, rounding="stochastic", backend=backend)
+        for _ in range(3):
+            weight.grad = weight.detach().clone()
+            optimizer.step()
+        found.append(weight.detach())
+    assert torch.equal(*found)

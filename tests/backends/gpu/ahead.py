@@ -151,7 +151,7 @@ def compile_program(capability: int) -> str:
     options = {"direction": "nadam", "schedule": schedules.warm_restarts(5, 2)}
     optimizer: Any = stepped("gpu", updates=1, capturable=True, **options)
     program = optimizer._stepper.plans[0]._coefficient_kernel
-    tensors = [program._numbers.table, *program._tensors]
+    tensors = [program._numbers, *program._tensors]
     names = {F32: "*fp32", F64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
     types = [*(names[tensor.dtype] for tensor in tensors), "i32", "i32", "i32", "constexpr"]
     (function,) = (each for each in functions if each.fn.__name__ == "coefficients")

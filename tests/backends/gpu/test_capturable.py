@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import unyoke
 from unyoke import backends, directions, schedules
-from unyoke.backends.gpu import recorder
+from unyoke.backends.gpu.coefficients import CoefficientKernel
+from unyoke.backends.symbols import Unwritable
 
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
 
@@ -181,6 +182,7 @@ def test_what_cannot_be_written_down_is_tried_once(monkeypatch: pytest.MonkeyPat
     assert not made
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize(
     "formula",
     [
@@ -194,10 +196,42 @@ def test_what_cannot_be_written_down_is_tried_once(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_a_formula_without_words_is_refused(formula: Any) -> None:
-    x = torch.tensor(3.0, dtype=torch.float64)
-    with recorder.Recorder({"x": x}) as written:
-        formula(x)
-    assert written.objection is not None
+    with pytest.raises(Unwritable):
+        formed(lambda t, scalars, values, now: {"x": formula(values["x"])}, 3.0)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(
+    "value", [torch.zeros(2), torch.zeros((), dtype=torch.float16), torch.zeros((), device="meta")]
+)
+def test_a_number_that_no_kernel_reads_is_refused(value: torch.Tensor) -> None:
+    with pytest.raises(Unwritable):
+        formed(lambda t, scalars, values, now: {"x": t * values["x"]}, value)
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x: x**0 + x**1 + x**2,
+        lambda x: 0.5**x + abs(-x) ** x,
+        lambda x: torch.log(x) - torch.exp(x),
+        lambda x: torch.where((x > 2.0) & ~(x > 4.0), x, 1.0 / x),
+    ],
+)
+@pytest.mark.parametrize("x", [3.0, torch.tensor(3.0)])
+def test_a_formula_with_words_gives_torchs_number(formula: Any, x: Any) -> None:
+    kernel = formed(lambda t, scalars, values, now: {"x": formula(values["x"])}, x)
+    kernel.run(None, 0)
+    found = kernel.device_coefficients.tables[torch.float64]
+    torch.testing.assert_close(found[0], formula(torch.tensor(3.0, dtype=torch.float64)))
+
+
+def formed(form: Any, x: Any) -> CoefficientKernel:
+    """A kernel that forms a coefficient ``x`` of a value ``x``."""
+    counters = {"step": torch.zeros(3)}
+    runtime = backends.ALL["gpu"]._runtime
+    return CoefficientKernel(runtime, form, ["x"], {"x": x}, torch.tensor(0), counters, False)
 
 
 @pytest.mark.usefixtures("interpreted")

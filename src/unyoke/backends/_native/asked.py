@@ -1,31 +1,14 @@
-"""Data pointers, and those that Python asks each tensor for: slow, right wherever torch works.
+"""Data pointers that Python asks each tensor for: slow, right wherever torch works.
 
 Nothing heavy is imported here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-
-
-class DataPointers(Protocol):
-    """Writes the addresses of tensors, and looks whether all else is as it was.
-
-    Attributes:
-        check: for compiled code to ask what :meth:`holds` asks: whom, and about what; None where
-            only Python can.
-        moves: a number that has grown if anything has moved.
-    """
-
-    @property
-    def check(self) -> tuple[int, int] | None: ...
-    @property
-    def moves(self) -> int: ...
-    def holds(self) -> bool:
-        """Write where everything is; False if anything is not what it was, but for its place."""
 
 
 class Asked:
@@ -52,7 +35,7 @@ class Asked:
 
     def holds(self) -> bool:
         """Write where everything is; False if anything is not what it was, but for its place."""
-        facts = [[described(tensor) for tensor in column] for column in self._columns]
+        facts = [[*map(described, column)] for column in self._columns]
         if facts != self._facts or any(None in column for column in facts):
             return False
         found = [[tensor.data_ptr() for tensor in column] for column in self._columns]
@@ -60,12 +43,6 @@ class Asked:
             self._addresses[:] = found
             self.moves += 1
         return True
-
-
-def checks_of(pointers: Iterable[DataPointers]) -> list[tuple[int, int]] | None:
-    """For compiled code to ask whether tensors are as they were; None where Python has to."""
-    checks = [each.check for each in pointers]
-    return None if None in checks else [each for each in checks if each is not None]
 
 
 def described(tensor: torch.Tensor | None) -> tuple[Any, ...] | None:

@@ -28,13 +28,13 @@ def unable() -> str | None:
     """Why nothing can be compiled here, found out by compiling what every step needs."""
     if (reason := missing()) is not None:
         return reason
-    from unyoke.backends._native import data_pointers, reader
+    from unyoke.backends._native import data_pointers, jit_cache
 
     failures: list[Exception] = []
 
     def compile_one() -> None:
         try:
-            reader.reader(data_pointers.text())
+            jit_cache.reader(data_pointers.text())
         except Exception as error:  # a Numba that does not support this Python raises what it likes
             failures.append(error)
 
@@ -50,9 +50,7 @@ def tried() -> str | None:
     from unyoke.backends._native import data_pointers, jit_cache
 
     try:
-        from unyoke.backends._native import intrinsics
-
-        jit_cache.try_out(data_pointers.text(), intrinsics.names)
+        jit_cache.try_out(data_pointers.text())
     except Exception as error:
         return _failure(error)
     return None

@@ -21,7 +21,7 @@ import torch
 
 from unyoke.backends._native import c_calls
 from unyoke.backends._native.c_calls import c_function
-from unyoke.backends._native.reader import reader
+from unyoke.backends._native.jit_cache import reader
 from unyoke.backends.base import Formation
 from unyoke.backends.symbols import PLAIN, Operation, Unwritable, Writer
 
@@ -45,12 +45,12 @@ FLOAT, SAME = -1, -2
 TYPE = object.__basicsize__ // 8 - 1
 """In an object of Python's, the word that is its type; a float's number is the next."""
 
-PLAIN_TYPES = (bool, int, float, str, type(None), torch.dtype)
+PLAIN_TYPES = {bool, int, float, str, type(None), torch.dtype}
 """Of values that cannot change while they are the same object."""
 
 
-class SymbolicGroup(Mapping[str, Any]):
-    """A group whose floats are symbols; notes what is read of it.
+class SymbolicGroup(dict[str, Any]):
+    """What has been read of a group; its floats are symbols.
 
     Attributes:
         rows: of each entry read its key, what is expected of it, and the number of its first float;
@@ -59,35 +59,26 @@ class SymbolicGroup(Mapping[str, Any]):
     """
 
     def __init__(self, writer: Writer, group: Mapping[str, Any]) -> None:
+        super().__init__()
         self._writer, self._group = writer, group
-        self._read: dict[str, Any] = {}
         self.rows: list[tuple[str, int, Any]] = []
         self.numbers: list[str] = []
 
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._read:
-            self._read[name] = self._symbols(name, self._group[name])
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._group)
-
-    def __len__(self) -> int:
-        return len(self._group)
-
-    def _symbols(self, name: str, value: Any) -> Any:
-        first = len(self.numbers)
+    def __missing__(self, name: str) -> Any:
+        value, first = self._group[name], len(self.numbers)
+        kinds = {*map(type, value)} if type(value) is tuple else {type(value)}
         if type(value) is float:
             self.rows.append((name, FLOAT, first))
-            return self._symbol()
-        parts = value if type(value) is tuple else (value,)
-        if type(value) is tuple and value and {*map(type, value)} == {float}:
+            self[name] = self._symbol()
+        elif kinds == {float}:
             self.rows.append((name, len(value), first))
-            return tuple(self._symbol() for _ in value)
-        if not all(type(each) in PLAIN_TYPES for each in parts):
+            self[name] = tuple(self._symbol() for _ in value)
+        elif kinds <= PLAIN_TYPES:
+            self.rows.append((name, SAME, value))
+            self[name] = value
+        else:
             raise Unwritable(f"{name}={value!r}")
-        self.rows.append((name, SAME, value))
-        return value
+        return self[name]
 
     def _symbol(self) -> Any:
         self.numbers.append(f"n{len(self.numbers)}")

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from unyoke.backends._native import c_calls, tensor_layout
-from unyoke.backends._native.asked import Asked, DataPointers, described
-from unyoke.backends._native.reader import reader
+from unyoke.backends._native.asked import Asked, described
+from unyoke.backends._native.jit_cache import reader
 from unyoke.backends._native.tensor_layout import INLINE, KIND, Places
-from unyoke.backends.base import Gradients
+from unyoke.backends.base import DataPointers, Gradients
 
 Integers: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 

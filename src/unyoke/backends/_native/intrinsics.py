@@ -5,6 +5,8 @@ Each is one or two machine instructions. Imported with Numba, so never by ``impo
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -30,6 +32,42 @@ def compiled(function: Any, compiler: type[CompilerBase] = Compiler) -> Any:
     return numba.njit(function, pipeline_class=compiler, **OPTIONS)
 
 
+def instructions(signature: Any) -> Callable[[Any], Any]:
+    """Make of what writes instructions a function for compiled code.
+
+    It is called with LLVM's builder and the values of the arguments.
+
+    Args:
+        signature: of Numba's types; or what makes it of the types of the arguments.
+    """
+
+    def made(write: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = write(builder, *arguments)
+            return context.get_dummy_value() if found is None else found
+
+        @intrinsic
+        @functools.wraps(write)  # Numba takes the arguments' names from it, but for the first
+        def typed(context: Any, *kinds: Any) -> Any:
+            return signature(*kinds) if callable(signature) else signature, generate
+
+        return typed
+
+    return made
+
+
+def _llvm(kind: Any) -> Any:
+    """LLVM's type of a number of Numba's."""
+    floats = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+    return floats[kind] if kind in floats else ir.IntType(kind.bitwidth)
+
+
+def _place(builder: Any, kind: Any, address: Any, index: Any = None, **options: Any) -> Any:
+    """A pointer to number ``index`` of those of a type that lie at an address, or to the first."""
+    pointer = builder.inttoptr(address, _llvm(kind).as_pointer())
+    return pointer if index is None else builder.gep(pointer, [index], **options)
+
+
 COLUMNS = 32
 """More than the tensors of one parameter, and what loops leave to each other."""
 
@@ -46,26 +84,15 @@ def column(element: Any, number: int) -> tuple[Any, Any]:
         number: of the column, less than COLUMNS.
     """
 
-    def place(context: Any, builder: Any, address: Any, index: Any) -> Any:
-        pointer = context.get_data_type(element).as_pointer()
-        return builder.gep(builder.inttoptr(address, pointer), [index], inbounds=True)
+    @instructions(element(types.int64, types.int64))
+    def get(builder: Any, address: Any, index: Any) -> Any:
+        place = _place(builder, element, address, index, inbounds=True)
+        return _apart(builder, builder.load(place), number)
 
-    @intrinsic
-    def get(context: Any, address: Any, index: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            value = builder.load(place(context, builder, *arguments))
-            return _apart(builder, value, number)
-
-        return element(types.int64, types.int64), generate
-
-    @intrinsic
-    def put(context: Any, address: Any, index: Any, value: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            address, index, value = arguments
-            _apart(builder, builder.store(value, place(context, builder, address, index)), number)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64, element), generate
+    @instructions(types.void(types.int64, types.int64, element))
+    def put(builder: Any, address: Any, index: Any, value: Any) -> None:
+        place = _place(builder, element, address, index, inbounds=True)
+        _apart(builder, builder.store(value, place), number)
 
     return get, put
 
@@ -94,116 +121,90 @@ def room(context: Any, size: Any) -> Any:
     return types.int64(size), generate
 
 
-@intrinsic
-def copy(context: Any, to: Any, source: Any, size: Any) -> Any:
+@instructions(types.void(types.int64, types.int64, types.int64))
+def copy(builder: Any, to: Any, source: Any, size: Any) -> None:
     """Copy so many bytes from one address to another."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        byte = ir.IntType(8).as_pointer()
-        target, origin = (builder.inttoptr(place, byte) for place in arguments[:2])
-        cgutils.raw_memcpy(builder, target, origin, arguments[2], 1)
-        return context.get_dummy_value()
-
-    return types.void(to, source, types.int64), generate
+    target, origin = (_place(builder, types.int8, address) for address in (to, source))
+    cgutils.raw_memcpy(builder, target, origin, size, 1)
 
 
-def _reading(memory: Any, number: Any) -> Any:
-    """``at(address, index)``: number ``index`` of those of a type that lie at an address."""
-
-    @intrinsic
-    def at(context: Any, address: Any, index: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pointer = context.get_data_type(memory).as_pointer()
-            place = builder.gep(builder.inttoptr(arguments[0], pointer), [arguments[1]])
-            return context.cast(builder, builder.load(place), memory, number)
-
-        return number(address, types.int64), generate
-
-    return at
+@instructions(types.int64(types.int64, types.int64))
+def word_at(builder: Any, address: Any, index: Any) -> Any:
+    """Word number ``index`` of those that lie at an address."""
+    return builder.load(_place(builder, types.int64, address, index))
 
 
-def _writing(memory: Any, number: Any) -> Any:
-    """``put(address, value)``: write a number of a type to an address."""
-
-    @intrinsic
-    def put(context: Any, address: Any, value: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            place = builder.inttoptr(arguments[0], context.get_data_type(memory).as_pointer())
-            builder.store(context.cast(builder, arguments[1], number, memory), place)
-            return context.get_dummy_value()
-
-        return types.void(address, number), generate
-
-    return put
+@instructions(types.float64(types.int64, types.int64))
+def number_at(builder: Any, address: Any, index: Any) -> Any:
+    """The same of float64."""
+    return builder.load(_place(builder, types.float64, address, index))
 
 
-word_at, put_word = _reading(types.int64, types.int64), _writing(types.int64, types.int64)
-number_at, put_number = (each(types.float64, types.float64) for each in (_reading, _writing))
-single_at, put_single = (each(types.float32, types.float64) for each in (_reading, _writing))
+@instructions(types.float64(types.int64, types.int64))
+def single_at(builder: Any, address: Any, index: Any) -> Any:
+    """The same of float32, as a float64."""
+    found = builder.load(_place(builder, types.float32, address, index))
+    return builder.fpext(found, ir.DoubleType())
 
 
-@intrinsic
-def invoke(context: Any, function: Any, words: Any) -> Any:
+@instructions(types.void(types.int64, types.int64))
+def put_word(builder: Any, address: Any, value: Any) -> None:
+    """Write a word to an address."""
+    builder.store(value, _place(builder, types.int64, address))
+
+
+@instructions(types.void(types.int64, types.float64))
+def put_number(builder: Any, address: Any, value: Any) -> None:
+    """The same of a float64."""
+    builder.store(value, _place(builder, types.float64, address))
+
+
+@instructions(types.void(types.int64, types.float64))
+def put_single(builder: Any, address: Any, value: Any) -> None:
+    """The same, as a float32."""
+    single = builder.fptrunc(value, ir.FloatType())
+    builder.store(single, _place(builder, types.float32, address))
+
+
+@instructions(lambda function, words: types.int64(types.int64, words))
+def invoke(builder: Any, function: Any, words: Any) -> Any:
     """What a C function of a tuple of words returns, a word."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        given = cgutils.unpack_tuple(builder, arguments[1])
-        c_type = ir.FunctionType(word, [word] * len(given)).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], c_type), given)
-
-    return types.int64(function, words), generate
+    word, given = ir.IntType(64), cgutils.unpack_tuple(builder, words)
+    c_type = ir.FunctionType(word, [word] * len(given)).as_pointer()
+    return builder.call(builder.inttoptr(function, c_type), given)
 
 
-@intrinsic
-def perform(context: Any, function: Any, integers: Any) -> Any:
+@instructions(lambda function, integers: types.int64(types.int64, integers))
+def perform(builder: Any, function: Any, integers: Any) -> Any:
     """What another compiled function of a tuple of integers returns; it raises nothing."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word, text = ir.IntType(64), ir.IntType(8).as_pointer()
-        given = cgutils.unpack_tuple(builder, arguments[1])
-        answer = cgutils.alloca_once(builder, word)
-        kinds = (word.as_pointer(), text, *[word] * len(given))
-        c_type = ir.FunctionType(ir.IntType(32), kinds).as_pointer()
-        builder.call(builder.inttoptr(arguments[0], c_type), [answer, text(None), *given])
-        return builder.load(answer)
-
-    return types.int64(function, integers), generate
+    word, text = ir.IntType(64), ir.IntType(8).as_pointer()
+    given = cgutils.unpack_tuple(builder, integers)
+    answer = cgutils.alloca_once(builder, word)
+    kinds = (word.as_pointer(), text, *[word] * len(given))
+    c_type = ir.FunctionType(ir.IntType(32), kinds).as_pointer()
+    builder.call(builder.inttoptr(function, c_type), [answer, text(None), *given])
+    return builder.load(answer)
 
 
-@intrinsic
-def prefetch(context: Any, address: Any) -> Any:
+@instructions(types.void(types.int64))
+def prefetch(builder: Any, address: Any) -> None:
     """Have the memory at an address brought near while something else is done."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        anything, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        known = builder.module.declare_intrinsic(
-            "llvm.prefetch",
-            [anything],
-            ir.FunctionType(ir.VoidType(), [anything, flag, flag, flag]),
-        )
-        to_read, keep_near, data = (ir.Constant(flag, value) for value in (0, 3, 1))
-        place = builder.inttoptr(arguments[0], anything)
-        builder.call(known, [place, to_read, keep_near, data])
-        return context.get_dummy_value()
-
-    return types.void(address), generate
+    place, flag = _place(builder, types.int8, address), ir.IntType(32)
+    c_type = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
+    known = builder.module.declare_intrinsic("llvm.prefetch", [place.type], c_type)
+    to_read, keep_near, data = (ir.Constant(flag, value) for value in (0, 3, 1))
+    builder.call(known, [place, to_read, keep_near, data])
 
 
-@intrinsic
-def wide_vectors(context: Any) -> Any:
+@instructions(types.void())
+def wide_vectors(builder: Any) -> None:
     """Let the function that says so use the machine's widest vectors.
 
     For most processors with AVX-512 LLVM takes vectors of half its width, which older ones run at
     a higher frequency. To other machines it says nothing.
     """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # llvmlite's own `add` knows attributes of one word only
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.void(), generate
+    # llvmlite's own `add` knows attributes of one word only
+    set.add(builder.function.attributes, '"prefer-vector-width"="512"')
 
 
 @intrinsic
@@ -228,70 +229,46 @@ def select(context: Any, condition: Any, yes: Any, no: Any) -> Any:
 def _by_llvm(name: str) -> Any:
     """A function of one number that LLVM knows, for whole vectors where the machine has it."""
 
-    @intrinsic
-    def function(context: Any, x: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            known = builder.module.declare_intrinsic(name, [arguments[0].type])
-            return builder.call(known, arguments)
-
-        return x(x), generate
+    @instructions(lambda x: x(x))
+    def function(builder: Any, x: Any) -> Any:
+        return builder.call(builder.module.declare_intrinsic(name, [x.type]), [x])
 
     return function
 
 
-@intrinsic
-def multiply_add(context: Any, x: Any, y: Any, z: Any) -> Any:
+square_root, exponential = _by_llvm("llvm.sqrt"), _by_llvm("llvm.exp")
+
+
+@instructions(types.float32(types.float32, types.float32, types.float32))
+def multiply_add(builder: Any, x: Any, y: Any, z: Any) -> Any:
     """x·y + z of float32, in one instruction where the machine has it."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        single = ir.FloatType()
-        c_type = ir.FunctionType(single, [single] * 3)
-        known = builder.module.declare_intrinsic("llvm.fmuladd", [single], c_type)
-        return builder.call(known, arguments)
-
-    return types.float32(types.float32, types.float32, types.float32), generate
+    c_type = ir.FunctionType(x.type, [x.type] * 3)
+    known = builder.module.declare_intrinsic("llvm.fmuladd", [x.type], c_type)
+    return builder.call(known, [x, y, z])
 
 
-square_root = _by_llvm("llvm.sqrt")
-exponential = _by_llvm("llvm.exp")
+@instructions(types.int32(types.float32))
+def bits_of_float32(builder: Any, value: Any) -> Any:
+    """The bits of a float32 as an int32."""
+    return builder.bitcast(value, ir.IntType(32))
 
 
-def _reinterpreting(source: Any, target: Any) -> Any:
-    @intrinsic
-    def reinterpret(context: Any, value: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            given = context.cast(builder, arguments[0], value, source)
-            return builder.bitcast(given, context.get_value_type(target))
-
-        return target(value), generate
-
-    return reinterpret
+@instructions(types.float32(types.int32))
+def float32_of_bits(builder: Any, bits: Any) -> Any:
+    """The float32 with these bits."""
+    return builder.bitcast(bits, ir.FloatType())
 
 
-bits_of_float32 = _reinterpreting(types.float32, types.int32)
-float32_of_bits = _reinterpreting(types.int32, types.float32)
-
-
-@intrinsic
-def float32_of_half(context: Any, bits: Any) -> Any:
+@instructions(types.float32(types.uint16))
+def float32_of_half(builder: Any, bits: Any) -> Any:
     """The 16 bits of a float16 as a float32."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        half = builder.bitcast(arguments[0], ir.HalfType())
-        return builder.fpext(half, ir.FloatType())
-
-    return types.float32(types.uint16), generate
+    return builder.fpext(builder.bitcast(bits, ir.HalfType()), ir.FloatType())
 
 
-@intrinsic
-def half_of_float32(context: Any, value: Any) -> Any:
+@instructions(types.uint16(types.float32))
+def half_of_float32(builder: Any, value: Any) -> Any:
     """The 16 bits of the nearest float16, ties to even."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        half = builder.fptrunc(arguments[0], ir.HalfType())
-        return builder.bitcast(half, ir.IntType(16))
-
-    return types.uint16(types.float32), generate
+    return builder.bitcast(builder.fptrunc(value, ir.HalfType()), ir.IntType(16))
 
 
 def names() -> dict[str, Any]:

@@ -66,14 +66,26 @@ def build(text: str, names: Names, fingerprint: str, arguments: int) -> int:
         return load(code, f"unyoke_{key}")
 
 
-def try_out(text: str, names: Names) -> None:
-    """Compile the function ``run`` of a text, which takes one integer, whatever is on disk.
+@functools.cache
+def reader(text: str) -> int:
+    """The address of the function ``run`` of a text that reads memory; it takes one address."""
+    return build(text, _names_of_readers, "", arguments=1)
+
+
+def _names_of_readers() -> Mapping[str, Any]:
+    from unyoke.backends._native import intrinsics
+
+    return intrinsics.names()
+
+
+def try_out(text: str) -> None:
+    """Compile what :func:`reader` compiles, whatever is on disk.
 
     Raises:
         Exception: what Numba or LLVM says if that cannot be done.
     """
     with _lock:
-        load(_compile(text, names(), "unyoke_trial", arguments=1), "unyoke_trial")
+        load(_compile(text, _names_of_readers(), "unyoke_trial", arguments=1), "unyoke_trial")
 
 
 def emit(module: str) -> bytes:

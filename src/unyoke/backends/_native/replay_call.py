@@ -17,7 +17,7 @@ import numpy as np
 from unyoke.backends._native import c_calls, coefficients, data_pointers, tensor_layout
 from unyoke.backends._native.c_calls import c_function
 from unyoke.backends._native.coefficients import TYPE
-from unyoke.backends._native.reader import reader
+from unyoke.backends._native.jit_cache import reader
 from unyoke.backends._native.tensor_layout import COUNT, Places, mapping_version
 from unyoke.backends.base import Formation
 from unyoke.backends.guards import Guards

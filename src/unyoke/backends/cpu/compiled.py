@@ -21,21 +21,23 @@ from unyoke.backends import element
 from unyoke.backends._native import intrinsics
 from unyoke.backends._native.functions import names_in
 from unyoke.backends._native.intrinsics import compiled
-from unyoke.backends.cpu import reduction, source
+from unyoke.backends.cpu import source
 from unyoke.backends.cpu.literals import compiler as literal_types
 from unyoke.backends.element import Recipe
 
 
-def names(recipe: Recipe, more: Mapping[str, torch.dtype] | None = None) -> dict[str, Any]:
+def names(
+    recipe: Recipe, formulas: Mapping[str, Any], more: Mapping[str, torch.dtype]
+) -> dict[str, Any]:
     """What the names in a kernel's text stand for.
 
     Args:
         recipe: of the kernel.
+        formulas: that stand in it, beside those of every kernel.
         more: columns beside those of an update, and their dtypes.
     """
     number = np.float64 if recipe.computation is torch.float64 else np.float32
     result = {
-        "update": bind(recipe.rule.function, number, whole=number),
         "number": number,
         "compiled": compiled,
         "copy": copy,
@@ -47,28 +49,23 @@ def names(recipe: Recipe, more: Mapping[str, torch.dtype] | None = None) -> dict
         "wide_vectors": intrinsics.wide_vectors,
         "int32": np.int32,
         "float32": np.float32,
+        "float64": np.float64,
         "float_of": intrinsics.float32_of_bits,
         "float32_of_half": intrinsics.float32_of_half,
         "larger": bind(primitives.maximum, np.float32, whole=int),
     }
+    result |= {name: bind(each, number, whole=number) for name, each in formulas.items()}
     for name, function in element.functions(recipe).items():
         result[name] = bind(function, np.float32, whole=int)
     for column in recipe.columns:
         result[f"kept_{column.name}"] = MEMORY[column.dtype][1]
     dtypes = {column.name: column.dtype for column in recipe.columns}
     dtypes |= {f"scale_{column.name}": torch.float32 for column in recipe.blocked}
-    dtypes |= source.room(recipe) | dict(more or {})
+    dtypes |= source.room(recipe) | dict(more)
     for number_of_column, (name, dtype) in enumerate(dtypes.items()):
         pair = intrinsics.column(MEMORY[dtype][0], number_of_column)
         result[f"get_{name}"], result[f"put_{name}"] = pair
     return result
-
-
-def names_of_norms(recipe: Recipe, terms: Any, count: int) -> dict[str, Any]:
-    """What the names stand for in the text of a kernel that forms norms."""
-    number = np.float64 if recipe.computation is torch.float64 else np.float32
-    found = names(recipe, reduction.lanes(recipe, count))
-    return found | {"terms": bind(terms, number, whole=number), "float64": np.float64}
 
 
 @compiled
@@ -108,7 +105,7 @@ def _bind(function: Any, literals: Mapping[type, Any], known: dict[Any, Any]) ->
         used = {
             name: _bind(value, literals, known)
             if isinstance(value, FunctionType)
-            else literals.get(type(value), _same)(value)
+            else literals.get(type(value), lambda other: other)(value)
             for name, value in names_in(function).items()
         }
         code = function.__code__
@@ -116,10 +113,6 @@ def _bind(function: Any, literals: Mapping[type, Any], known: dict[Any, Any]) ->
         bound = FunctionType(code, used, function.__name__, function.__defaults__, closed)
         known[function] = compiled(bound, literal_types(literals[float], literals[int]))
     return known[function]
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 # mypy takes these for what they are before Numba has seen them

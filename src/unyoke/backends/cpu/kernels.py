@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+
 from unyoke.backends import element
 from unyoke.backends._native import jit_cache
 from unyoke.backends._native.functions import fingerprint
@@ -21,14 +23,7 @@ def kernel(recipe: Recipe) -> int | str:
     ``job`` is the address of what describes a table. Where the loop cannot be compiled, a string
     says why.
     """
-
-    def names() -> Mapping[str, Any]:
-        from unyoke.backends.cpu import compiled
-
-        return compiled.names(recipe)
-
-    known = fingerprint(recipe.rule.function, *element.functions(recipe).values())
-    return _built(recipe, source.text(recipe), names, known)
+    return _built(recipe, source.text(recipe), {"update": recipe.rule.function}, {})
 
 
 @functools.lru_cache(maxsize=256)
@@ -37,18 +32,24 @@ def norms(recipe: Recipe, terms: Callable[..., Any], count: int) -> int | str:
 
     It is called as :func:`kernel`'s; the job's next word is the address of the sums.
     """
+    lanes = reduction.lanes(recipe, count)
+    return _built(recipe, reduction.text(recipe, count), {"terms": terms}, lanes)
+
+
+def _built(
+    recipe: Recipe,
+    text: str,
+    formulas: Mapping[str, Callable[..., Any]],
+    more: Mapping[str, torch.dtype],
+) -> int | str:
+    """A compiled text, in which these formulas stand, and columns beside those of an update."""
+    known = fingerprint(*formulas.values(), *element.functions(recipe).values())
+    found: list[int | str] = []
 
     def names() -> Mapping[str, Any]:
         from unyoke.backends.cpu import compiled
 
-        return compiled.names_of_norms(recipe, terms, count)
-
-    known = fingerprint(*reduction.functions(recipe, terms))
-    return _built(recipe, reduction.text(recipe, count), names, known)
-
-
-def _built(recipe: Recipe, text: str, names: jit_cache.Names, known: str) -> int | str:
-    found: list[int | str] = []
+        return compiled.names(recipe, formulas, more)
 
     def build() -> None:
         try:

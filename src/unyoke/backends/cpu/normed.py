@@ -8,37 +8,43 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from unyoke.backends._native.asked import checks_of
 from unyoke.backends.base import Work
 from unyoke.backends.cpu import kernels
+from unyoke.backends.cpu.prepared import Prepared
 from unyoke.equation import Rule, with_norms
 
 if TYPE_CHECKING:
-    from unyoke.backends.cpu.table import Table
+    from unyoke.backends.cpu.table import Known, Table
 
 
-def normed(work: Work, tables: Sequence[Table]) -> Normed | str:
-    """What updates a group by a rule with norms; where its norms cannot be compiled, why.
+def normed(known: Known, work: Work) -> Normed | str:
+    """What updates a group by a rule with norms, or why it cannot be updated so.
 
     Args:
+        known: of its parameters.
         work: what is to be done, of a rule with norms.
-        tables: of the rule on elements.
     """
     assert work.rule.norms is not None
     rule, terms = with_norms(work.rule.direction, work.rule.decay)
+    tables = known.tables(replace(work, rule=rule))
+    if isinstance(tables, str):
+        return tables
     found = [kernels.norms(table.recipe, terms, work.rule.norms.count) for table in tables]
     reasons = (each for each in found if isinstance(each, str))
     return next(reasons, None) or Normed(work, rule, tables, found)
 
 
-class Normed:
+class Normed(Prepared):
     """The tables of a group, and the numbers of the coming update.
+
+    A row of numbers for each tensor. No kernel is left to compiled code: norms come first.
 
     Args:
         work: what is to be done, of a rule with norms.
@@ -47,9 +53,6 @@ class Normed:
         compiled: for each table, the kernel that forms its norms.
     """
 
-    kernels: Sequence[tuple[int, int, int, int]] = ()
-    row: int | None = None
-
     def __init__(
         self, work: Work, rule: Rule, tables: Sequence[Table], compiled: Sequence[Any]
     ) -> None:
@@ -57,6 +60,7 @@ class Normed:
         self._norms = norms = work.rule.norms
         names = [name for name in rule.coefficient_names if name != norms.name]
         self._tables, self._pick = tables, itemgetter(*names)
+        self.pointers = [table.pointers for table in tables]
         count, width = len(work.weights), len(rule.coefficient_names) + 2
         self._rows = array("d", bytes(8 * count * width))
         self._grid = np.frombuffer(self._rows).reshape(count, width)
@@ -71,21 +75,7 @@ class Normed:
         ]
         self._are_formed = False
 
-    @property
-    def checks(self) -> list[tuple[int, int]] | None:
-        """For compiled code to ask whether the tables hold; None where Python has to."""
-        return checks_of(table.pointers for table in self._tables)
-
-    def holds(self, work: Work) -> bool:
-        """Take over this update's numbers; False if anything else has changed as well."""
-        return (
-            work.found_inf is None
-            and self.take(work)
-            and all(table.pointers.holds() for table in self._tables)
-        )
-
     def take(self, work: Work) -> bool:
-        """Take over this update's numbers; False if they are of another kind."""
         try:
             sets = [
                 (*map(float, self._pick(each)), float(work.seed), float(t))
@@ -98,7 +88,7 @@ class Normed:
         self._grid[:, self._others] = rows
         self._are_formed = False
         for table in self._tables:
-            table.begin()
+            table.shares.begin()
         return True
 
     def run(self, work: Work) -> None:
@@ -107,13 +97,12 @@ class Normed:
         torch.autograd.graph.increment_version(work.weights)
 
     def finish(self, work: Work) -> None:
-        """The same; to be called again after an interrupt."""
         if not self._are_formed:
             for table, form in zip(self._tables, self._form, strict=True):
                 self._grid[table.which, self._own] = self._ratios(work, table.which, form())
             self._are_formed = True
         for table in self._tables:
-            table.run()
+            table.shares.run()
 
     def _ratios(self, work: Work, which: Any, norms: Any) -> Any:
         """The number that is made of each parameter's norms."""

@@ -7,8 +7,7 @@ them is vectors without reordering any sum, and the result is one for any number
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
@@ -54,7 +53,10 @@ def _run(recipe: Recipe, columns: Sequence[Column], count: int) -> Iterator[str]
     old = ["old_weight", "-old_grad" if recipe.maximize else "old_grad"]
     old += [f"old_{name}" for name in recipe.rule.state]
     for column in columns:
-        yield from (f"                {line}" for line in _load(recipe, column))
+        name = f"{'code' if column.is_narrow else 'old'}_{column.name}"
+        yield f"                {name} = {loaded(recipe, name)}"
+        if column.is_narrow:
+            yield f"                {element.decode(column).line}"
     given = (*old, *(f"c_{name}" for name in recipe.rule.coefficient_names))
     yield f"                {', '.join(terms)}, = terms({', '.join(given)})"
     for k in each_lane:
@@ -66,17 +68,3 @@ def _run(recipe: Recipe, columns: Sequence[Column], count: int) -> Iterator[str]
         yield f"            total += float64(get_lane_{k}(lanes_{k}, i))"
         yield f"        put_total(sums, {count} * chunk + {k}, total)"
     yield "    return 0"
-
-
-def _load(recipe: Recipe, column: Column) -> Iterator[str]:
-    """The lines that read a number of a column."""
-    if column.is_narrow:
-        yield f"code_{column.name} = {loaded(recipe, f'code_{column.name}')}"
-        yield element.decode(column).line
-    else:
-        yield f"old_{column.name} = {loaded(recipe, f'old_{column.name}')}"
-
-
-def functions(recipe: Recipe, terms: Callable[..., Any]) -> Sequence[Callable[..., Any]]:
-    """All formulas in the text."""
-    return terms, *element.functions(recipe).values()

@@ -41,7 +41,10 @@ class Table:
         models: how many models a stack has in its first dimension.
 
     Attributes:
+        recipe: of the kernel.
+        which: the parameters' numbers in the work.
         pointers: to the tensors.
+        shares: of the chunks, which the kernel updates.
     """
 
     def __init__(
@@ -53,9 +56,9 @@ class Table:
         numbers: Integers,
         models: int | None,
     ) -> None:
-        self.recipe, self._which = recipe, which
+        self.recipe, self.which = recipe, which
         self._models = models or 1
-        self._chunks = _chunks(tensors.elements, self._models)
+        self._chunks = layout.chunks(tensors.elements, self._models, CHUNK)
         self._model = self._chunks[:, 3].copy()
         # Everything that _job and compiled code name by address must live as long: see _alive
         addresses = np.zeros_like(tensors.handles)
@@ -63,16 +66,7 @@ class Table:
         self._alive = addresses, numbers
         words = (addresses.ctypes.data, len(which), self._chunks.ctypes.data, 0)
         self._job = array("q", (*words, numbers.ctypes.data, 0))
-        self._shares = workers.Shares(self._chunks[:, 2], kernel, self._job.buffer_info()[0])
-
-    def begin(self) -> None:
-        """Make ready for an update."""
-        self._shares.begin()
-
-    @property
-    def which(self) -> Integers:
-        """The parameters' numbers in the work."""
-        return self._which
+        self.shares = workers.Shares(self._chunks[:, 2], kernel, self._job.buffer_info()[0])
 
     def norms_by(self, kernel: Any, count: int) -> Callable[[], Any]:
         """What forms the norms of each parameter, a row each, by a kernel of :mod:`.reduction`."""
@@ -80,7 +74,7 @@ class Table:
         sums = np.zeros((len(chunks), count))
         self._job[JOB.index("sums")] = sums.ctypes.data
         shares = workers.Shares(chunks[:, 2], kernel, self._job.buffer_info()[0])
-        totals = np.zeros((len(self._which), count))
+        totals = np.zeros((len(self.which), count))
 
         def norms() -> Any:
             shares.begin()
@@ -92,15 +86,6 @@ class Table:
 
         return norms
 
-    @property
-    def alone(self) -> tuple[int, int, int, int] | None:
-        """Kernel, what it is told, and all chunks, if one thread does them; else None."""
-        return self._shares.alone
-
-    def run(self) -> None:
-        """Update all chunks that have not been since :meth:`begin`."""
-        self._shares.run()
-
     def tell(self, coefficients: int, sets: Sequence[int] | None) -> None:
         """Say where coefficients are.
 
@@ -108,22 +93,9 @@ class Table:
             coefficients: the address of their rows.
             sets: per parameter of the group which of the rows it takes; None: all the first.
         """
-        own = 0 if sets is None else np.array(sets)[self._which][self._chunks[:, 0]]
+        own = 0 if sets is None else np.array(sets)[self.which][self._chunks[:, 0]]
         self._chunks[:, 3] = own * self._models + self._model
         self._job[JOB.index("coefficients")] = coefficients
-
-
-def _chunks(elements: Integers, models: int) -> Integers:
-    """Rows of tensor, start, size and model; each model of a stack begins a row."""
-    sizes = elements // models
-    pieces = -(-sizes // CHUNK)
-    count = pieces * models
-    tensor = np.repeat(np.arange(len(sizes)), count)
-    place = np.arange(len(tensor)) - np.repeat(np.cumsum(count) - count, count)
-    model, piece = np.divmod(place, pieces[tensor])
-    size, start = sizes[tensor], piece * CHUNK
-    columns = (tensor, model * size + start, np.minimum(CHUNK, size - start), model)
-    return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
 class Known:
@@ -140,10 +112,8 @@ class Known:
 
     def __init__(self, models: int | None, one_by_one: bool) -> None:
         self.models, self._one_by_one = models, one_by_one
-        self._recipes: dict[Recipe, int] = {}
-        # Recipe, kernel and tensors, one place for each
-        self._served: list[tuple[Recipe, Any, Described]] = []
-        self._places = np.zeros((0, 2), dtype=np.int64)  # of each member: kernel, row
+        self._served: dict[Recipe, tuple[Any, Described]] = {}  # kernel and tensors
+        self._places = np.zeros((0, 2), dtype=np.int64)  # of each member: number of recipe, row
 
     def tables(self, work: Work) -> list[Table] | str:
         """One table for each kernel that all of the work needs; or why there cannot be one."""
@@ -156,18 +126,17 @@ class Known:
         reason = self._add(work, members, new.tolist()) if len(new) else None
         if reason is not None:
             return reason
-        kernels_of, rows = self._places[members].T
+        recipes, rows = self._places[members].T
         numbers = np.zeros((len(work.numbers), 4), dtype=np.int64)
         numbers[:, 0] = work.numbers
         if work.places:
             numbers[:, 1:] = work.places
         result = []
-        for kernel in np.unique(kernels_of).tolist():
-            which = np.flatnonzero(kernels_of == kernel)
-            recipe, code, tensors = self._served[kernel]
-            some = tensors.some(rows[which])
-            table = Table(recipe, code, which, some, numbers[which], work.models)
-            result.append(table)
+        for number, (recipe, (kernel, tensors)) in enumerate(self._served.items()):
+            which = np.flatnonzero(recipes == number)
+            if len(which):
+                some = tensors.some(rows[which])
+                result.append(Table(recipe, kernel, which, some, numbers[which], work.models))
         return result
 
     def _add(self, work: Work, members: Integers, new: Sequence[int]) -> str | None:
@@ -192,9 +161,15 @@ class Known:
             if not (self._one_by_one or all(set(map(type, each)) <= PLAIN for each in columns)):
                 return "only some of the tensors are plain"
             givers = None if work.givers is None else [work.givers[index] for index in own]
-            first = np.cumsum([0, *map(len, parts[:-1])])
-            like = np.repeat(first, [*map(len, parts)]).tolist()
-            self._keep(recipe, kernel, members[own], Described.of(columns, givers, like))
+            begins = np.cumsum([0, *map(len, parts[:-1])])
+            like = np.repeat(begins, [*map(len, parts)]).tolist()
+            tensors = Described.of(columns, givers, like)
+            known = self._served.get(recipe)
+            first = 0 if known is None else len(known[1].weights)
+            joined = tensors if known is None else known[1].joined(tensors)
+            self._served[recipe] = kernel, joined
+            self._places[members[own], 0] = list(self._served).index(recipe)
+            self._places[members[own], 1] = first + np.arange(len(own))
         return None
 
     def _alike(self, work: Work, new: Sequence[int]) -> Iterable[list[int]]:
@@ -207,22 +182,3 @@ class Known:
             kind = weight.dtype, weight.shape, weight.stride(), work.place_of(index).gap > 0
             alike.setdefault(kind, []).append(index)
         return alike.values()
-
-    def _keep(
-        self,
-        recipe: Recipe,
-        kernel: Any,
-        members: Integers,
-        tensors: Described,
-    ) -> None:
-        first, place = 0, self._recipes.get(recipe)
-        if place is None:  # an interrupt between these two leaves a place that nobody uses
-            place = len(self._served)
-            self._served.append((recipe, kernel, tensors))
-            self._recipes[recipe] = place
-        else:
-            known = self._served[place][2]
-            first = len(known.weights)
-            self._served[place] = recipe, kernel, known.joined(tensors)
-        self._places[members, 0] = place
-        self._places[members, 1] = first + np.arange(len(members))

@@ -48,6 +48,9 @@ class Shares:
         kernel: the address of what does a range of chunks, ``kernel(job, first, last)``; it raises
             nothing.
         job: its first argument.
+
+    Attributes:
+        cuts: where shares of the chunks begin, and the end of the last.
     """
 
     def __init__(self, sizes: Any, kernel: int, job: int) -> None:
@@ -56,15 +59,10 @@ class Shares:
         count = min(self._elements // SHARE, MOST) if self._elements >= WORTH else 1
         bounds = [self._elements * k // count for k in range(1, count)]
         inner = np.searchsorted(ends, bounds, side="right").tolist()
-        cuts = sorted({0, *inner, len(sizes)})
+        self.cuts = cuts = sorted({0, *inner, len(sizes)})
         self._words = array("q", [0, len(cuts) - 1, kernel, job, *cuts])
         self._address = self._words.buffer_info()[0]
         self._helpers: list[Future[None]] = []
-
-    @property
-    def cuts(self) -> list[int]:
-        """Where shares of the chunks begin, and the end of the last."""
-        return self._words[team.CUTS :].tolist()
 
     @property
     def alone(self) -> tuple[int, int, int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -30,9 +30,8 @@ class Eager(Backend):
         if prepared is not None and prepared.holds(work):
             return None
         for index in range(len(work.weights)):
-            objection = _objection(work, index)
-            if objection is not None:
-                return objection
+            if (reason := _objection(work, index)) is not None:
+                return reason
         work.cache[self.name] = Prepared(work)
         return None
 
@@ -47,7 +46,7 @@ class Prepared:
     def __init__(self, work: Work) -> None:
         self._names = _names(work)
         self._facts = _facts(work, self._names)
-        self._runs, self._alone = _divide(work)
+        self._together, self._alone = _divide(work)
 
     def holds(self, work: Work) -> bool:
         """Whether everything is what it was, but for its place and the numbers in it."""
@@ -55,36 +54,29 @@ class Prepared:
 
     def run(self, work: Work) -> None:
         with torch.set_grad_enabled(work.differentiable and torch.is_grad_enabled()):
-            for run in self._runs:
-                run.run(work)
+            for update in self._together:
+                update(work)
             for index in self._alone:
                 if work.grads[index].layout is torch.strided:
-                    _update(work, index, work.weights[index], work.states[index])
+                    _update(work, index)
                 else:
-                    rows = sparse.rows(work, index)
-                    _update(rows.work, 0, rows.work.weights[0], rows.work.states[0])
-                    rows.put_back()
+                    sparse.update(work, index, _update)
 
 
-def _divide(work: Work) -> tuple[Sequence[flat.FlatUpdate], Sequence[int]]:
+def _divide(work: Work) -> tuple[Sequence[flat.Update], Sequence[int]]:
     """What is updated together, and the places of the parameters that go by themselves."""
     if work.rule.stage is None:
         return flat.divide(work)
     alone = [k for k in range(len(work.weights)) if staged.objection(work, k) is not None]
     stacked = sorted({*range(len(work.weights))} - {*alone})
-    return [Stacked(staged.Stacks(work, stacked, Eager()))], alone
+    stacks = staged.Stacks(work, stacked, Eager())
 
-
-class Stacked(NamedTuple):
-    """Matrices in stacks, as something that is updated together."""
-
-    stacks: staged.Stacks
-
-    def run(self, work: Work) -> None:
-        reason = self.stacks.why_not(work)
-        if reason is not None:
+    def update(work: Work) -> None:
+        if (reason := stacks.why_not(work)) is not None:
             raise RuntimeError(reason)
-        self.stacks.run()
+        stacks.run(work)
+
+    return [update], alone
 
 
 def _names(work: Work) -> Sequence[str]:
@@ -117,9 +109,9 @@ def _facts(work: Work, names: Sequence[str]) -> Any:
 def _objection(work: Work, index: int) -> str | None:
     """Why a parameter cannot be updated."""
     reason = memory_objection(work, index) or _state_objection(work, index)
-    if reason is not None:
-        return reason
-    return None if work.grads[index].layout is torch.strided else sparse.why_not(work, index)
+    if reason is None and work.grads[index].layout is not torch.strided:
+        return sparse.why_not(work, index)
+    return reason
 
 
 def memory_objection(work: Work, index: int) -> str | None:
@@ -129,10 +121,9 @@ def memory_objection(work: Work, index: int) -> str | None:
     names = (*work.rule.state, *formats.extra_names(work.rule))
     tensors |= {name: state[name] for name in names if name in state}
     for kind, tensor in tensors.items():
-        if type(tensor) in flat.PLAIN and tensor.layout is torch.strided:
-            reason = lacks_memory(tensor)
-            if reason is not None:
-                return _of_parameter(work, index, kind, reason)
+        is_plain = type(tensor) in flat.PLAIN and tensor.layout is torch.strided
+        if is_plain and (reason := lacks_memory(tensor)) is not None:
+            return _of_parameter(work, index, kind, reason)
     return None
 
 
@@ -171,11 +162,11 @@ def _of_parameter(work: Work, index: int, name: str, found: str) -> str:
     return f"the {name} of {work.label(index)} {found}"
 
 
-def _update(work: Work, index: int, weight: torch.Tensor, state: dict[str, torch.Tensor]) -> None:
+def _update(work: Work, index: int) -> None:
     """θ − (step + ηλθ), formed in at least float32 and rounded once."""
-    rule, coefficients = work.rule, work.coefficients_of(index)
+    rule, coefficients, state = work.rule, work.coefficients_of(index), work.states[index]
     kinds = [formats.format_of(rule, state, name) for name in rule.state]
-    target = as_real(weight)
+    target = as_real(work.weights[index])
     dtype = torch.promote_types(target.dtype, torch.float32)
     value = target.to(dtype)
     if work.differentiable:

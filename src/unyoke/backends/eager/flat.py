@@ -9,8 +9,8 @@ depend on its neighbours, so the bits are those of the formula on each tensor by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
@@ -32,20 +32,12 @@ PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 Tensors: TypeAlias = Sequence[torch.Tensor]
 
+Update: TypeAlias = Callable[[Work], None]
+"""Updates some tensors of a work together."""
+
 # What DistributedDataParallel puts its buckets together with; in Python it takes twice as long
 _flatten: Callable[[Tensors], torch.Tensor] = _flatten_dense_tensors
 _unflatten: Callable[[torch.Tensor, Tensors], Tensors] = _unflatten_dense_tensors
-
-
-def _unbind(together: torch.Tensor, like: Tensors) -> Tensors:
-    return together.unbind()
-
-
-class FlatUpdate(Protocol):
-    """Some tensors of a work that are updated together."""
-
-    def run(self, work: Work) -> None:
-        """Update them."""
 
 
 class SmallAlike(NamedTuple):
@@ -57,72 +49,59 @@ class SmallAlike(NamedTuple):
     shape: torch.Size | None  # None: whatever
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """Small tensors: copied together into one, and back.
+def _update_gathered(which: int, indices: Sequence[int], alike: bool, work: Work) -> None:
+    """Update small tensors: copied together into one, and back.
 
-    Attributes:
+    Args:
         which: the index of their coefficients.
         indices: their places in the work.
         alike: whether all have one shape, which makes it quicker.
+        work: what is done.
     """
-
-    which: int
-    indices: Sequence[int]
-    alike: bool
-
-    def run(self, work: Work) -> None:
-        grads = [work.grads[k] for k in self.indices]
-        weights = [work.weights[k] for k in self.indices]
-        states = [[work.states[k][name] for k in self.indices] for name in work.rule.state]
-        gather, scatter = (torch.stack, _unbind) if self.alike else (_flatten, _unflatten)
-        together = [gather(column) for column in (weights, grads, *states)]
-        results = _updater(work, self.which)(*together)
-        for column, result in zip((weights, *states), results, strict=True):
-            torch._foreach_copy_(column, list(scatter(result, column)))
+    weights, grads, *states = zip(*(_tensors_of(work, index) for index in indices), strict=True)
+    together = [(torch.stack if alike else _flatten)(each) for each in (weights, grads, *states)]
+    results = _updater(work, which)(*together)
+    for column, result in zip((weights, *states), results, strict=True):
+        apart = result.unbind() if alike else _unflatten(result, column)
+        torch._foreach_copy_(column, list(apart))
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A large tensor, piece by piece as it lies in memory.
+def _update_in_pieces(which: int, index: int, work: Work) -> None:
+    """Update a large tensor, piece by piece as it lies in memory.
 
-    Attributes:
+    Args:
         which: the index of its coefficients.
         index: its place in the work.
+        work: what is done.
     """
-
-    which: int
-    index: int
-
-    def run(self, work: Work) -> None:
-        tensors = tensors_of(work, self.index)
-        size = _piece(tensors[0].device)
-        many = tensors[0].is_cpu and tensors[0].numel() > 2 * size
-        update = _updater(work, self.which, wrap=many)
-        cuts = [torch.split(formats.in_memory(tensor), size) for tensor in tensors]
-        for weight, grad, *state in zip(*cuts, strict=True):
-            results = update(weight, lent(weight, grad), *state)
-            for tensor, result in zip((weight, *state), results, strict=True):
-                if result is not tensor:
-                    tensor.copy_(result)
+    tensors = _tensors_of(work, index)
+    size = _piece(tensors[0].device)
+    many = tensors[0].is_cpu and tensors[0].numel() > 2 * size
+    update = _updater(work, which, wrap=many)
+    cuts = [torch.split(formats.in_memory(tensor), size) for tensor in tensors]
+    for weight, grad, *state in zip(*cuts, strict=True):
+        results = update(weight, lent(weight, grad), *state)
+        for tensor, result in zip((weight, *state), results, strict=True):
+            if result is not tensor:
+                tensor.copy_(result)
 
 
-def tensors_of(work: Work, index: int) -> Tensors:
+def _tensors_of(work: Work, index: int) -> Tensors:
     """A parameter's weight, gradient and state, in the rule's order."""
     state = work.states[index]
     return (work.weights[index], work.grads[index], *(state[name] for name in work.rule.state))
 
 
-def divide(work: Work) -> tuple[list[FlatUpdate], list[int]]:
+def divide(work: Work) -> tuple[list[Update], list[int]]:
     """What can be run through as flat memory, and the places of the tensors that cannot."""
     if work.rule.scope != "element" or work.differentiable or work.rounding != "nearest":
         return [], list(range(len(work.weights)))
-    cuts: list[FlatUpdate] = []
+    cuts: list[Update] = []
     alone: list[int] = []
     small: dict[SmallAlike, list[int]] = {}
     for index in range(len(work.weights)):
         which = 0 if work.which is None else work.which[index]
-        tensors = tensors_of(work, index)
+        tensors = _tensors_of(work, index)
         weight = tensors[0]
         if not _fits(work.coefficients[which], tensors):
             alone.append(index)
@@ -131,13 +110,13 @@ def divide(work: Work) -> tuple[list[FlatUpdate], list[int]]:
             kind = SmallAlike(which, weight.device, dtypes, weight.shape)
             small.setdefault(kind, []).append(index)
         elif is_dense(weight) and all(same_order(weight, tensor) for tensor in tensors):
-            cuts.append(Cut(which, index))
+            cuts.append(partial(_update_in_pieces, which, index))
         else:
             alone.append(index)
     return [*_gathered(work, small), *cuts], alone
 
 
-def _gathered(work: Work, small: Mapping[SmallAlike, Sequence[int]]) -> Iterator[Gathered]:
+def _gathered(work: Work, small: Mapping[SmallAlike, Sequence[int]]) -> Iterator[Update]:
     """Small tensors in portions; a shape that only a few have is not worth a run of its own."""
     kinds: dict[SmallAlike, list[int]] = {}
     for kind, indices in small.items():
@@ -145,7 +124,7 @@ def _gathered(work: Work, small: Mapping[SmallAlike, Sequence[int]]) -> Iterator
         kinds.setdefault(kind._replace(shape=shape), []).extend(indices)
     for kind, indices in kinds.items():
         for portion in _portions(work, indices, 2 * _piece(kind.device)):
-            yield Gathered(kind.which, portion, kind.shape is not None)
+            yield partial(_update_gathered, kind.which, portion, kind.shape is not None)
 
 
 def _fits(coefficients: dict[str, Any], tensors: Tensors) -> bool:

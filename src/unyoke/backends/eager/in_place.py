@@ -87,12 +87,9 @@ def _written(rule: Rule) -> tuple[Writer, dict[str, Any]]:
     for name, value in finals.items():
         if value in tensors and value != name:  # read before it is written
             finals[name] = writer.write("clone", [writer.symbol(value)]).label
-    finals["weight"] = writer.write("sub", [writer.symbol("weight"), _known(writer, delta)]).label
+    moved = writer.symbol(delta) if isinstance(delta, str) else delta
+    finals["weight"] = writer.write("sub", [writer.symbol("weight"), moved]).label
     return writer, finals
-
-
-def _known(writer: Writer, value: Any) -> Any:
-    return writer.symbol(value) if isinstance(value, str) else value
 
 
 class _Allocation:

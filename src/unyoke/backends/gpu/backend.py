@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from unyoke.backends.base import Backend, Work
 from unyoke.backends.gpu.runtime import Nvidia, Runtime
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.coefficients import CoefficientKernel
-    from unyoke.backends.gpu.prepared import Prepared
+    from unyoke.backends.gpu.launches import Prepared
 
 
 class Gpu(Backend):
@@ -31,10 +28,16 @@ class Gpu(Backend):
         prepared: Prepared | None = work.cache.get(self.name)
         if prepared is not None and prepared.holds(work):
             return None
-        missing, device = self.missing(), work.weights[0].device
-        if missing is None and device.type != self._runtime.device_type:
-            missing = f"the tensors are on {device}, and this backend is for {self._runtime}"
-        return missing if missing is not None else self._prepare(work)
+        device = work.weights[0].device
+        if (reason := self.missing()) is not None:
+            return reason
+        if device.type != self._runtime.device_type:
+            return f"the tensors are on {device}, and this backend is for {self._runtime}"
+        from unyoke.backends.gpu import launches
+
+        if (reason := launches.objection_to(work, self._runtime)) is None:
+            work.cache[self.name] = launches.Prepared(work, self._runtime, prepared)
+        return reason
 
     def missing(self) -> str | None:
         return self._runtime.why_not()
@@ -46,30 +49,13 @@ class Gpu(Backend):
         prepared: Prepared | None = work.cache.get(self.name)
         return prepared
 
-    def coefficient_kernel(
-        self, device: torch.device, values: Mapping[str, Any]
-    ) -> CoefficientKernel | None:
-        """What can form an update's numbers on a device; None where torch does.
+    def coefficient_kernel(self, *formation: Any) -> CoefficientKernel | None:
+        """What forms an update's numbers on a device; None while a graph is being recorded.
 
-        Args:
-            device: where the counters are.
-            values: what the numbers are formed from beside these.
+        The arguments are those of :class:`.coefficients.CoefficientKernel` behind the first.
         """
-        if self.missing() is not None or device.type != self._runtime.device_type:
-            return None
         if self._runtime.capturing():
             return None  # nothing can be made ready now
         from unyoke.backends.gpu.coefficients import CoefficientKernel
 
-        return CoefficientKernel(self._runtime, device, values)
-
-    def _prepare(self, work: Work) -> str | None:
-        """Make the work's launches; the reason if that cannot be."""
-        from unyoke.backends.gpu import launches
-        from unyoke.backends.gpu.prepared import Prepared
-
-        objection = launches.objection_to(work, self._runtime)
-        if objection is None:
-            before: Prepared | None = work.cache.get(self.name)
-            work.cache[self.name] = Prepared(work, self._runtime, before)
-        return objection
+        return CoefficientKernel(self._runtime, *formation)

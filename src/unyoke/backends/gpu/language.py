@@ -13,13 +13,14 @@ import inspect
 import itertools
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import triton.language as tl
 from triton.runtime.jit import JITFunction
 
 from unyoke import primitives
+from unyoke.backends._native.functions import names_in
 from unyoke.stages import written
 
 Function: TypeAlias = Callable[..., Any]
@@ -143,16 +144,8 @@ def compiled() -> Language:
 def globals_of(function: Function) -> dict[str, Any]:
     """The functions and numbers outside a function that its text names."""
     assert isinstance(function, FunctionType), f"{function!r} is not a Python function"
-    return {
-        name: value
-        for name in _names(function.__code__)
-        if isinstance(value := function.__globals__.get(name), FunctionType | int | float)
-    }
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
-    return set(code.co_names).union(*map(_names, inner))
+    known = names_in(function)
+    return {name: v for name, v in known.items() if isinstance(v, FunctionType | int | float)}
 
 
 def bare_source(function: Function) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from unyoke.backends.base import Work
-from unyoke.backends.gpu import data_pointers, tables
+from unyoke.backends._native.asked import Asked, described
+from unyoke.backends._native.availability import unable
+from unyoke.backends.base import DataPointers, Gradients, Work
+from unyoke.backends.gpu import tables
 from unyoke.storage import random_words
 
 if TYPE_CHECKING:
@@ -66,6 +68,29 @@ class Mirror:
             self._spare = self._runtime.staged(host.clone())
 
 
+def _find(columns: Sequence[Sequence[torch.Tensor]], addresses: Any) -> DataPointers:
+    """What writes the tensors' addresses: compiled code if it can be had.
+
+    The host's compiled code reads torch's own record of a tensor, wherever its memory is. Asking a
+    tensor from Python takes more time than its update.
+
+    Args:
+        columns: weights, gradients, then state.
+        addresses: int64, a row for each column and an entry for each parameter.
+    """
+    if unable() is None:
+        from unyoke.backends._native import data_pointers
+
+        located = data_pointers.find(data_pointers.Described.of(columns), addresses)
+        if located.holds():
+            return located
+    weights, _, *states = columns
+    facts = [[*map(described, column)] for column in columns]
+    asked = Asked([weights, Gradients(weights), *states], facts, addresses)
+    asked.holds()
+    return asked
+
+
 class Launch:
     """Some tensors of a work, on one device and of one recipe.
 
@@ -98,7 +123,6 @@ class Launch:
         self._chunks = torch.empty(0)
         self._is_recorded = False
         self._kept: list[torch.Tensor] = []  # what graphs read
-        self._programs = 0
         numbers = set(recipe.arguments) & {*recipe.coefficients, "key"}
         self._taken = len(numbers)  # of a row: the key comes last
         self._rows = np.zeros((len(members), recipe.row), np.int64)
@@ -106,7 +130,7 @@ class Launch:
             self._rows[:, -4] = [work.numbers[index] for index in members]
             self._rows[:, -3:] = [work.place_of(index) for index in members]
         columns = recipe.tensor_columns(work, members)
-        self.pointers = data_pointers.find(columns, self._rows[:, : len(columns)].T)
+        self.pointers = _find(columns, self._rows[:, : len(columns)].T)
         self._addresses = Mirror(runtime, self._device, torch.int64)
         self._coefficients = Mirror(runtime, self._device, recipe.computation)
         self._keys = Mirror(runtime, self._device, torch.int32)
@@ -135,9 +159,9 @@ class Launch:
         if self.recipe.scaled:
             assert work.found_inf is not None
             tensors += [self._one if work.grad_scale is None else work.grad_scale, work.found_inf]
-        if self._programs:
+        if programs := len(self._chunks):
             addresses = self._addresses.show(self._rows, self.pointers.moves)
-            self._launch(self._programs, (addresses, self._chunks, *tensors), row[: self._taken])
+            self._launch(programs, (addresses, self._chunks, *tensors), row[: self._taken])
 
     def _cut(self, work: Work) -> None:
         """Cut the tensors into chunks."""
@@ -145,7 +169,6 @@ class Launch:
         sets = [which[index] for index in self._members]
         table = tables.chunks(self._lengths, sets, self._shape, self._models)
         self._chunks = torch.from_numpy(table).to(self._device)
-        self._programs = len(table)
         self._sets = work.which
 
     def _coefficients_now(self, work: Work) -> torch.Tensor:

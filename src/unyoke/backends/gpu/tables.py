@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from unyoke.backends import layout
+
 if TYPE_CHECKING:
     from unyoke.backends.gpu.source import Recipe
 
@@ -59,16 +61,6 @@ def chunks(lengths: Sequence[int], sets: Sequence[int], shape: Shape, models: in
     Chunks are whole blocks except where a tensor or a model ends.
     """
     size = shape.block * max(1, min(shape.most, sum(lengths) // (shape.block * PROGRAMS)))
-    tensors = np.repeat(np.arange(len(lengths)), models)
-    own = np.asarray(lengths, np.int64)[tensors] // models
-    model = np.tile(np.arange(models), len(lengths))
-    pieces = -(-own // size)
-    which = np.repeat(np.arange(len(own)), pieces)
-    within = (np.arange(len(which)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) * size
-    columns = (
-        tensors[which],
-        model[which] * own[which] + within,
-        np.minimum(size, own[which] - within),
-        np.asarray(sets, np.int64)[tensors[which]] * models + model[which],
-    )
-    return np.ascontiguousarray(np.stack(columns, axis=1), np.int64)
+    rows = layout.chunks(np.asarray(lengths, np.int64), models, size)
+    rows[:, 3] += np.asarray(sets, np.int64)[rows[:, 0]] * models
+    return rows
