@@ -132,8 +132,8 @@ class TestMemory:
             weight.grad = torch.randn(8, 8)
         optimizer.step()
         (plan,) = optimizer._stepper.plans.values()
-        (stacked,) = plan.work.cache["eager"]._runs
-        kept = {g.grad.data_ptr() for s in stacked.stacks._stacks for g in s._givers}
+        (stacked,) = plan.work.cache["eager"]._together
+        kept = {g.grad.data_ptr() for s in stacked.args[0]._stacks for g in s._givers}
         assert len(kept) == 3
         assert max(kept) - min(kept) == 2 * 8 * 8 * 2  # one workspace
 

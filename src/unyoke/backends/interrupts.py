@@ -6,19 +6,20 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 SIGNALS = sorted(map(int, _signal.valid_signals()))
 
 
-def put_off(action: Callable[[], object]) -> None:
-    """Call ``action``; signals that come meanwhile reach their handlers when it has returned.
+def put_off(action: Callable[[], Result]) -> Result:
+    """What ``action`` returns; signals that come meanwhile reach their handlers after it.
 
     Handlers run in the main thread only, so there is nothing to do in another.
     """
     if threading.get_ident() != threading.main_thread().ident:
-        action()
-        return
+        return action()
     pending: list[int] = []
     handlers = [
         (number, handler)
@@ -28,7 +29,7 @@ def put_off(action: Callable[[], object]) -> None:
     try:
         for number, _ in handlers:  # an interrupt on the way here comes before the action
             _signal.signal(number, lambda number, frame: pending.append(number))
-        action()
+        return action()
     finally:
         try:
             _put_back(handlers)

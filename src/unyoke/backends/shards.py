@@ -77,17 +77,16 @@ class Shards:
                 raise RuntimeError(f"parameter {name} of shape {tuple(weight.shape)}: {reason}")
             if not is_sharded(weight):
                 continue
-            reason = self._objection(weight, state)
-            if reason is None:
+            if (reason := self._objection(weight, state)) is None:
                 self._take(index, weight, state)
-                continue
-            if group["rounding"] != "nearest" or group["state_dtype"] != "float32":
+            elif group["rounding"] == "nearest" and group["state_dtype"] == "float32":
+                self._others.append((weight, state))
+            else:
                 raise RuntimeError(
                     f"a DTensor of shape {tuple(weight.shape)} can have narrow state and other "
                     f"roundings only where each process updates its own shard: {reason}. Use "
                     "state_dtype=torch.float32 and rounding='nearest'"
                 )
-            self._others.append((weight, state))
 
     def _take(self, index: int, weight: Any, state: dict[str, Any]) -> None:
         own = {name: local(v) if is_sharded(v) else v for name, v in state.items()}
@@ -135,9 +134,8 @@ class Shards:
                 return False
             if not is_sharded(grad) or not (grad._spec is spec or _alike(grad, weight)):
                 return False
-            for whole, own in kept:
-                if whole._local_tensor is not own:
-                    return False
+            if any(whole._local_tensor is not own for whole, own in kept):
+                return False
             mine = grad._local_tensor
             if mine.dtype != part.dtype or mine.shape != part.shape:
                 return False

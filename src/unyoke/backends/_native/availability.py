@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
 
 from unyoke.backends.interrupts import put_off
 
@@ -30,16 +31,8 @@ def unable() -> str | None:
         return reason
     from unyoke.backends._native import data_pointers, jit_cache
 
-    failures: list[Exception] = []
-
-    def compile_one() -> None:
-        try:
-            jit_cache.reader(data_pointers.text())
-        except Exception as error:  # a Numba that does not support this Python raises what it likes
-            failures.append(error)
-
-    put_off(compile_one)  # what a signal's handler raises says nothing about Numba
-    return _failure(failures[0]) if failures else None
+    # Put off: what a signal's handler raises says nothing about Numba
+    return put_off(lambda: _failure(jit_cache.reader, data_pointers.text()))
 
 
 @functools.cache
@@ -49,13 +42,14 @@ def tried() -> str | None:
         return reason
     from unyoke.backends._native import data_pointers, jit_cache
 
+    return _failure(jit_cache.try_out, data_pointers.text())
+
+
+def _failure(compiler: Callable[[str], object], text: str) -> str | None:
+    """What goes wrong when a text is compiled."""
     try:
-        jit_cache.try_out(data_pointers.text())
-    except Exception as error:
-        return _failure(error)
+        compiler(text)
+    except Exception as error:  # a Numba that does not support this Python raises what it likes
+        first = str(error).strip().split("\n")[0]
+        return f"Numba cannot compile here: {type(error).__name__}: {first}"
     return None
-
-
-def _failure(error: Exception) -> str:
-    first = str(error).strip().split("\n")[0]
-    return f"Numba cannot compile here: {type(error).__name__}: {first}"

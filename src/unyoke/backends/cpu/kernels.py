@@ -44,19 +44,17 @@ def _built(
 ) -> int | str:
     """A compiled text, in which these formulas stand, and columns beside those of an update."""
     known = fingerprint(*formulas.values(), *element.functions(recipe).values())
-    found: list[int | str] = []
 
     def names() -> Mapping[str, Any]:
         from unyoke.backends.cpu import compiled
 
         return compiled.names(recipe, formulas, more)
 
-    def build() -> None:
+    def build() -> int | str:
         try:
-            found.append(jit_cache.build(text, names, known, arguments=3))
+            return jit_cache.build(text, names, known, arguments=3)
         except Exception as error:  # whatever Numba raises at a formula it does not understand
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            found.append(f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}")
+            return f"{recipe.rule.name} cannot be compiled: {' '.join(reason[:2])}"
 
-    put_off(build)  # what a signal's handler raises says nothing about the formula
-    return found[0]
+    return put_off(build)  # what a signal's handler raises says nothing about the formula

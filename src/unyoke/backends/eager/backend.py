@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,14 +70,13 @@ def _divide(work: Work) -> tuple[Sequence[flat.Update], Sequence[int]]:
         return flat.divide(work)
     alone = [k for k in range(len(work.weights)) if staged.objection(work, k) is not None]
     stacked = sorted({*range(len(work.weights))} - {*alone})
-    stacks = staged.Stacks(work, stacked, Eager())
+    return [partial(_update_stacks, staged.Stacks(work, stacked, Eager()))], alone
 
-    def update(work: Work) -> None:
-        if (reason := stacks.why_not(work)) is not None:
-            raise RuntimeError(reason)
-        stacks.run(work)
 
-    return [update], alone
+def _update_stacks(stacks: staged.Stacks, work: Work) -> None:
+    if (reason := stacks.why_not(work)) is not None:
+        raise RuntimeError(reason)
+    stacks.run(work)
 
 
 def _names(work: Work) -> Sequence[str]:
