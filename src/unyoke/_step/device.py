@@ -241,12 +241,12 @@ class DevicePlan(Plan):
 
     def _form_numbers(self) -> None:
         """Form the coefficients by torch's operations, each a kernel of its own on a GPU."""
-        work, values = self.work, self._values()
+        work = self.work
         work.updates, work.coefficients = [], []
         for step, *scalars in self.counters.read():
             t = step + 1
             work.updates.append(t.to(torch.int32))
-            work.coefficients.append(self._formed(t, scalars, values, self._clock.now))
+            work.coefficients.append(self._formed(t, scalars, self.group, self._clock.now))
         work.which = self.counters.which
 
     def _formed(
