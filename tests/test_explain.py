@@ -10,8 +10,8 @@ import torch
 
 import unyoke
 from unyoke import schedules
-from unyoke.equation import decay
-from unyoke.primitives import sign
+from unyoke.equation import decay, direction
+from unyoke.primitives import sign, where
 
 
 def weights(dtype: torch.dtype = torch.float64, numel: int = 6) -> torch.nn.Parameter:
@@ -36,6 +36,13 @@ def _lasso(weight: Any) -> Any:
     """Decoupled L1: pull = sign(θ)."""
     return sign(weight)
 
+
+KEEP: dict[str, Any] = {"coefficients": lambda keep: {"keep": keep}, "defaults": {"keep": 0.3}}
+SHRINKING: dict[str, Any] = {"coefficients": lambda t: {"shrinking": 1.0 / t}}
+ANCHOR: dict[str, Any] = {
+    "state": ("first",),
+    "initial": lambda name, weight, group: weight.clone(),
+}
 
 RULES: list[tuple[str, float]] = [("decoupled", 3e-3), ("lr_coupled", 0.15), ("corrected", 0.15)]
 SCHEDULES = [None, schedules.cosine(50), schedules.warm_restarts(8), schedules.step_drops(50)]
@@ -200,6 +207,40 @@ class TestRules:
             optimizer = unyoke.SGDW([weights()], weight_decay=1e-3, decay=rule)
             assert optimizer.explain(updates=5).groups[0].torch_weight_decay is None, rule
             assert "torch's" not in str(optimizer.explain(updates=5))
+
+    @pytest.mark.parametrize(
+        ("formula", "more", "share", "note"),
+        [
+            (lambda weight: 0.5 * weight, {}, 0.5, ""),
+            (lambda weight: weight - 1.0, {}, 1.0, "anchor"),
+            (lambda weight, keep: keep * weight, KEEP, 0.3, ""),
+            (lambda weight, step: where(step * weight >= 0, weight, 0.0), {}, 1.0, "at most"),
+            (lambda weight, step: where(step * weight >= 0, sign(weight), 0.0), {}, None, "else"),
+            (lambda weight: torch.clamp(weight, -10.0, 10.0), {}, None, "else"),
+            (lambda weight, shrinking: shrinking * weight, SHRINKING, None, "else"),
+            (lambda weight, first: (sign(weight - first), first), ANCHOR, None, "else"),
+            (lambda weight, first: (0.1 * (weight - first), first), ANCHOR, 0.1, "anchor"),
+        ],
+    )
+    def test_a_decay_of_ones_own_is_tried_out(
+        self, formula: Any, more: dict[str, Any], share: float | None, note: str
+    ) -> None:
+        formula.__name__ = "own"
+        optimizer = unyoke.SGDW([weights()], weight_decay=2e-3, decay=decay(**more)(formula))
+        found = optimizer.explain(updates=3).groups[0]
+        assert found.per_update == (None if share is None else pytest.approx(2e-3 * share))
+        assert (found.half_life is None) == (share is None)
+        assert note in found.note
+        has_torch = share is not None and not note
+        assert (found.torch_weight_decay is not None) == has_torch
+
+    def test_l2_of_a_direction_that_is_called_like_one_of_sgd(self) -> None:
+        def nesterov(grad: Any, lr: Any) -> Any:
+            return lr * grad
+
+        own = direction(coefficients=lambda lr: {"lr": lr})(nesterov)
+        optimizer = unyoke.Optimizer([weights()], direction=own, decay="l2", weight_decay=0.1)
+        assert optimizer.explain().groups[0].steady_state is None
 
     def test_a_rule_that_takes_no_part_says_so(self) -> None:
         optimizer = unyoke.SGDW([weights()], weight_decay=1e-3, decay=decay()(_lasso))

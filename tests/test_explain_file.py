@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import unyoke
 from unyoke.cli import main
+from unyoke.equation import decay
 from unyoke.explain_file import UnknownCheckpoint, explain_file
 
 
@@ -154,3 +155,17 @@ def test_junk_is_a_whole_sentence(tmp_path: Path) -> None:
     file.write_bytes(b"junk")
     with pytest.raises(UnknownCheckpoint, match=r"give a file that torch.save wrote of optimizer"):
         explain_file(file)
+
+
+def test_a_decay_of_ones_own_keeps_its_name(tmp_path: Path) -> None:
+    def lasso(weight: torch.Tensor) -> torch.Tensor:
+        return weight.sign()
+
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = unyoke.SGDW([weight], lr=0.1, weight_decay=1e-3, decay=decay(lasso))
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    (group,) = explain_file(tmp_path / "optimizer.pt").groups
+    assert (group.direction, group.decay, group.per_update) == ("heavy_ball", "lasso", None)
+    assert "not of this library" in group.note

@@ -188,7 +188,7 @@ def constrained(weight, step, strength, multiplier, bound, shrinking):
 
     ``weight_decay`` is the rate at which the multiplier learns, not a decay: 1 is the authors'
     choice, and η_t does not multiply it. ``bound_factor=1`` keeps the norm that the weights have
-    when the optimizer is made. While the learning rate is 0 the multiplier runs on and the weights
+    before their first update. While the learning rate is 0 the multiplier runs on and the weights
     stand still.
 
     Source: Franke et al., NeurIPS 2024 (arXiv 2311.09058), Algorithm 1 with the bound "dependent"

@@ -199,12 +199,12 @@ def combine(direction: Direction, decay: Decay) -> Rule:
     return Rule(direction, decay, function, source, state, coefficients, form)
 
 
-@direction
 def stage_result(grad: Any, size: Any) -> Any:
     """The step of a direction with a stage, of an element of what the stage has made."""
     return size * grad
 
 
+_STAGE_RESULT = Direction("stage_result", stage_result)
 _NO_DECAY = Decay("none", no_coefficients, kind="none")
 
 
@@ -220,7 +220,7 @@ def passes(direction: Direction, decay: Decay) -> tuple[Rule, Rule]:
     before = replace(direction, state=direction.formula_state, scope="element", stage=None)
     return (
         combine(before, decay if is_penalty else _NO_DECAY),
-        combine(stage_result, _NO_DECAY if is_penalty else decay),
+        combine(_STAGE_RESULT, _NO_DECAY if is_penalty else decay),
     )
 
 

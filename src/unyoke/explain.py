@@ -16,15 +16,17 @@ group 0: 10 weights, adam with decoupled, lr=0.001, η=1, weight_decay=1e-05
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
+from unyoke import decays, directions
 from unyoke._step.hyperparameters import Group, largest, weight_decay_at
 from unyoke._step.owner import Owner
-from unyoke.equation import Decay, Rule, in_gradient, per_learning_rate, per_update
+from unyoke._step.proportion import Proportion, proportion
+from unyoke.equation import Decay, Direction, Rule, in_gradient, per_learning_rate, per_update
 
 Rounding = Literal["none", "partly", "all"]
 
@@ -155,36 +157,38 @@ def _explain_group(
     dtype = max(dtypes, key=lambda each: torch.finfo(each).eps, default=torch.float32)
     exact = group.get("rounding", "nearest") != "nearest"
     eps = 0.0 if exact else torch.finfo(dtype).eps
-    takes_part = takes_a_part(rule.decay)
-    settled = steady_state(rule.direction.name, rule.decay.name, group)
+    pulled = proportion(rule.decay, group)
+    settled = steady_state(rule.direction, rule.decay, group)
     averaged = rule.direction.average is not None
     part = coming = None
-    if takes_part or settled is not None:
-        factor = 1.0 if settled is None else settled
+    factor = settled if pulled is None else pulled.share
+    if factor is not None:
         part = factor * rates.taken(lr, eta, weight_decay)
         # of an average, what is evaluated follows later, and by how much depends on the run
         if updates is not None and not averaged:
             coming = [factor * each for each in rates.following(updates)]
-    rounds = coming if takes_part else None
+    taken, rounds = (None, None) if pulled is None else (part, coming)
     share = None if rounds is None else lost_share(rounds, eps)
     return GroupDecay(
         index=index,
         parameters=sum(weight.numel() for weight in group["params"]),
         direction=rule.direction.name,
+        decay=rule.decay.name,
         weight_decay=weight_decay,
         lr=lr,
         eta=eta,
         dtype=dtype,
-        lost=_lost(part if takes_part else None, eps),
+        lost=_lost(taken, eps),
         updates_lost=None if rounds is None else sum(0 < each <= eps / 4 for each in rounds),
-        note="; ".join([*_notes(rule, settled), *_losses(part, eps, dtype, share, takes_part)]),
+        note="; ".join([*_notes(rule, pulled, settled), *_losses(taken, eps, dtype, share)]),
         lost_share=share,
-        **amounts(rule.decay, part, coming, lr, updates_per_epoch, lasts=not averaged),
+        **amounts(rule.decay, group, part, coming, lr, updates_per_epoch, lasts=not averaged),
     )
 
 
 def amounts(
     decay: Decay,
+    group: Mapping[str, Any],
     part: float | None,
     coming: list[float] | None,
     lr: float,
@@ -195,18 +199,18 @@ def amounts(
 
     Args:
         decay: the rule.
+        group: with its numbers.
         part: what the coming update takes, or takes in the steady state; None if no fixed part is.
         coming: the same of each update of the budget, if there is one.
         lr: α·η_t of the coming update.
         updates_per_epoch: if known.
         lasts: whether half-life and window have a meaning.
     """
-    is_taken = takes_a_part(decay)
+    is_taken = proportion(decay, group) is not None
     half_life = half_life_of(part) if part is not None and lasts else None
     window = 1.0 / part if part and lasts else None
-    shared = part if lr > 0 and torch_has(decay) else None
+    shared = part if lr > 0 and torch_has(decay, group) else None
     return {
-        "decay": decay.name,
         "per_update": part if is_taken else None,
         "steady_state": None if is_taken else part,
         "cumulative": None if coming is None else taken_together(coming),
@@ -219,34 +223,25 @@ def amounts(
     }
 
 
-def takes_a_part(decay: Decay) -> bool:
-    """Whether an update takes a part of the weight, or of its distance to an anchor.
-
-    A rule with one argument is tried: decoupled L1, say, pulls by the same amount whatever the
-    weight is.
-    """
-    if decay.kind != "pull":
-        return False
-    if decay.arguments != ("weight",):
-        return bool(decay.state) or "step" in decay.arguments
-    weight = torch.tensor([0.5, -3.0], dtype=torch.float64)
-    return bool((torch.as_tensor(decay.formula(weight=weight)) == weight).all())
-
-
-def torch_has(decay: Decay) -> bool:
-    """Whether torch's AdamW has this decay under some number: θ itself, by η or by lr."""
+def torch_has(decay: Decay, group: Mapping[str, Any]) -> bool:
+    """Whether torch's AdamW has this decay under some number: a part of θ, by η or by lr."""
+    pulled = proportion(decay, group)
+    to_zero = pulled is not None and pulled.to_zero
     own = decay.strength in (per_update, per_learning_rate)
-    return own and decay.arguments == ("weight",)
+    return own and to_zero and "step" not in decay.arguments
 
 
-def steady_state(direction: str, decay: str, group: Group) -> float | None:
+def steady_state(
+    direction: Direction | None, decay: Decay, group: Mapping[str, Any]
+) -> float | None:
     """What multiplies lr·λ′ in the steady state of SGD with L2; None for other pairs.
 
     The buffer adds up a constant λ′θ to λ′θ·(1 − dampening)/(1 − momentum).
     """
-    if decay != "l2" or direction not in SGD:
+    if decay is not decays.l2 or direction not in [directions.ALL[name] for name in SGD]:
         return None
-    momentum = 0.0 if direction == "gradient" else largest(group.get("momentum", 0.0))
+    is_plain = direction is directions.ALL["gradient"]
+    momentum = 0.0 if is_plain else largest(group.get("momentum", 0.0))
     # torch leaves dampening alone where there is no momentum
     kept = 1.0 - largest(group.get("dampening", 0.0)) if momentum else 1.0
     return kept / (1.0 - momentum)
@@ -337,40 +332,38 @@ def lost_share(parts: list[float], eps: float) -> float:
     return math.fsum(lost) / total
 
 
-def _notes(rule: Rule, settled: float | None) -> list[str]:
+def _notes(rule: Rule, pulled: Proportion | None, settled: float | None) -> list[str]:
     """What is particular about a rule."""
-    averaged = rule.direction.average is not None and takes_a_part(rule.decay)
+    averaged = rule.direction.average is not None and pulled is not None
     after = [
         "taken from z, of the trained weights y; the evaluated x, an average of z, follows later"
     ]
-    return _decay_notes(rule.decay, settled) + after * averaged
+    return _decay_notes(rule.decay, pulled, settled) + after * averaged
 
 
-def _decay_notes(decay: Decay, settled: float | None) -> list[str]:
+def _decay_notes(decay: Decay, pulled: Proportion | None, settled: float | None) -> list[str]:
     if decay.kind == "none":
         return ["no decay"]
     if settled is not None:
         return ["L2 in the gradient: the numbers are those of its steady state"]
     if decay.kind != "pull":
         return ["the strength of this decay depends on gradients or norms: no fixed part is taken"]
-    if not takes_a_part(decay):
+    if pulled is None:
         return [f"{decay.name!r} pulls by something else than the weight: no fixed part is taken"]
     if "step" in decay.arguments:
         return ["at most: a weight that the step moves away from 0 keeps its size"]
-    return ["what is taken is a part of the distance to the anchor"] if decay.state else []
+    return [] if pulled.to_zero else ["what is taken is a part of the distance to the anchor"]
 
 
 MATTERS = 0.01
 """The share of a budget's decay that rounding may take without a word."""
 
 
-def _losses(
-    part: float | None, eps: float, dtype: torch.dtype, share: float | None, takes_part: bool
-) -> list[str]:
+def _losses(part: float | None, eps: float, dtype: torch.dtype, share: float | None) -> list[str]:
     """What rounding takes, if it matters."""
     if share is None:  # no budget is known: the coming update stands for it
         share = lost_share([part or 0.0], eps)
-    if share <= MATTERS or not takes_part or not part:
+    if share <= MATTERS:
         return []
     what = "all" if share > 1.0 - MATTERS else f"{100 * share:.2g} %"
     return [

@@ -14,15 +14,15 @@ from typing import Any
 
 import torch
 
-from unyoke import decays
+from unyoke import decays, directions
 from unyoke._step.hyperparameters import largest
-from unyoke.equation import Decay, per_update
+from unyoke._step.proportion import proportion
+from unyoke.equation import Decay, Direction, per_update
 from unyoke.explain import (
     Explanation,
     GroupDecay,
     amounts,
     steady_state,
-    takes_a_part,
 )
 from unyoke.transfer.run import SCHEDULES
 
@@ -39,11 +39,12 @@ class UnknownCheckpoint(ValueError):
 
 @dataclass(frozen=True)
 class SavedRule:
-    """What a saved group says of its rule."""
+    """What a saved group says of its rule; ``own`` is the name of a decay that is somebody's."""
 
     direction: str
     decay: str
     note: str = ""
+    own: str | None = None
 
 
 def explain_file(
@@ -159,13 +160,14 @@ def _explained(
     eta = lr / base if base else 0.0
     rule = decays.get(kind.decay)
     part = coming = None
-    if (take := taker(kind.direction, rule, group)) is not None:
+    if (take := taker(directions.ALL.get(kind.direction), rule, group)) is not None:
         part = take(lr, eta, weight_decay)
         coming = None if etas is None else [take(lr * x, eta * x, weight_decay) for x in etas]
     return GroupDecay(
         index=index,
         parameters=numel,
         direction=kind.direction,
+        decay=kind.decay if kind.own is None else kind.own,
         weight_decay=weight_decay,
         lr=lr,
         eta=eta,
@@ -173,17 +175,19 @@ def _explained(
         lost="none",
         updates_lost=None,
         note="; ".join(filter(None, (kind.note, _advice(kind, base, weight_decay)))),
-        **amounts(rule, part, coming, lr, per_epoch),
+        **amounts(rule, group, part, coming, lr, per_epoch),
     )
 
 
-def taker(direction: str, decay: Decay, group: Group) -> Taker | None:
+def taker(direction: Direction | None, decay: Decay, group: Group) -> Taker | None:
     """(lr, η, λ) → the part of a weight that an update takes; None where no fixed part is taken."""
-    settled = steady_state(direction, decay.name, dict(group))
+    settled = steady_state(direction, decay, group)
     if settled is not None:
         return lambda lr, eta, weight_decay: settled * lr * weight_decay
-    if takes_a_part(decay):
-        return lambda lr, eta, weight_decay: float(decay.strength(weight_decay, eta, lr))
+    pulled = proportion(decay, {**decay.defaults, **group})
+    if pulled is not None:
+        share = pulled.share
+        return lambda lr, eta, weight_decay: share * decay.strength(weight_decay, eta, lr)
     return None
 
 
@@ -193,7 +197,8 @@ def kind_of(group: Group) -> SavedRule:
         case {"base_lr": _, "direction": direction, "decay": decay}:
             if decay in decays.ALL:
                 return SavedRule(str(direction), decay)
-            return SavedRule(str(direction), "none", f"decay {decay!r} is not of this library")
+            note = "this decay is not of this library, and what it takes is not known"
+            return SavedRule(str(direction), "none", note, own=str(decay))
         case {"ns_steps": _} | {"ns_coefficients": _}:
             return SavedRule("muon", "lr_coupled", "torch's Muon")
         case {"betas": _} if "eps" not in group:

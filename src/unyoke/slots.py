@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import torch
 
-from unyoke.ranges import Limits, check_defaults, limits_of, nothing_to_check
+from unyoke.ranges import Limits, check_defaults, limits_of, nothing_to_check, plain
 from unyoke.stages import Formula, MatrixStage, Norms, arguments_of
 
 Hyperparameters: TypeAlias = Mapping[str, Any]
@@ -301,7 +301,10 @@ def _made(
     """The part, or, where the decorator was called with options, what makes it."""
 
     def make(formula: Formula) -> P:
+        if not callable(formula):
+            raise TypeError(f"@{kind.__name__.lower()} is for a function, not {formula!r}")
         part = kind(name=formula.__name__, formula=formula, **options)
+        _check_coefficients(part)
         # it is frozen
         vars(part).update(__doc__=inspect.getdoc(formula), __module__=formula.__module__)
         return part
@@ -319,8 +322,34 @@ _DECAY_INPUTS: Mapping[Kind, set[str]] = {
 }
 
 
+def _check_coefficients(part: Part) -> None:
+    """A formula takes nothing that is not formed, and what forms it takes nothing unknown."""
+    known = {"t": 1, "lr": 1e-3, "eta": 1.0, "weight_decay": 0.0, **part.defaults}
+    known |= dict.fromkeys(part.scalars, 1.0)
+    asked = arguments_of(part.coefficients)
+    if unknown := sorted({*asked} - known.keys()):
+        raise ValueError(
+            f"coefficients of {part.name!r} asks for {unknown}: it can have t, lr, eta, "
+            f"weight_decay, scalars={part.scalars} and defaults={dict(part.defaults)}"
+        )
+    try:
+        formed = {*part.coefficients(**{name: known[name] for name in asked}), "strength"}
+    except Exception:  # it may want other numbers than these; the first step shows
+        return
+    if isinstance(part, Direction) and part.norms is not None:
+        formed.add(part.norms.name)
+    if missing := sorted({*part.coefficient_names} - formed):
+        raise ValueError(
+            f"the formula of {part.name!r} takes {missing}, which nothing forms: give "
+            f"coefficients=, a function that returns them by name, such as "
+            f"lambda lr: {{{missing[0]!r}: lr}}"
+        )
+
+
 def _check_part(part: Part, inputs: set[str]) -> None:
     """A part that cannot work is refused when it is made, not in the middle of a training."""
+    # it is frozen
+    vars(part).update(defaults={name: _default(part, name) for name in part.defaults})
     if not part.name.isidentifier():
         raise ValueError(f"a part's name must be an identifier, not {part.name!r}")
     unknown = (set(part.arguments) & _INPUTS) - inputs
@@ -333,3 +362,15 @@ def _check_part(part: Part, inputs: set[str]) -> None:
     missing = set(own) - set(part.arguments)
     if missing:
         raise ValueError(f"the formula of {part.name!r} does not take its state {sorted(missing)}")
+
+
+def _default(part: Part, name: str) -> Any:
+    """A hyperparameter's default, of a kind that :func:`check_defaults` knows."""
+    value = plain(part.defaults[name])
+    value = tuple(value) if isinstance(value, list) else value
+    if isinstance(value, (bool, int, float, str, tuple, type(None))):
+        return value
+    raise ValueError(
+        f"the default of {name!r} of {part.name!r} is {value!r}: it must be a number, several "
+        "numbers, a word, True, False or None"
+    )

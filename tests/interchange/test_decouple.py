@@ -16,6 +16,7 @@ from torch.optim import lr_scheduler
 
 import unyoke
 from unyoke import schedules
+from unyoke.equation import decay
 
 λ = 0.004
 
@@ -665,3 +666,17 @@ def test_a_checkpoint_that_nobody_wrote_is_refused_whole(fault: str) -> None:
         optimizer.load_state_dict(saved)
     assert str(optimizer.state_dict()) == before
     assert torch.equal(walk(optimizer, 3, 4), walk(twin, 3, 4))
+
+
+def test_a_decay_of_ones_own_may_be_the_default() -> None:
+    def lasso(weight: torch.Tensor) -> torch.Tensor:
+        return weight.sign()
+
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = unyoke.decouple(torch.optim.SGD)(
+        [weight], lr=0.1, weight_decay=0.25, decay=decay(lasso)
+    )
+    weight.grad = torch.zeros(2)
+    optimizer.step()
+    torch.testing.assert_close(weight.detach(), torch.tensor([0.75, -1.75]))
+    assert optimizer.param_groups[0]["decay"] == "lasso"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ import torch
 import unyoke
 from unyoke import directions, groups, schedules
 from unyoke.equation import direction
+from unyoke.optimizers import Named
 
 pytestmark = pytest.mark.usefixtures("definition")
 
@@ -263,3 +264,27 @@ class TestSplit:
             groups.hidden_matrices(torch.nn.LayerNorm(3))
         with pytest.raises(ValueError, match="learning rate"):
             groups.split(model, directions=lambda *place: {"direction": "muon", "lr": -1.0})
+
+
+class Flipped(Named, direction="adam"):
+    """An optimizer of somebody's own, with a word of its own that chooses the direction."""
+
+    words = ("flip",)
+    forms: ClassVar = {"adam": {"flip": False}, "amsgrad": {"flip": True}}
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("backend", ["auto", "eager"])
+@pytest.mark.parametrize("first", [1, 2, 5])
+def test_a_word_of_ones_own_is_heard_in_mid_run(backend: str, first: int) -> None:
+    """It is guarded like ours, where a replay would go on without asking."""
+    weight, expected = matrix(), matrix()
+    own, amsgrad = Flipped([weight], backend=backend), unyoke.AdamW([expected], backend=backend)
+    for t in range(12):
+        if t == first:
+            own.param_groups[0]["flip"] = amsgrad.param_groups[0]["amsgrad"] = True
+        weight.grad = torch.full_like(weight, 2.0 ** -(t % 4))
+        expected.grad = weight.grad.clone()
+        own.step(), amsgrad.step()
+    assert own.param_groups[0]["direction"] == "amsgrad"
+    assert torch.equal(weight, expected)

@@ -10,7 +10,7 @@ without the host ever waiting for the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -177,6 +177,7 @@ class DevicePlan(Plan):
         weights: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
+        words: Collection[str],
         clock: Clock,
     ) -> None:
         devices = {weight.device for weight in weights}
@@ -186,7 +187,7 @@ class DevicePlan(Plan):
                 f"{', '.join(sorted(map(str, devices)))}: give each device a group of its own"
             )
         (self._device,) = devices
-        super().__init__(rule, group, params, weights, states, numbers)
+        super().__init__(rule, group, params, weights, states, numbers, words)
         self._clock = clock
         self._coefficient_kernel: CoefficientKernel | None = None
         self._is_hopeless = False  # there is no text for the formula

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeGuard, cast
 
 import torch
 
+from unyoke._step.proportion import is_proportional
 from unyoke.decays import Normalized
 from unyoke.equation import Decay, per_update
 from unyoke.ranges import Limits, number
@@ -140,7 +141,7 @@ def own_copy(lr: Any) -> Any:
 
 def may_be_torchs(decay: Decay) -> bool:
     """Whether λ is a share of the weight in each update, so that a large one may be torch's."""
-    return decay.kind == "pull" and decay.strength is per_update
+    return decay.strength is per_update and is_proportional(decay)
 
 
 def grows_with_rate(decay: Decay) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -23,9 +23,6 @@ from unyoke.storage import fit, formats
 CHOICES = ("direction", "decay", *SWITCHES)
 """What a group says of a step beside numbers."""
 
-CHOOSING = ("momentum", "nesterov", "amsgrad", "centered")
-"""Entries that choose a direction, where they are no number of the direction itself."""
-
 
 class Plan:
     """A group's work, who does it, and the counters of its parameters.
@@ -41,6 +38,7 @@ class Plan:
         members: those of them that take part, all of them until some are chosen.
         states: of each of these.
         numbers: that random bits are drawn by, one for each of these.
+        words: the group's entries that may choose another direction.
 
     Attributes:
         group: the parameter group.
@@ -60,8 +58,10 @@ class Plan:
         members: Sequence[torch.Tensor],
         states: Sequence[dict[str, Any]],
         numbers: Sequence[int],
+        words: Collection[str] = (),
     ) -> None:
         self.group, self.members, self.states = group, members, states
+        self._words = {*words}
         self.weights = members
         self.shards = Shards(rule, group, members, states)
         self.work = self._whole = Work(
@@ -112,7 +112,7 @@ class Plan:
         group, work = self.group, self.work
         own = work.rule.state + formats.extra_names(work.rule)
         names = ("step", *work.rule.scalars, *own)
-        choosing = [n for n in CHOOSING if n in group and n not in work.rule.defaults]
+        choosing = sorted(self._words & group.keys() - {*work.rule.defaults})
         kept = ["params"] if params is group["params"] else []
         entries = [Entries(name, [group], [group[name]]) for name in (*CHOICES, *choosing, *kept)]
         for name in names:

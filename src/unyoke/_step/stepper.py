@@ -158,7 +158,7 @@ class Stepper:
         earlier: Sequence[torch.Tensor],
     ) -> Plan:
         """A plan of these weights' update, with parameters that took part earlier as members."""
-        params = group["params"]
+        params, words = group["params"], optimizer.groups.words
         group["direction"] = rule.direction.name  # entries of the group may have chosen another
         own = state.before_updates(optimizer, rule, weights, group)
         made = dict(zip(map(id, weights), own, strict=True))
@@ -168,7 +168,7 @@ class Stepper:
         drawn_by = random_numbers(optimizer.param_groups, index)
         numbers = [k for each, k in zip(params, drawn_by, strict=True) if id(each) in made]
         if not group["capturable"]:
-            plan = Plan(rule, group, params, members, states, numbers)
+            plan = Plan(rule, group, params, members, states, numbers, words)
             if len(members) == len(weights) or (plan.can_choose and plan.choose(weights)):
                 return plan
             return self._new_plan(optimizer, index, group, rule, weights, ())
@@ -176,4 +176,4 @@ class Stepper:
         if index not in clocks:
             given = optimizer.groups.function(index)
             clocks[index] = Clock(index, group, optimizer.groups.schedule, given, device)
-        return DevicePlan(rule, group, params, weights, states, numbers, clocks[index])
+        return DevicePlan(rule, group, params, weights, states, numbers, words, clocks[index])

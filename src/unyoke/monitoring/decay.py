@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from unyoke import decays
+from unyoke import decays, directions
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
 from unyoke.explain import SGD, GroupRates
@@ -52,10 +52,13 @@ class FollowedDecay:
         self.schedule: Schedule | None = None
         self._rates: GroupRates | None = None
         groups = getattr(optimizer, "groups", None)
+        direction = directions.ALL.get(kind.direction)
         if isinstance(groups, Groups):  # ours, or one of unyoke.decouple's
+            if groups.direction is not None:
+                direction = groups.group_direction(self.group)
             self.rule, self.schedule = groups.decay(dict(self.group)), groups.schedule
             self._rates = GroupRates(optimizer, index)  # type: ignore[arg-type]
-        self._part = taker(self.direction, self.rule, dict(self.group))
+        self._part = taker(direction, self.rule, dict(self.group))
         self._peak = largest(self.group.get("base_lr", self.group.get("initial_lr", 0.0)))
         self._sum = 0.0
         self._last: tuple[int, float] | None = None
