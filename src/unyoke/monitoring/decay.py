@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,24 +14,10 @@ from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
 from unyoke.explain import SGD, GroupRates
 from unyoke.explain_file import kind_of, taker
+from unyoke.monitoring.reading import GroupReading
 from unyoke.schedules import Schedule
 
 Group = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Now:
-    """The coming update of a group.
-
-    Attributes:
-        lr, eta, weight_decay: α·η_t, η_t and λ.
-        part: what is taken of a weight; None where no fixed part is.
-    """
-
-    lr: float
-    eta: float
-    weight_decay: float
-    part: float | None
 
 
 class FollowedDecay:
@@ -46,6 +32,7 @@ class FollowedDecay:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, index: int) -> None:
+        self.index = index
         self.group: Group = optimizer.param_groups[index]
         kind = kind_of(self.group)
         self.direction, self.rule = kind.direction, decays.get(kind.decay)
@@ -73,8 +60,8 @@ class FollowedDecay:
             return largest(self.group.get("momentum", 0.0) or 0.0)
         return None
 
-    def now(self) -> Now:
-        """The coming update."""
+    def now(self) -> GroupReading:
+        """The coming update; what was taken before and is to come is left open."""
         if self._rates is not None:
             lr, eta, weight_decay = self._rates.now()
         else:
@@ -83,9 +70,29 @@ class FollowedDecay:
             eta = lr / self._peak if self._peak else 0.0
             weight_decay = largest(self.group.get("weight_decay", 0.0))
         part = None if self._part is None else self._part(lr, eta, weight_decay)
-        return Now(lr, eta, weight_decay, part)
+        return GroupReading(
+            index=self.index,
+            decay=self.rule.name,
+            lr=lr,
+            eta=eta,
+            weight_decay=weight_decay,
+            effective_decay=part,
+            decay_so_far=None,
+            decay_to_come=None,
+            window=1.0 / part if part else None,
+            updates_left=None,
+        )
 
-    def so_far(self, update: int, part: float) -> float:
+    def completed(self, now: GroupReading, update: int, budget: int | None) -> GroupReading:
+        """The reading of an update, number ``update``, after it was made."""
+        left, part = None if budget is None else max(0, budget - update), now.effective_decay
+        so_far = to_come = None
+        if part is not None:
+            so_far = self._so_far(update, part)
+            to_come = None if left is None else self._to_come(update, update + left, part)
+        return replace(now, decay_so_far=so_far, decay_to_come=to_come, updates_left=left)
+
+    def _so_far(self, update: int, part: float) -> float:
         """Σηλ of ``update`` updates; ``part`` is what the last of them took."""
         if self.schedule is not None:
             first = 0 if self._last is None else self._last[0]
@@ -99,7 +106,7 @@ class FollowedDecay:
         self._last = (update, part)
         return self._sum
 
-    def to_come(self, update: int, budget: int, part: float) -> float:
+    def _to_come(self, update: int, budget: int, part: float) -> float:
         """Σηλ of the updates up to ``budget``; without a schedule the rate stays what it is."""
         if self.schedule is None:
             return part * (budget - update)

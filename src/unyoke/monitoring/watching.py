@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from unyoke.monitoring import measure
-from unyoke.monitoring.decay import FollowedDecay, Now
+from unyoke.monitoring.decay import FollowedDecay
 from unyoke.monitoring.reading import GroupReading, LayerReading, Reading
 from unyoke.monitoring.words import warnings_of
 from unyoke.monitoring.writers import Writer
@@ -200,7 +200,7 @@ class Monitor:
         optimizer: torch.optim.Optimizer,
         layers: Sequence[tuple[int, str, torch.Tensor]],
         moved: Sequence[measure.Moved],
-        nows: Sequence[Now],
+        nows: Sequence[GroupReading],
     ) -> None:
         # An update that a GradScaler skips is none for an optimizer that counts its own
         own = optimizer.param_groups[0].get("updates")
@@ -208,11 +208,11 @@ class Monitor:
         schedule = self._decays[0].schedule
         budget = self._budget or (None if schedule is None else schedule.budget)
         groups = tuple(
-            _group_reading(k, decay, now, update, budget)
-            for k, (decay, now) in enumerate(zip(self._decays, nows, strict=True))
+            decay.completed(now, update, budget)
+            for decay, now in zip(self._decays, nows, strict=True)
         )
         rows = tuple(
-            _layer_reading(name, index, one, nows[index].part, self._decays[index].momentum)
+            _layer_reading(name, one, groups[index], self._decays[index].momentum)
             for (index, name, _), one in zip(layers, moved, strict=True)
         )
         words = warnings_of(optimizer, groups, update, budget, self._per_epoch)
@@ -225,33 +225,13 @@ class Monitor:
                 self._say(text)
 
 
-def _group_reading(
-    index: int, decay: FollowedDecay, now: Now, update: int, budget: int | None
-) -> GroupReading:
-    so_far = to_come = None
-    if now.part is not None:
-        so_far = decay.so_far(update, now.part)
-        to_come = None if budget is None else decay.to_come(update, max(budget, update), now.part)
-    return GroupReading(
-        index=index,
-        decay=decay.rule.name,
-        lr=now.lr,
-        eta=now.eta,
-        weight_decay=now.weight_decay,
-        effective_decay=now.part,
-        decay_so_far=so_far,
-        decay_to_come=to_come,
-        window=1.0 / now.part if now.part else None,
-        updates_left=None if budget is None else max(0, budget - update),
-    )
-
-
 def _layer_reading(
-    name: str, group: int, moved: measure.Moved, part: float | None, momentum: float | None
+    name: str, moved: measure.Moved, group: GroupReading, momentum: float | None
 ) -> LayerReading:
+    part = group.effective_decay
     return LayerReading(
         name=name,
-        group=group,
+        group=group.index,
         weight_norm=moved.before,
         update_ratio=moved.ratio,
         rotation=moved.rotation,
