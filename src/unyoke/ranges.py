@@ -72,9 +72,9 @@ def check_defaults(defaults: Values, values: Values) -> None:
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ValueError(f"Invalid {name}: {value!r}: it must be True or False")
-        elif isinstance(default, (int, float)):
+        elif _is_number(default):
             in_range(f"{_SPELLED.get(name, name)} value", value, *_limits(name, default))
-        elif isinstance(default, tuple) and all(isinstance(x, (int, float)) for x in default):
+        elif isinstance(default, tuple) and all(map(_is_number, default)):
             _check_tuple(name, value, default)
 
 
@@ -99,8 +99,10 @@ def _limits(name: str, default: float) -> Limits:
     return (0.0 if default >= 0 else -math.inf), math.inf
 
 
-def in_range(what: str, value: Any, low: float, high: float = math.inf) -> None:
-    """Check low ≤ value < high.
+def in_range(
+    what: str, value: Any, low: float, high: float = math.inf, words: str | None = None
+) -> None:
+    """Check low ≤ value < high; ``words`` say it for people, if not in these numbers.
 
     Raises:
         ValueError: it is outside, or no number.
@@ -109,9 +111,9 @@ def in_range(what: str, value: Any, low: float, high: float = math.inf) -> None:
     if isinstance(number, torch.Tensor):
         is_number = number.numel() == 1 and not number.is_complex()
     else:
-        is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+        is_number = _is_number(number)
     if not (is_number and -math.inf < number < math.inf and low <= number < high):
-        raise ValueError(f"Invalid {what}: {value}: it must {_words(low, high)}")
+        raise ValueError(f"Invalid {what}: {value}: it must {words or _words(low, high)}")
 
 
 def _words(low: float, high: float) -> str:
@@ -135,10 +137,7 @@ class Interval:
     words: str
 
     def __call__(self, values: Values) -> None:
-        least, below = self.limits
-        value = values[self.name]
-        if not least <= value < below:
-            raise ValueError(f"Invalid {self.name} value: {value}: it must {self.words}")
+        in_range(f"{self.name} value", values[self.name], *self.limits, self.words)
 
 
 @dataclass(frozen=True)
@@ -193,5 +192,5 @@ def limits_of(defaults: Values, check: Check) -> Mapping[str, Limits] | None:
     return limits
 
 
-def _is_number(default: Any) -> bool:
-    return isinstance(default, (int, float)) and not isinstance(default, bool)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
