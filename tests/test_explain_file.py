@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import unyoke
 from unyoke.cli import main
 from unyoke.equation import decay
-from unyoke.explain_file import UnknownCheckpoint, explain_file
+from unyoke.explain_file import UnknownCheckpoint, explain_file, kind_of
 
 
 def trained(make: Any, updates: int = 3) -> torch.optim.Optimizer:
@@ -56,6 +56,39 @@ def test_torch_s_adamw_inside_a_training_checkpoint(tmp_path: Path, place: str) 
     assert found.total == pytest.approx(0.1)
     assert found.torch_weight_decay == pytest.approx(0.1)
     assert "torch's AdamW; here weight_decay=0.0001 at lr=0.001" in found.note
+
+
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
+OURS = {"base_lr": 1e-3, "direction": "lion"}
+
+
+@pytest.mark.parametrize(
+    ("group", "direction", "decay", "note"),
+    [
+        ({**OURS, "decay": "decoupled"}, "lion", "decoupled", ""),
+        ({**OURS, "decay": "mine"}, "lion", "none", "this decay is not of this library"),
+        ({"ns_steps": 5, "momentum": 0.95}, "muon", "lr_coupled", "torch's Muon"),
+        ({"betas": (0.9, 0.99)}, "lion", "lr_coupled", "Lion"),
+        ({**ADAM, "corrected_weight_decay": True}, "adam", "corrected", "timm's AdamW"),
+        ({**ADAM, "corrected_weight_decay": False}, "adam", "lr_coupled", "timm's AdamW"),
+        ({**ADAM, "correct_bias": True}, "adam", "lr_coupled", "Hugging Face's AdamW"),
+        ({**ADAM, "decoupled_weight_decay": True}, "adam", "lr_coupled", "torch's AdamW"),
+        ({**ADAM, "decoupled_weight_decay": False}, "adam", "l2", "torch's Adam, with L2"),
+        ({**ADAM, "decoupled_weight_decay": None}, "adam", "lr_coupled", "does not say"),
+        (ADAM, "adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW"),
+        ({"dampening": 0, "momentum": 0.9}, "momentum", "l2", "torch's SGD"),
+        ({"nesterov": True, "momentum": 0.9}, "nesterov", "l2", "torch's SGD"),
+        ({"nesterov": False, "momentum": 0}, "gradient", "l2", "torch's SGD"),
+        ({"alpha": 0.99}, "an optimizer", "l2", "as most of torch's optimizers have it"),
+    ],
+)
+def test_a_group_s_names_tell_which_optimizer_wrote_it(
+    group: dict[str, Any], direction: str, decay: str, note: str
+) -> None:
+    found = kind_of(group)
+    assert (found.direction, found.decay) == (direction, decay)
+    assert note in found.note
+    assert bool(note) == bool(found.note)
 
 
 def test_torch_s_adam_and_sgd(tmp_path: Path) -> None:

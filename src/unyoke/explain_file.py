@@ -207,7 +207,7 @@ def kind_of(group: Group) -> SavedRule:
             return SavedRule("adam", "corrected" if corrected else "lr_coupled", "timm's AdamW")
         case {"betas": _, "correct_bias": _}:
             return SavedRule("adam", "lr_coupled", "Hugging Face's AdamW")
-        case {"betas": _, "decoupled_weight_decay": bool(flag)}:
+        case {"betas": _, "decoupled_weight_decay": flag} if flag is not None:
             note = "AdamW" if flag else "Adam, with L2 in the gradient"
             return SavedRule("adam", "lr_coupled" if flag else "l2", f"torch's {note}")
         case {"betas": _}:
