@@ -1,4 +1,4 @@
-"""Old names of modules work for one release, and name the new ones."""
+"""Old names of modules and in them work for one release, and name the new ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,29 @@ def test_an_old_name_is_the_new_module(old: str, monkeypatch: pytest.MonkeyPatch
     assert all(getattr(module, name) is getattr(new, name) for name in names)
 
 
+@pytest.mark.parametrize("old", compat.NAMES)
+@pytest.mark.filterwarnings("ignore:.*has moved:DeprecationWarning")
+def test_an_old_name_in_a_module_is_what_the_new_one_is(old: str) -> None:
+    module, _, name = old.rpartition(".")
+    home, _, there = compat.NAMES[old].rpartition(".")
+    with pytest.warns(DeprecationWarning, match=f"{old} has moved: use {compat.NAMES[old]}\\."):
+        found = getattr(importlib.import_module(module), name)
+    assert found is vars(importlib.import_module(home))[there]
+
+
+@pytest.mark.parametrize("module", ["unyoke.decays", "unyoke.optimizers.moments"])
+@pytest.mark.filterwarnings("ignore:.*has moved:DeprecationWarning")
+def test_another_name_is_an_error(module: str) -> None:
+    home = importlib.import_module(module)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        home.nothing  # noqa: B018 - to ask for it is the test
+
+
 @pytest.mark.parametrize(
     ("line", "new"),
     [
         ("from unyoke.update import decay, direction", "unyoke.equation"),
+        ("from unyoke.decays import timescale", "unyoke.timescales.timescale"),
         ("from unyoke.study import driver", "unyoke.study.running.driver"),
         ("from unyoke.study.ledger import Ledger", "unyoke.study.ledger.ledger.Ledger"),
         ("from unyoke.study.report import write_report", "unyoke.study.report.report.write_report"),

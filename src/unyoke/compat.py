@@ -1,7 +1,7 @@
-"""Old names of modules, kept for one release; each warns and names the new one.
+"""Old names of modules and in them, kept for one release; each warns and names the new one.
 
-The changelog lists them. What moves next is added to ``MOVED``; what a release has warned of is
-taken out in the next.
+The changelog lists them. What moves next is added to ``MOVED`` or ``NAMES``; what a release has
+warned of is taken out in the next.
 """
 
 from __future__ import annotations
@@ -46,6 +46,33 @@ MOVED = {
 }
 """Modules by their old names."""
 
+NAMES = {
+    "unyoke.decays.timescale": "unyoke.timescales.timescale",
+    "unyoke.directions.moments.nadamw": "unyoke.directions.moments.nesterov_adam",
+    "unyoke.directions.norms.muon": "unyoke.directions.matrices.muon",
+    "unyoke.optimizers.moments.AdamLike": "unyoke.optimizers.adam.AdamLike",
+    "unyoke.optimizers.norms.MuonLike": "unyoke.optimizers.muon.MuonLike",
+    "unyoke.optimizers.signs.LionLike": "unyoke.optimizers.lion.LionLike",
+    "unyoke.optimizers.squares.AdadeltaLike": "unyoke.optimizers.adadelta.AdadeltaLike",
+    "unyoke.optimizers.squares.AdagradLike": "unyoke.optimizers.adagrad.AdagradLike",
+    "unyoke.optimizers.squares.RMSpropLike": "unyoke.optimizers.rmsprop.RMSpropLike",
+}
+"""What moved alone, by its old name; those of a module that moved too stand here as well."""
+
+
+def renamed(module: str) -> Callable[[str], Any]:
+    """``__getattr__`` of a module some of whose names are old ones, in :data:`NAMES`."""
+
+    def find(name: str) -> Any:
+        new = NAMES.get(f"{module}.{name}")
+        if new is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", new)
+        home, _, there = new.rpartition(".")
+        return getattr(importlib.import_module(home), there)
+
+    return find
+
 
 def moved_into(package: str, *modules: str) -> Callable[[str], Any]:
     """``__getattr__`` of a package that has the name which its module had.
@@ -83,7 +110,14 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         new = MOVED[module.__name__]
         _warn(module.__name__, new)
-        module.__dict__["__getattr__"] = lambda name: getattr(importlib.import_module(new), name)
+        old = renamed(module.__name__)
+
+        def find(name: str) -> Any:
+            if f"{module.__name__}.{name}" in NAMES:
+                return old(name)
+            return getattr(importlib.import_module(new), name)
+
+        module.__dict__["__getattr__"] = find
 
 
 def _warn(old: str, new: str) -> None:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 import torch
 
+from unyoke.compat import renamed
 from unyoke.discovery import one_of
 from unyoke.equation import (
     Decay,
@@ -28,6 +29,8 @@ from unyoke.equation import (
 )
 from unyoke.primitives import moving_average, where
 from unyoke.schedules import Schedule
+
+__getattr__ = renamed(__name__)
 
 
 @decay(kind="none")

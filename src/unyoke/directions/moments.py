@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from unyoke.compat import renamed
 from unyoke.equation import direction
 from unyoke.primitives import absolute, maximum, moving_average, sqrt, where
+
+__getattr__ = renamed(__name__)
 
 Coefficients = dict[str, Any]
 DEFAULTS = {"betas": (0.9, 0.999), "eps": 1e-8}

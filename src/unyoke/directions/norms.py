@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 
+from unyoke.compat import renamed
 from unyoke.directions.descent import check_momentum
 from unyoke.directions.moments import DEFAULTS, Coefficients, adam, adam_coefficients
 from unyoke.equation import Hyperparameters, Norms, direction
 from unyoke.primitives import moving_average, where
 from unyoke.ranges import both, positive
+
+__getattr__ = renamed(__name__)
 
 
 def _per_unit(tensor: torch.Tensor) -> tuple[int, ...]:
