@@ -37,7 +37,7 @@ from unyoke.slots import (
     per_update,
     zeros,
 )
-from unyoke.stages import Formula, MatrixStage, Norms, arguments_of, written
+from unyoke.stages import Formula, MatrixStage, Norms, arguments_of, from_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,7 +294,7 @@ def _compile(
     """The function of this name, from a text in which the other names stand for these objects."""
     own = f"{id(direction):x} {id(decay):x}"
     filename = f"<unyoke {name} of {direction.name} with {decay.name} {own}>"
-    return written(name, source, filename, names)
+    return from_text(name, source, filename, names)
 
 
 __all__ = [

@@ -16,7 +16,7 @@ from typing import Any
 
 from unyoke.primitives import absolute, sign, where
 from unyoke.slots import Direction
-from unyoke.stages import Formula, Norms, arguments_of, written
+from unyoke.stages import Formula, Norms, arguments_of, from_text
 
 LEAST = 1e-3
 """The share of agreeing elements that a cautious step is divided by at least; the authors'."""
@@ -166,4 +166,4 @@ def _joined(name: str, direction: Direction, mask: Formula, *results: str) -> Fo
     lines = (f"def {name}({', '.join(given)}):", *direction.lines(), f"    return {result}")
     filename = f"<unyoke {name} {id(direction):x}>"
     names = {**direction.functions, "mask": mask}
-    return written(name, "\n".join(lines) + "\n", filename, names)
+    return from_text(name, "\n".join(lines) + "\n", filename, names)

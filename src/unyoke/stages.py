@@ -27,7 +27,7 @@ def arguments_of(function: Formula) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)
 
 
-def written(name: str, source: str, filename: str, names: Mapping[str, Any]) -> Formula:
+def from_text(name: str, source: str, filename: str, names: Mapping[str, Any]) -> Formula:
     """The function ``name`` of a text of our own.
 
     Args:

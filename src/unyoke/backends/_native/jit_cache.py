@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import llvmlite.binding as llvm
 
 from unyoke.backends._native import code_folder
-from unyoke.stages import written
+from unyoke.stages import from_text
 
 Names: TypeAlias = Callable[[], Mapping[str, Any]]
 
@@ -105,7 +105,7 @@ def load(code: bytes, entry: str) -> int:
 def _compile(text: str, names: Mapping[str, Any], entry: str, arguments: int) -> bytes:
     import numba
 
-    function: Any = written("run", text, entry, names)
+    function: Any = from_text("run", text, entry, names)
     function.compile((numba.int64,) * arguments)
     compiled = function.overloads[function.signatures[0]]
     module = llvm.parse_assembly(compiled.library.get_llvm_str())

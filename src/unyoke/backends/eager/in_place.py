@@ -17,7 +17,7 @@ import torch
 
 from unyoke.backends.symbols import NAMES, PLAIN, Operation, Writer
 from unyoke.equation import Rule
-from unyoke.stages import written
+from unyoke.stages import from_text
 
 Update: TypeAlias = Callable[..., None]
 """``(weight, grad, *state, *coefficients)``: writes the weight and the state, never the gradient;
@@ -44,7 +44,7 @@ def in_place(rule: Rule) -> Update:
     except Exception:  # Unwritable, or what the formula itself says to symbols
         return functools.partial(_as_it_stands, rule)
     filename = f"<unyoke {rule.name} in place {id(rule):x}>"
-    return written("update", source, filename, {"_torch": torch, **NAMES})
+    return from_text("update", source, filename, {"_torch": torch, **NAMES})
 
 
 @functools.lru_cache(maxsize=256)

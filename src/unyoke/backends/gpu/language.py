@@ -21,7 +21,7 @@ from triton.runtime.jit import JITFunction
 
 from unyoke import primitives
 from unyoke.backends._native.functions import names_in
-from unyoke.stages import written
+from unyoke.stages import from_text
 
 Function: TypeAlias = Callable[..., Any]
 
@@ -132,7 +132,7 @@ class Language:
         """
         filename = f"<unyoke gpu {id(self):x}.{next(self._numbers)} {name}>"
         names = {**values, "tl": tl, "__name__": __name__}
-        return self._wrap(written(name, source, filename, names), numbers)
+        return self._wrap(from_text(name, source, filename, names), numbers)
 
 
 @functools.cache
