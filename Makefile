@@ -26,9 +26,11 @@ docs: $(INSTALLED)
 	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs site
 	@echo "site: $(CURDIR)/site/index.html"
 
-# Written out from the classes of src/unyoke/optimizers: names for type checkers, tables of pages
+# Written out from the classes of src/unyoke/optimizers: names for type checkers, tables of pages, and
+# the promise of what is public
 names: $(INSTALLED)
 	$(VENV)/bin/python tools/write_names.py
+	$(VENV)/bin/python tools/public_names.py
 
 # What a contributor waits for: a few minutes on two idle cores, a process on each.
 test: $(INSTALLED)

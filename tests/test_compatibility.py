@@ -26,7 +26,7 @@ def words(parameters: list[str]) -> dict[str, str]:
 
 
 def test_no_public_name_has_gone_and_each_takes_what_it_took() -> None:
-    """Run `python tools/public_names.py` after an addition; a removal wants a deprecation first."""
+    """Run `make names` after an addition; a removal wants a deprecation first."""
     promised = json.loads((HERE / "public_names.json").read_text(encoding="utf-8"))
     today = tool("public_names").public()
     assert sorted(set(promised) - set(today)) == []

@@ -1,9 +1,7 @@
 """Writes tests/public_names.json: every public name with its parameters, which later versions keep.
 
-    python tools/public_names.py
-
-A test fails when a name goes, or takes its arguments otherwise. After an addition, run this. Before
-a removal, let the old name work for one release with a DeprecationWarning.
+A test fails when a name goes, or takes its arguments otherwise. `make names` runs this after an
+addition. Before a removal, let the old name work for one release with a DeprecationWarning.
 """
 
 from __future__ import annotations

@@ -327,12 +327,20 @@ class TestTables:
         assert list(optimizers.names())[:4] == ["SGDW", "SGD", "AdamW", "Adam"]
 
     def test_what_is_written_out_is_up_to_date(self) -> None:
-        """The names for type checkers, and the table of the page: `make names`."""
+        """The names for type checkers, and the tables of the page: `make names`."""
         names = tool("write_names")
         assert names.NAMES.read_text(encoding="utf-8") == names.names(), "run `make names`"
         text = names.PAGE.read_text(encoding="utf-8")
         assert optimizers.table() in text, "run `make names`"
-        assert names.with_table(text) == text
+        assert names.refusals() in text, "run `make names`"
+        assert names.with_tables(text) == text
+
+    def test_who_multiplies_decay_by_the_rate_is_said_in_words(self) -> None:
+        """In the package's docstring and on the page, which list them alike."""
+        coupled = {row.name for row in optimizers.rows() if row.decay == "lr_coupled"}
+        for text in (optimizers.__doc__, tool("write_names").PAGE.read_text(encoding="utf-8")):
+            (said,) = re.findall(r"(AdaBelief, [^.]*? and \w+)", str(text).split("``decay")[0])[:1]
+            assert set(re.findall(r"\w+", said)) - {"and"} == coupled
 
     def test_the_page_shows_the_file_of_ademamix(self) -> None:
         """All of it but the documentation of the classes."""

@@ -2,12 +2,12 @@
 
 A name with W has the paper's decay, η_t·λ, not multiplied by the learning rate. A name without it
 means what it means where it comes from: an L2 penalty for torch's and ADOPT, the decay multiplied
-by the learning rate for AdaBelief, Adan, AdEMAMix, Lion, MARS, Muon and Signum. ``decay=`` gives
-any of them any other rule.
+by the learning rate for AdaBelief, Adan, AdEMAMix, Lion, MARS, Muon, NorMuon and Signum.
+``decay=`` gives any of them any other rule.
 
 A class is known by its name as soon as it stands in a file of this folder (see
 :mod:`unyoke.optimizers.named`). ``make names`` writes it out for type checkers, and into the
-tables of the README and docs/optimizers.md.
+tables of docs/optimizers.md.
 
 >>> from unyoke import optimizers
 >>> optimizers.names()["RAdamW"]
