@@ -232,6 +232,44 @@ def test_optimizers_says_more_of_those_that_are_named() -> None:
     assert "no optimizer is called ScheduelFree" in wrong.output
 
 
+def test_optimizers_says_as_much_of_a_class_of_a_users_file(tmp_path: Path) -> None:
+    file = tmp_path / "my_file.py"
+    file.write_text(
+        """
+from unyoke.equation import direction
+from unyoke.optimizers import Named
+@direction(coefficients=lambda lr: {"lr": lr})
+def mine(grad, lr):
+    return lr * grad
+class Mine(Named, direction=mine):
+    "Descent. And more."
+class Bare(Named, direction="muon", decay="l2"):
+    pass
+def make(params, lr, weight_decay):
+    pass
+"""
+    )
+    assert unyoke("optimizers", f"{file}:Mine", "AdamW").output.splitlines()[7:] == [
+        "my_file.py:Mine: Descent. And more.",
+        "  direction  my_file.py:mine",
+        "  decay      decoupled",
+        "  state      0 per weight",
+        "  backends   every",
+        "  goes with  every decay but L2 in one moment",
+        "  source     none named",
+    ]
+    lines = unyoke("optimizers", f"{file}:Bare").output.splitlines()
+    assert lines[:3] == [
+        "my_file.py:Bare: without documentation",
+        "  direction  muon",
+        "  decay      l2",
+    ]
+    for name, said in (("mine", "is a direction and no optimizer"), ("make", "is a function")):
+        refused = unyoke("optimizers", f"{file}:{name}")
+        assert refused.exit_code == 2
+        assert said in refused.output
+
+
 def test_backends_says_of_each_what_it_lacks_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from unyoke import backends
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from unyoke.cli.common import Positive, Refusal, Word
+
+if TYPE_CHECKING:
+    from unyoke.optimizers import Row
 
 THREADS = Word("NUMBER,…", "counts", "threads")
 BENCH_FILES = ("bench.md", "bench.json", "bench.png")
@@ -65,22 +69,24 @@ def explain_command(
 def optimizers_command(names: tuple[str, ...]) -> None:
     """List the optimizers; of those that are named say also what goes with them, and the source.
 
-    The number is that of the state's numbers for each weight.
+    The number is that of the state's numbers for each weight. my_file.py:X is a class of yours.
     """
     from unyoke.optimizers import rows
 
-    listed = [row for row in rows() if not names or row.name in names]
+    of_files = [_of_a_file(name) for name in names if ":" in name]
+    names = tuple(name for name in names if ":" not in name)
+    listed = [*(row for row in rows() if row.name in names or not (names or of_files)), *of_files]
     unknown = set(names) - {row.name for row in listed}
     if unknown:
         raise Refusal(
             f"no optimizer is called {', '.join(sorted(unknown))}; see: unyoke optimizers"
         )
-    if names:
+    if names or of_files:
         for row in listed:
-            click.echo(f"{row.name}: {row.summary}")
+            click.echo(f"{row.name}: {row.summary or 'without documentation'}")
             for word in ("direction", "decay", "state", "backends", "goes_with", "source"):
                 value = getattr(row, word)
-                shown = f"{value:.2g} per weight" if word == "state" else value
+                shown = f"{value:.2g} per weight" if word == "state" else value or "none named"
                 click.echo(f"  {word.replace('_', ' '):10} {shown}")
         return
     cells = [(*row[:3], f"{row.state:.2g}", row.backends) for row in listed]
@@ -88,6 +94,15 @@ def optimizers_command(names: tuple[str, ...]) -> None:
     for row, own in zip(listed, cells, strict=True):
         parts = [cell.ljust(width) for cell, width in zip(own, columns, strict=True)]
         click.echo("  ".join((*parts, row.summary)))
+
+
+def _of_a_file(name: str) -> Row:
+    """The row of an optimizer of a user's file, which is run."""
+    from unyoke.study.landscape import calls, own_parts
+    from unyoke.study.tasks import registry
+
+    call = calls.parse(name)
+    return own_parts.row(call, registry.load_own(registry.refer_own(call)))
 
 
 @click.command("backends")

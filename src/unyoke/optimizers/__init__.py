@@ -72,7 +72,8 @@ SIDE = 64
 def row(name: str, cls: type[Named]) -> Row:
     """What the table says of an optimizer, somebody's own included."""
     direction, decay = cls.composition
-    text = inspect.getdoc(cls) or ""
+    own = cls.__mro__[: cls.__mro__.index(Named)]  # Named's documentation is of no optimizer
+    text = inspect.cleandoc(next((each.__doc__ for each in own if each.__doc__), ""))
     weight = torch.zeros(SIDE, SIDE, device="meta")
     kept = [direction.initial(each, weight, direction.defaults) for each in direction.state]
     return Row(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import asked
@@ -11,11 +14,14 @@ from unyoke import schedules
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import calls
 from unyoke.study.landscape.landscape import Axes, Landscape
-from unyoke.study.landscape.optimizers import canonical, decay, direction
+from unyoke.study.landscape.optimizers import OWN as UNKNOWN
+from unyoke.study.landscape.optimizers import canonical, decay, direction, known
 from unyoke.study.landscape.schedules import make
 from unyoke.study.ledger.ledger import Ledger
 from unyoke.study.planning.commands import map_command
+from unyoke.study.report.arrangement import rows_of, shear
 from unyoke.study.report.report import write_report
+from unyoke.study.report.survey import survey
 from unyoke.study.running import driver
 from unyoke.study.running.progress import ProgressBar
 
@@ -49,6 +55,29 @@ class SignW(optimizers.Named, direction=sign_descent):
 
 class Descent(optimizers.Named, direction="heavy_ball", decay="l2", momentum=0.5):
     "Gradient descent with a penalty."
+
+from unyoke.equation import decay
+
+@decay
+def lasso(weight):
+    "Decoupled L1."
+    return sign(weight)
+
+class Twin(optimizers.Named, direction="adam"):
+    "Adam with decoupled weight decay."
+
+class Lasso(optimizers.Named, direction="adam", decay=lasso):
+    "Adam with decoupled L1."
+
+class Coupled(optimizers.Named, direction="adam"):
+    "Says decoupled, and multiplies by the learning rate."
+    def __init__(self, params, lr, weight_decay, **options):
+        super().__init__(params, lr, lr * weight_decay, **options)
+
+class Base(optimizers.Named):
+    "Without a direction."
+
+number = 3
 """
 
 
@@ -103,7 +132,7 @@ def test_one_optimizer_has_one_name(text: str, name: str) -> None:
         "AdamW(eps=-1.0)",
         "AdamW(decay='l2')",
         "AdamW(lr=1.0)",
-        "own.py:make+l2",
+        "own.py:make+l3",
     ],
 )
 def test_what_is_no_optimizer_is_refused_and_nothing_is_executed(text: str) -> None:
@@ -218,7 +247,7 @@ def test_own_groups_stay_multiples_of_what_was_given(line_file: Path, own: Path)
     from unyoke.study.training.training import train_together
 
     landscape = small(line_file, own, f"{own}:make", f"{own}:ramp")
-    functions = registry.load_own(landscape.task)
+    functions = registry.load_own(landscape.task.own)
     build = registry.load(landscape.task)
     cells = [cell for cell in landscape.cells() if cell.weight_decay and cell.lr == 0.1]
     found = train_together(cells * 1, build, time.perf_counter, "auto", 1, functions)[0]
@@ -266,7 +295,7 @@ def test_a_named_optimizer_of_ones_own_trains_in_a_stack_as_ours(
     from unyoke.study.training.training import train_together
 
     landscape = small(line_file, own, f"{own}:{mine},{ours}")
-    build, functions = registry.load(landscape.task), registry.load_own(landscape.task)
+    build, functions = registry.load(landscape.task), registry.load_own(landscape.task.own)
     parts = [[c for c in landscape.cells() if c.optimizer == name] for name in landscape.axes]
     stacked, expected = (
         train_together(part, build, time.perf_counter, "stacked", 1, functions) for part in parts
@@ -274,3 +303,148 @@ def test_a_named_optimizer_of_ones_own_trains_in_a_stack_as_ours(
     assert {outcome.engine for outcome in stacked} == {"stacked"}
     for one, other in zip(stacked, expected, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, rel=1e-6)
+
+
+def table(folder: Path, *columns: str) -> dict[str, list[list[str]]]:
+    """Columns of cells.csv by optimizer."""
+    found: dict[str, list[list[str]]] = {}
+    with (folder / "cells.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["optimizer"], []).append([row[name] for name in columns])
+    return found
+
+
+def losses(folder: Path) -> dict[str, list[float]]:
+    """The training losses by optimizer; they differ by the rounding of sums in another stack."""
+    return {
+        name: [float(loss) for (loss,) in rows]
+        for name, rows in table(folder, "train_loss").items()
+    }
+
+
+def known_entries(plain: Any) -> Any:
+    """The same with True in the place of what is there, and None where nothing is."""
+    if isinstance(plain, dict):
+        return {name: known_entries(value) for name, value in plain.items()}
+    return None if plain is None else True
+
+
+def test_the_report_of_a_class_of_ones_own_has_what_ours_of_the_same_composition_has(
+    tmp_path: Path, line_file: Path, own: Path
+) -> None:
+    pairs = {"own.py:Twin": "AdamW", "own.py:Twin+l2": "Adam", "own.py:Twin+lr_coupled": ""}
+    pairs["own.py:Twin+lr_coupled"] = "AdamW+lr_coupled"
+    mine = [name.replace("own.py", str(own)) for name in pairs]
+    landscape = asked(
+        task=f"{line_file}:line",
+        optimizers=",".join([*mine, *pairs.values()]),
+        lr="0.01,0.1",
+        weight_decay="0,0.001,0.01,0.1",
+        updates="6",
+        seeds="1",
+    )
+    run(landscape, tmp_path / "map")
+    written = write_report(tmp_path / "map")
+    columns = ("lr", "weight_decay", "torch_weight_decay", "lambda_norm", "total_decay")
+    cells, loss = table(tmp_path / "map", *columns), losses(tmp_path / "map")
+    document = json.loads((tmp_path / "map" / "cells.json").read_text())
+    found = {row["optimizer"]: row for row in document["findings"]}
+    with Ledger.open_to_read(tmp_path / "map") as ledger:
+        panels = {panel.optimizer: panel for panel in survey(landscape, ledger.records()).panels}
+    for name, ours in pairs.items():
+        assert cells[name] == cells[ours]
+        assert loss[name] == pytest.approx(loss[ours], rel=1e-5)
+        assert known_entries(found[name]) == known_entries(found[ours])
+        assert shear(panels[name]) == shear(panels[ours])
+        assert panels[name].decay_symbol == panels[ours].decay_symbol
+    assert cells["own.py:Twin"][-1][2] == "1.0"
+    assert found["own.py:Twin"]["ridge"]["in_torchs_number"] is not None
+    assert shear(panels["own.py:Twin"]) is not None
+    twins = [panels[name] for name in ("own.py:Twin+l2", "own.py:Twin")]
+    assert len(rows_of([*twins, panels["Adam"], panels["AdamW"]])) == 2
+    assert "own.py:Twin: direction adam, decay decoupled" in written.lines
+    assert "own.py:Twin: direction adam, decay decoupled." in written.page.read_text()
+
+
+def test_a_rule_of_ones_own_goes_with_our_optimizers_and_what_is_not_known_of_it_is_said(
+    tmp_path: Path, line_file: Path, own: Path
+) -> None:
+    landscape = small(line_file, own, f"AdamW,AdamW+{own}:lasso,{own}:Lasso,{own}:Twin+{own}:lasso")
+    run(landscape, tmp_path / "map")
+    lines = write_report(tmp_path / "map").lines
+    loss = losses(tmp_path / "map")
+    assert loss["AdamW+own.py:lasso"] == pytest.approx(loss["own.py:Lasso"], rel=1e-5)
+    assert loss["own.py:Twin+own.py:lasso"] == pytest.approx(loss["own.py:Lasso"], rel=1e-5)
+    assert loss["own.py:Lasso"][:2] == pytest.approx(loss["AdamW"][:2], rel=1e-5)  # λ = 0
+    assert loss["own.py:Lasso"][2:] != pytest.approx(loss["AdamW"][2:], rel=1e-3)
+    torchs = table(tmp_path / "map", "torch_weight_decay")
+    assert torchs["AdamW+own.py:lasso"] == torchs["own.py:Lasso"] == [[""]] * 4
+    unknown = "decay lasso of own.py, so what torch would call its λ is not known"
+    assert f"AdamW+own.py:lasso: direction adam, {unknown}" in lines
+    assert f"AdamW+{own}:lasso" in map_command(landscape, tmp_path)
+    assert f"{own}:Twin+{own}:lasso" in map_command(landscape, tmp_path)
+
+    before = {cell.key for cell in landscape.cells() if "lasso" in cell.optimizer}
+    own.write_text(OWN.replace("return sign(weight)", "return 2.0 * sign(weight)"))
+    after = small(line_file, own, f"AdamW+{own}:lasso,{own}:Twin+{own}:lasso")
+    assert not before & {cell.key for cell in after.cells()}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "moves", "pulls"),
+    [
+        ("Twin", "adam", "decoupled"),
+        ("Twin+l2", "adam", "l2"),
+        ("SignW", "own.py:sign_descent", "decoupled"),
+        ("Lasso", "adam", UNKNOWN),
+        ("make", UNKNOWN, UNKNOWN),
+        ("Coupled", UNKNOWN, UNKNOWN),
+    ],
+)
+def test_what_is_known_of_an_optimizer_of_ones_own(
+    line_file: Path, own: Path, optimizer: str, moves: str, pulls: str
+) -> None:
+    landscape = small(line_file, own, f"{own}:{optimizer}")
+    again = Landscape.from_json(landscape.to_json())
+    assert again == landscape
+    (name,) = again.axes
+    assert direction(name, again.task.own) == moves
+    assert decay(name, again.task.own) == pulls
+
+
+def test_of_a_ledger_that_does_not_say_nothing_is_known(line_file: Path, own: Path) -> None:
+    plain = json.loads(small(line_file, own, f"{own}:Twin").to_json())
+    plain["task"]["own"] = [each[:3] for each in plain["task"]["own"]]
+    old = Landscape.from_json(json.dumps(plain))
+    assert decay("own.py:Twin", old.task.own) == UNKNOWN
+    assert "neither its direction nor its decay is known" in str(known("own.py:Twin", old.task.own))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}:sign_descent", r"is a direction and no optimizer; write into its file: class Mine"),
+        ("{}:lasso", r"is a decay rule and no optimizer; .*: AdamW\+own\.py:lasso"),
+        ("{}:Base", r"is a base class without a direction"),
+        ("{}:number", r"is of type int and no optimizer"),
+        ("{}:none", r"no function or class 'none'"),
+        ("{}:make+l2", r"own\.py:make is a function, whose optimizer has a decay of its own"),
+        ("{}:Twin(decay='l2')", r"decay is no hyperparameter of a map's \(write NAME\+RULE"),
+        ("{}:Twin(eps=-1)", r"cannot be trained: Invalid epsilon"),
+        ("{}:SignW+l2_first_moment", r"cannot be trained"),
+        ("AdamW+{}:sign_descent", r"is a direction and no decay rule"),
+        ("AdamW+{}:Twin", r"is a class and no decay rule"),
+        ("AdamW+{}:make", r"is a function and no decay rule"),
+        ("AdamW+nowhere.py:lasso", r"needs the file 'nowhere\.py', and there is none"),
+    ],
+)
+def test_what_a_file_has_and_is_not_asked_for_is_refused_by_what_it_is(
+    line_file: Path, own: Path, text: str, said: str
+) -> None:
+    with pytest.raises(StudyError, match=said):
+        small(line_file, own, text.format(own))
+
+
+def test_a_first_try_with_large_decays_warns_of_nothing(line_file: Path, own: Path) -> None:
+    """Warnings are errors here; a λ of 0.01 is one that optimizers ask about."""
+    driver.try_here(small(line_file, own, f"{own}:Twin,AdamW+{own}:lasso"))

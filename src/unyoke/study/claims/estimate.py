@@ -135,8 +135,8 @@ def _estimate(
     """Of these trainings; `timed` is what was timed for others, and grows."""
     kinds: dict[tuple[object, ...], list[Cell]] = {}
     for cell in missing:
-        kind = direction(cell.optimizer)
-        rare = cell.optimizer if kind == OWN else kind == "nd_adam"
+        kind = direction(cell.optimizer, landscape.task.own)
+        rare = cell.optimizer if kind == OWN or ":" in kind else kind == "nd_adam"
         kinds.setdefault((landscape.task, cell.batch_size, rare), []).append(cell)
     seconds = START if missing else 0.0
     for key, cells in kinds.items():
@@ -167,7 +167,7 @@ def cost(reference: TaskReference, cells: Sequence[Cell]) -> Cost:
 
     from unyoke.study.tasks.registry import load, load_own
 
-    build, own = load(reference), load_own(reference)
+    build, own = load(reference), load_own(reference.own)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

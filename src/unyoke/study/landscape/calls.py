@@ -1,7 +1,7 @@
 """Names with arguments, as a command line has them: `AdamW(betas=(0.9, 0.95), eps=1e-6)+l2`.
 
 Arguments are read as Python literals and never executed. A name may be one of a user's own file,
-`my_file.py:make`, and `+RULE` at the end is another decay rule.
+`my_file.py:make`, and `+RULE` at the end is another decay rule, which may be one of a file, too.
 """
 
 from __future__ import annotations
@@ -34,14 +34,38 @@ class Call:
     @property
     def own(self) -> str | None:
         """`file.py:function` without the folder, where the name is that of a user's file."""
-        file, separator, function = self.name.rpartition(":")
-        return f"{Path(file).name}:{function}" if separator else None
+        return _without_folder(self.name)
+
+    @property
+    def own_rule(self) -> str | None:
+        """The same of the decay rule."""
+        return _without_folder(self.rule)
+
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """What stands in files of the user's, without folders: the name, the rule, both or none."""
+        return tuple(filter(None, (self.own, self.own_rule)))
 
     def __str__(self) -> str:
         """The text that is read as this call; a user's file without its folder."""
+        return self.written({})
+
+    def written(self, places: Mapping[str, str]) -> str:
+        """The same with folders.
+
+        Args:
+            places: `folder/file.py:function` of what stands in a user's files, by its name without
+                the folder.
+        """
         given = ", ".join(f"{name}={_written(value)}" for name, value in self.arguments.items())
-        name = self.own or self.name
-        return f"{name}{f'({given})' if given else ''}{f'+{self.rule}' if self.rule else ''}"
+        name, rule = self.own or self.name, self.own_rule or self.rule
+        name, rule = places.get(name, name), places.get(rule, rule)
+        return f"{name}{f'({given})' if given else ''}{f'+{rule}' if rule else ''}"
+
+
+def _without_folder(text: str) -> str | None:
+    file, separator, function = text.rpartition(":")
+    return f"{Path(file).name}:{function}" if separator else None
 
 
 def _written(value: Any) -> str:

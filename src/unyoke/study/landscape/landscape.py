@@ -180,7 +180,7 @@ class Landscape:
         length = (
             f"{_listed(self.epochs)} epochs" if self.epochs else f"{_listed(self.updates)} updates"
         )
-        names = ", ".join(map(title, self.axes))
+        names = ", ".join(title(name, self.task.own) for name in self.axes)
         return (
             f"{self.task.name}: {names}; {_listed(self.schedules)} schedule, "
             f"{length}{batches}, seeds: {len(self.seeds)}; {trainings} trainings"

@@ -4,37 +4,39 @@
 hyperparameters than the defaults, `Adam+l2_first_moment` another rule of `unyoke.decays`. `SGD` and
 `Adam` are here what the paper calls so, Algorithm 1 and 2 with L2; torch's SGD has no momentum, and
 the rate outside its buffer. `my_file.py:make` is a class of optimizers in a user's file, or a
-function of params, lr and weight_decay that makes one.
+function of params, lr and weight_decay that makes one, and `AdamW+my_file.py:lasso` has a decay
+rule of a user's file.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 import unyoke
 from unyoke import decays, directions, optimizers
-from unyoke.equation import combine
+from unyoke.equation import Decay, combine
 from unyoke.population import UnstackableError
 from unyoke.study.errors import StudyError
-from unyoke.study.landscape import calls
+from unyoke.study.landscape import calls, own_parts
 from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.schedules import Own
+from unyoke.study.landscape.task_reference import OwnCode
 
 PAPER = {"SGD": unyoke.SGDW, "Adam": unyoke.AdamW}
 """Algorithm 1 and 2 of the paper, which have an L2 penalty under these names."""
 
 
 OWN = "own"
-"""The direction and the decay of an optimizer of a user's own file: nobody knows them."""
+"""A decay that is a rule of a user's file, or not known; and a direction that is not known."""
 
 _GIVEN = ("params", "lr", "weight_decay", "decay", "schedule", "direction", "backend")
 """Arguments of an optimizer that are no hyperparameters of a map's."""
@@ -53,51 +55,115 @@ def canonical(text: str) -> str:
     'AdamW(betas=(0.9, 0.95), eps=1e-06)'
     """
     call = calls.parse(text)
-    if call.own is not None:
-        if call.rule:
-            raise StudyError(f"{call}: an optimizer of a file of yours has its own decay")
-        return str(call)
-    _known(call.name, optimizers.ALL, "optimizer")
-    if call.rule:
+    if call.own is None:
+        _known(call.name, optimizers.ALL, "optimizer")
+    if call.rule and call.own_rule is None:
         _known(call.rule, decays.ALL, "decay rule")
-        if call.rule == _own_decay(call.name):
+        if call.own is None and call.rule == _own_decay(call.name):
             call = replace(call, rule="")
-    if call.arguments or call.rule:
-        _try(call, text)
+    if (call.arguments or call.rule) and not call.own_parts:
+        _try(call, {})
     return str(call)
 
 
-def _try(call: Call, text: str) -> None:
+def composition(name: str, own: Own) -> optimizers.Composition | None:
+    """What an optimizer with parts of a user's files is made of; None of ours, and of functions.
+
+    Args:
+        own: what the files have, by `file.py:name`.
+
+    Raises:
+        StudyError: a part is no optimizer or no decay rule, or it cannot be trained.
+    """
+    call = calls.parse(name)
+    if not call.own_parts:
+        return None
+    own_parts.check(call, own)
+    cls = own[call.own] if call.own is not None else _class(call.name)
+    if not own_parts.is_named(cls):
+        return None
+    _try(call, own)
+    made = cls.composition
+    return made._replace(decay=_rule(call, own)) if call.rule else made
+
+
+def _rule(call: Call, own: Own) -> Decay:
+    """The decay rule that a call has behind its `+`."""
+    rule: Decay = decays.get(call.rule) if call.own_rule is None else own[call.own_rule]
+    return rule
+
+
+def _try(call: Call, own: Own) -> None:
     """Raise StudyError if there can be no such optimizer."""
     for name, value in call.arguments.items():
         if name in _GIVEN or isinstance(value, Call):
             hint = " (write NAME+RULE)" if name == "decay" else ""
-            raise StudyError(f"{text.strip()!r}: {name} is no hyperparameter of a map's{hint}")
+            raise StudyError(f"{str(call)!r}: {name} is no hyperparameter of a map's{hint}")
     try:
         if call.rule:
-            combine(directions.get(direction(str(call))), decays.get(call.rule))
-        factory(str(call))([nn.Parameter(torch.zeros(2, 2))], lr=1e-3, weight_decay=0.0)
+            cls = own[call.own] if call.own is not None else _class(call.name)
+            combine(cls.composition.direction, _rule(call, own))
+        factory(str(call), own)([nn.Parameter(torch.zeros(2, 2))], lr=1e-3, weight_decay=0.0)
     except (ValueError, TypeError) as error:
-        raise StudyError(f"{text.strip()!r} cannot be trained: {error}") from error
+        raise StudyError(f"{str(call)!r} cannot be trained: {error}") from error
 
 
 @cache
-def direction(name: str) -> str:
-    """The direction of the optimizer of this name; `OWN` of a user's own."""
+def direction(name: str, own: tuple[OwnCode, ...] = ()) -> str:
+    """The direction of the optimizer of this name, as `OwnCode` has it; `OWN` where not known.
+
+    Args:
+        own: of a landscape's task: what is known of a user's files.
+    """
     call = calls.parse(name)
-    return OWN if call.own else _class(call.name).composition.direction.name
+    if call.own is None:
+        return _class(call.name).composition.direction.name
+    return _code(call.own, own).direction or OWN
 
 
 @cache
-def decay(name: str) -> str:
-    """The decay rule of the optimizer of this name; `OWN` of a user's own."""
+def decay(name: str, own: tuple[OwnCode, ...] = ()) -> str:
+    """The decay rule of the optimizer of this name; `OWN` of a user's own, and where not known."""
+    rule = _named_decay(calls.parse(name), own)
+    return OWN if rule is None or ":" in rule else rule
+
+
+def _named_decay(call: Call, own: Iterable[OwnCode]) -> str | None:
+    if call.own_rule is not None:
+        return _code(call.own_rule, own).decay or call.own_rule
+    if call.rule or call.own is None:
+        return call.rule or _own_decay(call.name)
+    return _code(call.own, own).decay
+
+
+def _code(name: str, own: Iterable[OwnCode]) -> OwnCode:
+    return next((code for code in own if code.name == name), OwnCode(name, "", ""))
+
+
+def known(name: str, own: tuple[OwnCode, ...]) -> str | None:
+    """What is known of an optimizer with parts of a user's files, in words; None of ours."""
     call = calls.parse(name)
-    return OWN if call.own else call.rule or _own_decay(call.name)
+    if not call.own_parts:
+        return None
+    moves, rule = direction(name, own), _named_decay(call, own)
+    unknown = "" if decay(name, own) != OWN else ", so what torch would call its λ is not known"
+    if moves == OWN and rule is None:
+        return f"{name}: neither its direction nor its decay is known{unknown}"
+    parts = [_in_words("direction", None if moves == OWN else moves), _in_words("decay", rule)]
+    return f"{name}: {', '.join(parts)}{unknown}"
 
 
-def title(name: str) -> str:
+def _in_words(slot: str, part: str | None) -> str:
+    if part is None:
+        return f"{slot} not known"
+    file, separator, word = part.rpartition(":")
+    return f"{slot} {word} of {file}" if separator else f"{slot} {word}"
+
+
+def title(name: str, own: tuple[OwnCode, ...] = ()) -> str:
     """The optimizer, with its kind of decay where the name does not tell it."""
-    return f"{name} + L2" if decay(name) == "l2" else name
+    is_told = bool(calls.parse(name).rule) or decay(name, own) != "l2"
+    return name if is_told else f"{name} + L2"
 
 
 def _class(name: str) -> type[optimizers.Named]:
@@ -117,7 +183,7 @@ def factory(
     given to Adam with the same decay rule, α and λ. An optimizer without decay ignores λ.
 
     Args:
-        own: what a user's files have, by `file.py:function`.
+        own: what a user's files have, by `file.py:name`.
         decaying: whether weight decay applies, for each parameter; to all by default.
     """
     call = calls.parse(name)
@@ -126,9 +192,10 @@ def factory(
         main, made = _class(call.name), directions.get(direction(name))
         if "weight_decay" not in inspect.signature(main).parameters:  # one without decay ignores λ
             main = partial(unyoke.Optimizer, direction=direction(name))
-        main = partial(main, decay=decay(name))
-    elif is_named(main := own[call.own]):
+        main = partial(main, decay=_rule(call, own) if call.rule else _own_decay(call.name))
+    elif own_parts.is_named(main := own[call.own]):
         made = main.composition.direction
+        main = partial(main, decay=_rule(call, own)) if call.rule else main
     else:
         return partial(_of_a_file, call, main, decaying)
     objection = made.objection
@@ -146,12 +213,6 @@ def factory(
         return main(filled, lr=lr, weight_decay=weight_decay, **more)
 
     return make
-
-
-def is_named(function: object) -> TypeGuard[type[optimizers.Named]]:
-    """Whether what a user's file has is a class of unyoke's kind, with direction and decay."""
-    is_class = isinstance(function, type) and issubclass(function, optimizers.Named)
-    return is_class and hasattr(function, "composition")
 
 
 class _Free(NamedTuple):

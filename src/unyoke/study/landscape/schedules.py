@@ -19,8 +19,8 @@ from unyoke.study.errors import StudyError
 from unyoke.study.landscape import calls
 from unyoke.study.landscape.calls import Call
 
-Own = Mapping[str, Callable[..., Any]]
-"""Functions of a user's own files, by `file.py:function`."""
+Own = Mapping[str, Any]
+"""What a user's own files have, by `file.py:name`."""
 
 SCHEDULES: Mapping[str, Callable[[int], schedules.Schedule]] = {
     "constant": lambda updates: schedules.constant(),
@@ -93,7 +93,13 @@ def _made(call: Call, updates: int, own: Own) -> schedules.Schedule:
 
 
 def _of_a_file(call: Call, updates: int, own: Own) -> schedules.Schedule:
-    made = own[str(call.own)](updates, **call.arguments)
+    function = own[str(call.own)]
+    if not callable(function):
+        raise StudyError(
+            f"{call.own} is of type {type(function).__name__} and makes no schedule; name a "
+            "function of the number of updates"
+        )
+    made = function(updates, **call.arguments)
     if isinstance(made, schedules.Schedule):
         return made
     if not callable(made):

@@ -13,17 +13,22 @@ MOST_NAMED = 5
 
 
 class OwnCode(NamedTuple):
-    """An optimizer or a schedule of a user's own file.
+    """An optimizer, a decay rule or a schedule of a user's own file.
 
     Attributes:
         name: `file.py:function`, without the folder.
         digest: of the file, with what it imports.
         file: where it lies. Not part of what it is.
+        direction: of an optimizer: the name of a direction of unyoke's, or `file.py:name` of one
+            that the file has; None where it is not known, as of a function.
+        decay: the same of an optimizer's decay; of a decay rule, what it is itself.
     """
 
     name: str
     digest: str
     file: str
+    direction: str | None = None
+    decay: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class TaskReference:
         data: the folder of the data that it reads, or None. Not part of what the task is.
         data_digest: of the contents of that data; other data make another task.
         device: on which it is trained, as torch names it; None is the CPU. Not part of what it is.
-        own: the user's own optimizers and schedules, which a cell's digest has if it is of them.
+        own: the user's own optimizers, decay rules and schedules, which a cell's digest has if it
+            is of them.
         files: the digest of each file that `digest` and `trainer` stand for, by its module; empty
             in a ledger that is older than this. They tell which file was changed.
     """
@@ -69,7 +75,7 @@ class TaskReference:
         """`version`, with the digests of a cell's own optimizer and schedule."""
         if not self.own:
             return self.version
-        named = {calls.parse(text).own for text in (optimizer, schedule)}
+        named = {part for text in (optimizer, schedule) for part in calls.parse(text).own_parts}
         return "-".join((self.version, *(each.digest for each in self.own if each.name in named)))
 
     def difference(self, other: TaskReference) -> str | None:

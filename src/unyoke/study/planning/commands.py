@@ -95,10 +95,8 @@ def _listed(landscape: Landscape, names: Iterable[str]) -> str:
 
 def with_folder(landscape: Landscape, name: str) -> str:
     """An optimizer or a schedule as a command names it: a user's own with its file's folder."""
-    for own in landscape.task.own:
-        if calls.parse(name).own == own.name:
-            return f"{Path(own.file).parent}/{name}"
-    return name
+    places = {own.name: f"{Path(own.file).parent}/{own.name}" for own in landscape.task.own}
+    return calls.parse(name).written(places)
 
 
 def _axis_words(

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from unyoke import decays, directions
 from unyoke.optimizers import Composition
 from unyoke.study.errors import StudyError
+from unyoke.study.landscape import calls
 from unyoke.study.landscape.axes import parse_axis
 from unyoke.study.landscape.landscape import Axes
-from unyoke.study.landscape.optimizers import OWN, decay, direction
+from unyoke.study.landscape.optimizers import decay, direction
 from unyoke.study.planning.units import size_of_steps, unit_of_decay
 from unyoke.study.tasks.built_in import resolve
 
@@ -36,7 +37,7 @@ class Preset:
         """The usual axes of one optimizer.
 
         Args:
-            own: what an optimizer of a user's own file is made of, where that is known.
+            own: what an optimizer with parts of a user's own file is made of, where it is known.
 
         Raises:
             StudyError: the preset has none for it.
@@ -51,7 +52,7 @@ class Preset:
 
     def usual(self, optimizer: str) -> Axes | None:
         """Its own axes, or those of the relative whose steps have the same size, or None."""
-        if decay(optimizer) == OWN:
+        if calls.parse(optimizer).own_parts:
             return None
         named = directions.get(direction(optimizer)), decays.get(decay(optimizer))
         return self._of(Composition(*named))

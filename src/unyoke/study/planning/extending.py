@@ -100,13 +100,8 @@ def _names(old: Landscape, there: Iterable[str], given: Sequence[str]) -> tuple[
 
     One that is given again is taken as it is given: a user's own file may have moved.
     """
-    again = {_without_folder(name) for name in given}
+    again = {str(calls.parse(name)) for name in given}
     return (*(with_folder(old, name) for name in there if name not in again), *given)
-
-
-def _without_folder(text: str) -> str:
-    call = calls.parse(text)
-    return text if call.own is None else text.replace(call.name, call.own, 1)
 
 
 def _joined_sizes(old: Sequence[int | None], more: Sequence[int | None]) -> tuple[int | None, ...]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
+from unyoke.optimizers import Composition
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import calls, schedules
 from unyoke.study.landscape.landscape import Axes, Landscape, TaskReference, updates_of
-from unyoke.study.landscape.optimizers import canonical, decay
+from unyoke.study.landscape.optimizers import canonical, composition, decay
+from unyoke.study.landscape.own_parts import described
 from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.planning import defaults, words
 from unyoke.study.planning.defaults import Preset
@@ -64,18 +67,20 @@ def landscape(
     names = _optimizers(optimizers) or defaults.OPTIMIZERS
     rates = _by_optimizer(lr, names, "--lr")
     decays = _by_optimizer(weight_decay, names, "--weight-decay")
-    own = (*optimizers, *schedule)
-    reference = _with_own(replace(registry.refer(task, data), device=device), own)
+    reference = _with_own(
+        replace(registry.refer(task, data), device=device), (*optimizers, *schedule)
+    )
+    reference, made = _known(reference, names)
     axes = {}
     for name in names:
         if name in rates and name in decays:
             axes[name] = Axes(rates[name].values, decays[name].values, decays[name].unit)
         else:
-            usual = preset.axes(name, registry.composition(reference, name))
+            usual = preset.axes(name, made[name])
             lrs = rates[name].values if name in rates else usual.lr
             chosen = decays.get(name, AxisWord(None, usual.weight_decay))
             axes[name] = Axes(lrs, chosen.values, chosen.unit)
-        if decay(name) == "none" and any(axes[name].weight_decay):
+        if decay(name, reference.own) == "none" and any(axes[name].weight_decay):
             raise StudyError(f"{name} has no weight decay; give it --weight-decay {name}=0")
     if updates and epochs:
         raise StudyError(
@@ -146,15 +151,27 @@ def _schedules(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _with_own(task: TaskReference, texts: Sequence[str]) -> TaskReference:
-    """The task with the files of those optimizers and schedules that are the user's own."""
+    """The task with the files of those optimizers, rules and schedules that are the user's own."""
     own: dict[str, OwnCode] = {}
-    for call in map(calls.parse, texts):
-        if call.own is not None:
-            found = registry.refer_own(call)
-            known = own.setdefault(found.name, found)
-            if known.file != found.file:
-                raise StudyError(f"{known.file} and {found.file} have one name; rename one of them")
+    for found in chain.from_iterable(map(registry.refer_own, map(calls.parse, texts))):
+        known = own.setdefault(found.name, found)
+        if known.file != found.file:
+            raise StudyError(f"{known.file} and {found.file} have one name; rename one of them")
     return replace(task, own=tuple(own.values()))
+
+
+def _known(
+    task: TaskReference, names: Sequence[str]
+) -> tuple[TaskReference, dict[str, Composition | None]]:
+    """The task with what its user's files say of their optimizers; of each what it is made of.
+
+    Runs these files.
+    """
+    parts = {part for name in names for part in calls.parse(name).own_parts}
+    found = registry.load_own(code for code in task.own if code.name in parts)
+    made = {name: composition(name, found) for name in names}
+    own = (described(code, found[code.name]) if code.name in found else code for code in task.own)
+    return replace(task, own=tuple(own)), made
 
 
 def _try_schedules(planned: Landscape) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from unyoke.study.landscape.axes import label
-from unyoke.study.landscape.optimizers import OWN, decay, direction
+from unyoke.study.landscape.optimizers import OWN
 from unyoke.study.report.survey import Panel
 
 WIDER = 1.5
@@ -30,9 +30,9 @@ def rows_of(panels: Sequence[Panel]) -> list[list[Panel]]:
 def _is_pair(first: Panel, second: Panel) -> bool:
     """Whether they differ in the decay rule alone, L2 first."""
     return (
-        direction(first.optimizer) == direction(second.optimizer)
-        and decay(first.optimizer).startswith("l2")
-        and not decay(second.optimizer).startswith("l2")
+        first.direction == second.direction != OWN
+        and first.decay.startswith("l2")
+        and not second.decay.startswith("l2")
         and first.setting == second.setting
     )
 
@@ -70,7 +70,7 @@ def shear(panel: Panel) -> Shear | None:
 
     The axes must have one factor between their values, so that cells fall on columns again.
     """
-    rule = decay(panel.optimizer)
+    rule = panel.decay
     if rule in ("none", "lr_coupled", OWN) or rule.startswith("l2"):
         return None
     decays = [value for value in panel.axes.weight_decay if value > 0]

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from unyoke.study.landscape.optimizers import OWN, decay
+from unyoke.study.landscape.optimizers import OWN
 from unyoke.study.report.findings import Finding
 from unyoke.study.statistics import Interval, exponent_class
 from unyoke.study.statistics.basin import TIE
@@ -61,12 +61,12 @@ def _name(finding: Finding, exponent: int) -> str:
 
 def is_penalty(finding: Finding) -> bool:
     """Whether its weight decay is an L2 penalty, which is the same number in torch."""
-    return decay(finding.panel.optimizer).startswith("l2")
+    return finding.panel.decay.startswith("l2")
 
 
 def is_torchs(finding: Finding) -> bool:
     """Whether its weight decay is torch's number already, which lr multiplies."""
-    return decay(finding.panel.optimizer) == "lr_coupled"
+    return finding.panel.decay == "lr_coupled"
 
 
 def paper_ridge(finding: Finding) -> Interval:
@@ -79,7 +79,7 @@ def torch_ridge(finding: Finding) -> Interval | None:
 
     It is another number than λ for decoupled decay alone.
     """
-    is_known = not is_penalty(finding) and decay(finding.panel.optimizer) != OWN
+    is_known = not is_penalty(finding) and finding.panel.decay != OWN
     return None if not is_known else sheared(paper_ridge(finding), -1)
 
 

@@ -30,7 +30,7 @@ def export(folder: Path, path: Path, *, force: bool = False) -> int:
     if path.exists() and not force:
         raise StudyError(f"{path} exists already; give another name, or --force")
     with Ledger.open_to_read(folder) as ledger:
-        table = rows(ledger.records())
+        table = rows(ledger.records(), ledger.landscape.task.own)
     draft = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         write(table, draft)

@@ -24,15 +24,17 @@ def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | No
         edges.setdefault(finding.panel.optimizer, []).extend(inner)
     old = survey.landscape
     larger = beyond(old, edges, farthest=FARTHEST)
-    axes = {name: _sensible(name, old.axes[name], more) for name, more in larger.axes.items()}
+    axes = {
+        name: _sensible(decay(name, old.task.own), old.axes[name], more)
+        for name, more in larger.axes.items()
+    }
     if axes == old.axes:
         return None
     return extend_command(old, replace(larger, axes=axes), folder)
 
 
-def _sensible(optimizer: str, old: Axes, more: Axes) -> Axes:
+def _sensible(rule: str, old: Axes, more: Axes) -> Axes:
     """Without new λ of 1 and more, which would take the whole weight at an update."""
-    rule = decay(optimizer)
     if rule in (OWN, "lr_coupled") or rule.startswith("l2") or more.decay_unit is not None:
         return more
     kept = tuple(wd for wd in more.weight_decay if wd < 1 or wd in old.weight_decay)

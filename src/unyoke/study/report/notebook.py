@@ -86,4 +86,4 @@ def table(folder: Path) -> Any:
     except ImportError as error:
         raise StudyError("a table needs pandas: pip install 'unyoke[pandas]'") from error
     with Ledger.open_to_read(folder) as ledger:
-        return pandas.DataFrame(rows(ledger.records()))
+        return pandas.DataFrame(rows(ledger.records(), ledger.landscape.task.own))

@@ -108,7 +108,7 @@ def page_data(
     places = _places(survey)
     return {
         "task": landscape.task.name,
-        "decaying": landscape.decaying,
+        "decaying": ". ".join((landscape.decaying, *survey.known)),
         "unit": unit,
         "differenceUnit": difference_unit(unit),
         "total": survey.total,

@@ -95,7 +95,7 @@ def write_report(folder: Path) -> Report:
     note = []
     try:
         with output_files.written(folder, NAMES, _is_filled) as drafts:
-            table = rows(records)
+            table = rows(records, result.landscape.task.own)
             write_csv(table, drafts / "cells.csv")
             write_json(table, result, findings, compared, drafts / "cells.json")
             note = _figures(result, findings, drafts)
@@ -132,7 +132,7 @@ def _lines(
     failed = f", {result.failed} failed" if result.failed else ""
     lines = [f"{result.done} of {result.total} cells, {result.diverged} diverged{failed}"]
     lines += [f"{number} failed: {text[:WIDTH]}" for text, number in result.failures()[:MOST_LINES]]
-    lines.append(result.landscape.decaying)
+    lines += [result.landscape.decaying, *result.known]
     lines += [f"some by other code than began this ledger: {text}" for text in result.accepted]
     for finding in findings:
         panel = finding.panel

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from unyoke.study.landscape.decay_units import SYMBOLS, Numbers, numbers
 from unyoke.study.landscape.landscape import Axes, Budget, Cell, Landscape
-from unyoke.study.landscape.optimizers import decay, title
+from unyoke.study.landscape.optimizers import decay, direction, known, title
+from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.ledger.accepted import OTHER_CODE
 from unyoke.study.ledger.ledger import Record
 
@@ -40,7 +41,8 @@ class Panel:
     """One heat map's figures. Every array is [seeds, weight decays, learning rates].
 
     A cell that diverged, failed or has not run yet is NaN in every figure; `diverged`, `failed` and
-    `done` tell which. `failures` has what the task raised, by place.
+    `done` tell which. `failures` has what the task raised, by place, and `own` what is known of the
+    user's own optimizers.
     """
 
     optimizer: str
@@ -52,6 +54,7 @@ class Panel:
     diverged: NDArray[np.bool_]
     done: NDArray[np.bool_]
     failures: dict[tuple[int, int, int], str] = field(default_factory=dict)
+    own: tuple[OwnCode, ...] = ()
 
     @property
     def failed(self) -> NDArray[np.bool_]:
@@ -86,12 +89,22 @@ class Panel:
     @property
     def title(self) -> str:
         """The optimizer, with its kind of decay where the name does not tell it."""
-        return title(self.optimizer)
+        return title(self.optimizer, self.own)
+
+    @property
+    def decay(self) -> str:
+        """The decay rule by name; `OWN` where it is the user's, or not known."""
+        return decay(self.optimizer, self.own)
+
+    @property
+    def direction(self) -> str:
+        """The direction by name; `OWN` where it is not known."""
+        return direction(self.optimizer, self.own)
 
     @property
     def decay_symbol(self) -> str:
         """λ′ for an L2 penalty, λ for decoupled decay, as the paper writes them; with its unit."""
-        symbol = "λ′" if decay(self.optimizer).startswith("l2") else "λ"
+        symbol = "λ′" if self.decay.startswith("l2") else "λ"
         return SYMBOLS[self.axes.decay_unit].format(symbol)
 
     def decay_in_units(self, row: int) -> Numbers | None:
@@ -178,6 +191,12 @@ class Survey:
         """The versions of cells that other code trained than began the ledger."""
         return tuple(text for text in self.versions if OTHER_CODE in text)
 
+    @property
+    def known(self) -> list[str]:
+        """What is known of the user's own optimizers, a sentence for each."""
+        own = self.landscape.task.own
+        return [text for name in self.landscape.axes if (text := known(name, own)) is not None]
+
     def failures(self) -> list[tuple[str, int]]:
         """What tasks raised, each text once with its number, the most frequent first."""
         texts = [text for panel in self.panels for text in panel.failures.values()]
@@ -250,6 +269,7 @@ def _empty_panel(landscape: Landscape, optimizer: str, schedule: str, budget: Bu
         figures={figure: np.full(shape, np.nan) for figure in _FIGURES},
         diverged=np.zeros(shape, dtype=bool),
         done=np.zeros(shape, dtype=bool),
+        own=landscape.task.own,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from unyoke.study.landscape.decay_units import numbers
 from unyoke.study.landscape.landscape import Cell
 from unyoke.study.landscape.optimizers import OWN, decay
+from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.ledger.ledger import Record
 from unyoke.study.report.comparisons import PairVerdict
 from unyoke.study.report.exponents import torch_ridge, upright
@@ -49,13 +50,17 @@ COLUMNS = (
 )
 
 
-def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One plain row per finished cell; figures of one that diverged or failed are None."""
+def rows(records: Iterable[Record], own: tuple[OwnCode, ...] = ()) -> list[dict[str, Any]]:
+    """One plain row per finished cell; figures of one that diverged or failed are None.
+
+    Args:
+        own: of the landscape's task: what is known of the user's own optimizers.
+    """
     table = []
     for record in records:
         # Both have `updates`: how many were planned, and how many were made before it diverged.
         figures = vars(record.outcome) | vars(record.cell)
-        figures |= _decay_columns(record.cell)
+        figures |= _decay_columns(record.cell, own)
         figures["updates_made"] = record.outcome.updates
         figures["diverged"] = int(record.outcome.status == "diverged")
         figures["failed"] = int(record.outcome.status == "failed")
@@ -63,12 +68,12 @@ def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     return table
 
 
-def _decay_columns(cell: Cell) -> dict[str, Any]:
+def _decay_columns(cell: Cell, own: tuple[OwnCode, ...]) -> dict[str, Any]:
     """The weight decay in every unit; None where a schedule of the user's own would decide.
 
     torch's number is λ/α of a decoupled decay, and what was given of all others of torch's kind.
     """
-    rule = decay(cell.optimizer)
+    rule = decay(cell.optimizer, own)
     found = numbers(cell.weight_decay, cell.decay_unit, cell.schedule, cell.updates)
     per_update = cell.weight_decay if cell.decay_unit is None else None
     if found is not None:

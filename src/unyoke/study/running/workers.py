@@ -14,6 +14,7 @@ import platform
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -168,14 +169,20 @@ def _try_own(reference: TaskReference, task: Task, tried: Sequence[Cell]) -> Non
     for cell in tried:
         what = cell.optimizer
         try:
-            if calls.parse(what).own is not None:
-                optimizers.factory(what, own)(weights, lr=cell.lr, weight_decay=cell.weight_decay)
+            if calls.parse(what).own_parts:
+                _make(optimizers.factory(what, own), weights, cell)
             what = cell.schedule
             schedules.make(what, cell.updates, own)(0)
         except StudyError:
             raise
         except Exception as error:
             raise StudyError(f"{what} cannot be made: {TaskFailure.of(error)}") from error
+
+
+def _make(factory: Callable[..., Any], weights: list[Any], cell: Cell) -> None:
+    with warnings.catch_warnings():  # a map has such weight decays on purpose
+        warnings.filterwarnings("ignore", message=".*weight_decay", category=UserWarning)
+        factory(weights, lr=cell.lr, weight_decay=cell.weight_decay)
 
 
 def _refuse(reference: TaskReference, objection: str | None) -> None:
@@ -268,8 +275,8 @@ def _builder(reference: TaskReference) -> Callable[[int], Task]:
 
 
 @cache
-def _own(reference: TaskReference) -> dict[str, Callable[..., Any]]:
-    return load_own(reference)
+def _own(reference: TaskReference) -> dict[str, Any]:
+    return load_own(reference.own)
 
 
 @cache

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unyoke.study.errors import StudyError, TaskError
-from unyoke.study.landscape import calls
 from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.task_reference import OwnCode, TaskReference
 from unyoke.study.ledger import code_digest
@@ -25,7 +24,6 @@ from unyoke.study.tasks.devices import Mover
 from unyoke.study.tasks.task import Task
 
 if TYPE_CHECKING:
-    from unyoke.optimizers import Composition
     from unyoke.study.tasks.reading import Reader
 
 
@@ -96,49 +94,38 @@ def load(reference: TaskReference) -> Callable[[int], Task]:
     return build
 
 
-def refer_own(call: Call) -> OwnCode:
-    """The optimizer or schedule of a user's own file that is called, without running its code.
+def refer_own(call: Call) -> Iterator[OwnCode]:
+    """The parts of a call that stand in a user's own files, without running their code.
 
     Raises:
         StudyError: there is no such file.
     """
-    file = Path(call.name.rpartition(":")[0])
-    if not file.is_file():
-        raise StudyError(f"{call.name!r} needs the file {str(file)!r}, and there is none")
-    return OwnCode(str(call.own), code_digest.of_file(file).digest, str(file.resolve()))
+    for name, part in ((call.name, call.own), (call.rule, call.own_rule)):
+        if part is None:
+            continue
+        file = Path(name.rpartition(":")[0])
+        if not file.is_file():
+            raise StudyError(f"{name!r} needs the file {str(file)!r}, and there is none")
+        yield OwnCode(part, code_digest.of_file(file).digest, str(file.resolve()))
 
 
-def load_own(reference: TaskReference) -> dict[str, Callable[..., Any]]:
-    """The user's own optimizers and schedules, by `file.py:function`. Runs their files.
+def load_own(codes: Iterable[OwnCode]) -> dict[str, Any]:
+    """The user's own optimizers, decay rules and schedules, by `file.py:name`. Runs their files.
 
     Raises:
-        StudyError: a file cannot be run, has no such function, or is another than the driver's.
+        StudyError: a file cannot be run, has no such name, or is another than the driver's.
     """
-    found: dict[str, Callable[..., Any]] = {}
-    for own in reference.own:
+    found: dict[str, Any] = {}
+    for own in codes:
         code = code_digest.of_file(Path(own.file))
         if code.digest != own.digest:
             raise StudyError(f"{own.file} is not what the driver has read: it was changed since")
         module = _run_file(Path(own.file), own.name, code.own)
-        function = getattr(module, own.name.rpartition(":")[2], None)
-        if not callable(function):
-            raise StudyError(
-                f"the file {own.file} has no function or class {own.name.rpartition(':')[2]!r}"
-            )
-        found[own.name] = function
+        name = own.name.rpartition(":")[2]
+        if not hasattr(module, name):
+            raise StudyError(f"the file {own.file} has no function or class {name!r}")
+        found[own.name] = getattr(module, name)
     return found
-
-
-def composition(reference: TaskReference, optimizer: str) -> Composition | None:
-    """What an optimizer of a user's own file is made of, if it is a `Named`. Runs the file."""
-    from unyoke.study.landscape.optimizers import is_named  # torch's names, as above
-
-    call = calls.parse(optimizer)
-    if call.own is None:
-        return None
-    own = tuple(each for each in reference.own if each.name == call.own)
-    found = load_own(replace(reference, own=own))[call.own]
-    return found.composition if is_named(found) else None
 
 
 def check_trainer(reference: TaskReference) -> None:
