@@ -417,6 +417,7 @@ def test_of_a_ledger_that_does_not_say_nothing_is_known(line_file: Path, own: Pa
     plain["task"]["own"] = [each[:3] for each in plain["task"]["own"]]
     old = Landscape.from_json(json.dumps(plain))
     assert decay("own.py:Twin", old.task.own) == UNKNOWN
+    assert decay("AdamW+own.py:lasso", old.task.own) == UNKNOWN
     assert "neither its direction nor its decay is known" in str(known("own.py:Twin", old.task.own))
 
 
