@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
@@ -14,43 +12,10 @@ from torch import Tensor
 
 from unyoke.population.choice import ENGINES, Choice
 from unyoke.population.engine import Blueprint
-from unyoke.population.models import Models
+from unyoke.population.models import Models, Progress
 from unyoke.population.settings import Rates
 
 FORMAT = 1
-
-
-@dataclass
-class Progress:
-    """What has become of K models so far.
-
-    Attributes:
-        updates: made by those that still train.
-        made: updates of each model, [K].
-        active: the models that still train.
-        diverged: model → the update at which it was found, 1 for the first.
-        losses: of each model at its last update, before that update, [K] float64; NaN without.
-        limits: losses above which each model counts as diverged, [K] float64.
-    """
-
-    updates: int
-    made: Tensor
-    active: list[int]
-    diverged: dict[int, int]
-    losses: Tensor
-    limits: Tensor
-
-    @classmethod
-    def at_first(cls, count: int, active: list[int]) -> Progress:
-        """Of so many models before the first update, of which these are to be trained."""
-        return cls(
-            updates=0,
-            made=torch.zeros(count, dtype=torch.int64),
-            active=active,
-            diverged={},
-            losses=torch.full((count,), math.nan, dtype=torch.float64),
-            limits=torch.full((count,), math.inf, dtype=torch.float64),
-        )
 
 
 def write(

@@ -63,12 +63,8 @@ def _conv2d(
 
 
 def _pair(value: Any) -> Pair:
-    first, last = value if isinstance(value, Sequence) and len(value) == 2 else (value, value)
-    return _number(first), _number(last)
-
-
-def _number(value: Any) -> int:
-    return int(value[0] if isinstance(value, Sequence) else value)
+    numbers = value if isinstance(value, Sequence) else (value,)
+    return int(numbers[0]), int(numbers[-1])
 
 
 def by_copies(

@@ -7,6 +7,7 @@ buffers, such as the running statistics of BatchNorm, and parameters that need n
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +73,39 @@ class Models:
 
 def _mapped(function: Callable[[Tensor], Tensor], named: Named) -> Named:
     return {name: function(stack) for name, stack in named.items()}
+
+
+@dataclass
+class Progress:
+    """What has become of K models so far.
+
+    Attributes:
+        updates: made by those that still train.
+        made: updates of each model, [K].
+        active: the models that still train.
+        diverged: model → the update at which it was found, 1 for the first.
+        losses: of each model at its last update, before that update, [K] float64; NaN without.
+        limits: losses above which each model counts as diverged, [K] float64.
+    """
+
+    updates: int
+    made: Tensor
+    active: list[int]
+    diverged: dict[int, int]
+    losses: Tensor
+    limits: Tensor
+
+    @classmethod
+    def at_first(cls, count: int, active: list[int]) -> Progress:
+        """Of so many models before the first update, of which these are to be trained."""
+        return cls(
+            updates=0,
+            made=torch.zeros(count, dtype=torch.int64),
+            active=active,
+            diverged={},
+            losses=torch.full((count,), math.nan, dtype=torch.float64),
+            limits=torch.full((count,), math.inf, dtype=torch.float64),
+        )
 
 
 def trained(module: nn.Module) -> Named:

@@ -15,12 +15,11 @@ from torch.nn import functional
 from unyoke.optimizer import Optimizer
 from unyoke.optimizers import AdamW
 from unyoke.population import checkpoints, settings
-from unyoke.population.checkpoints import Progress
 from unyoke.population.choice import ENGINES, Choice, choose
 from unyoke.population.dropout import keys
 from unyoke.population.engine import Batch, Blueprint, Engine, Loss
 from unyoke.population.inputs import Inputs, taken
-from unyoke.population.models import Models, load_row, make
+from unyoke.population.models import Models, Progress, load_row, make
 from unyoke.population.order import BatchOrder
 from unyoke.population.settings import OneWeightDecay
 from unyoke.schedules import Schedule
