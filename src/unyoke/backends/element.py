@@ -248,7 +248,8 @@ def functions(recipe: Recipe) -> Mapping[str, Callable[..., Any]]:
 _COMMON: tuple[Callable[..., Any], ...] = (
     *(encodings.decode_bfloat16, encodings.nearest_bfloat16),
     *(encodings.magnitude, encodings.block_scale, encodings.inverse),
-    *(random_words.mixed, random_words.place, random_words.next_place),
+    *(random_words.update_key, random_words.tensor_key, random_words.word_key),
+    *(random_words.among_runs, random_words.place, random_words.next_place),
     *(random_words.scrambled, random_words.noise, random_words.chance),
     *(random_words.upper_bits, random_words.lower_bits),
 )

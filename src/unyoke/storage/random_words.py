@@ -1,8 +1,8 @@
 """Random bits as a hash of (seed, t, tensor, element), and who takes which of them.
 
-The same on every backend, for any number of threads, and after a resume. The key of word w of
-tensor n at update t is mixed(mixed(mixed(seed, t), n), w). States 0 and 1 share word 0, states 2
-and 3 share word 1, and so on; the weight takes the two words after those of the states.
+The same on every backend, for any number of threads, and after a resume. A word of an element is
+the hash of its place in the sequence that begins at :func:`word_key`. States 0 and 1 share word 0,
+states 2 and 3 share word 1, and so on; the weight takes the two words after those of the states.
 """
 
 from __future__ import annotations
@@ -29,6 +29,26 @@ def mixed(key, number):
     x = int32((x ^ ((x >> 16) & 0xFFFF)) * 0x7FEB352D)
     x = int32((x ^ ((x >> 15) & 0x1FFFF)) * -0x7B935975 + key)
     return int32(x ^ ((x >> 16) & 0xFFFF))
+
+
+def update_key(seed, t):
+    """The key of the update number t of a group."""
+    return mixed(seed, t)
+
+
+def tensor_key(update, number):
+    """The key of one of the group's tensors, under that of the update."""
+    return mixed(update, number)
+
+
+def word_key(tensor, word):
+    """The key of one of the words that an element takes, under that of its tensor."""
+    return mixed(tensor, word)
+
+
+def among_runs(index, run, gap):
+    """Where an element of a shard stands in the whole parameter, from the first: in runs apart."""
+    return index + index // run * gap
 
 
 def place(key, index):
@@ -93,7 +113,7 @@ class Noise:
     """
 
     def __init__(self, seed: int, t: int, number: int, place: Place = WHOLE) -> None:
-        self._key = mixed(mixed(seed, t), int32(number))
+        self._key = tensor_key(update_key(seed, t), int32(number))
         self._place = place
 
     def word(self, which: int, like: torch.Tensor) -> torch.Tensor:
@@ -103,8 +123,8 @@ class Noise:
             index = torch.arange(like.numel(), dtype=torch.int32, device=like.device) + int32(first)
         else:
             local = torch.arange(like.numel(), device=like.device)
-            index = int32(local + local // run * gap + first)
-        word: torch.Tensor = noise(mixed(self._key, which), index)
+            index = int32(among_runs(local, run, gap) + first)
+        word: torch.Tensor = noise(word_key(self._key, which), index)
         return word
 
     def bits(self, position: int, count: int, like: torch.Tensor) -> torch.Tensor:

@@ -56,11 +56,12 @@ def _run(recipe: Recipe) -> Iterator[str]:
     width = len(recipe.rule.coefficient_names) + 2
     if recipe.words:
         yield f"        seed, t = number_at(numbers, {width - 2}), number_at(numbers, {width - 1})"
-        yield "        key = mixed(mixed(int32(seed), int32(t)), int32(word_at(own, 4 * tensor)))"
+        yield "        of_update = update_key(int32(seed), int32(t))"
+        yield "        key = tensor_key(of_update, int32(word_at(own, 4 * tensor)))"
         yield "        first = int32(word_at(own, 4 * tensor + 1))"
         if recipe.in_runs:
             yield "        run, gap = word_at(own, 4 * tensor + 2), word_at(own, 4 * tensor + 3)"
-        yield from (f"        key{word} = mixed(key, {word})" for word in recipe.words)
+        yield from (f"        key{word} = word_key(key, {word})" for word in recipe.words)
     yield from _indented(_blocks(recipe) if room(recipe) else _plain(recipe), 2)
     yield "    return 0"
 
@@ -189,7 +190,7 @@ def _draw_in_runs(word: int) -> Iterator[str]:
     yield f"while begin < {BLOCK}:"
     yield "    index = block + begin"
     yield f"    end_of_run = min({BLOCK}, begin + run - index % run)"
-    yield from _indented(_draw(word, "begin", "end_of_run", "index + index // run * gap"))
+    yield from _indented(_draw(word, "begin", "end_of_run", "among_runs(index, run, gap)"))
     yield "    begin = end_of_run"
 
 

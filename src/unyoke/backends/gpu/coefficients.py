@@ -101,7 +101,7 @@ class CoefficientKernel:
         self._tensors = [*tables.values(), keys, *formula.inputs.values()]
         self._count = len(counters["step"])
         language = runtime.language()
-        known = {"mixed": language.bound(random_words.mixed)}
+        known = {"update_key": language.bound(random_words.update_key)}
         text = _text(formula, scaled)
         function = language.define("coefficients", text, known, ("seed", "count", "go"))
         self._start: Launcher = runtime.starter(function, (LANES,), WARPS, device)
@@ -254,7 +254,7 @@ def _stored(formula: _Formula, scaled: bool) -> Iterator[str]:
     for k, name in enumerate(formula.coefficients):
         yield f"tl.store(narrow + {k}, {name}.to(tl.float32))"
         yield f"tl.store(wide + {k}, {name})"
-    yield f"tl.store(keys, mixed(seed, {formula.time}.to(tl.int32)))"
+    yield f"tl.store(keys, update_key(seed, {formula.time}.to(tl.int32)))"
     yield "tl.store(updates, tl.load(updates) + made)"
     yield "for offset in range(0, count, LANES):"
     yield "    i = offset + tl.arange(0, LANES)"

@@ -193,7 +193,7 @@ class Launch:
 
     def _keys_now(self, work: Work) -> torch.Tensor:
         """What starts each set's random numbers."""
-        keys = [random_words.mixed(work.seed, t) for t in work.updates]
+        keys = [random_words.update_key(work.seed, t) for t in work.updates]
         if any(isinstance(key, torch.Tensor) for key in keys):
             return torch.stack(keys).repeat_interleave(self._models)
         numbers = [key for key in keys for _ in range(self._models)]

@@ -50,7 +50,7 @@ def row(work: Work) -> tuple[float, ...] | None:
     if any(isinstance(value, torch.Tensor) for value in (*coefficients.values(), t)):
         return None
     values = [float(coefficients[name]) for name in work.rule.coefficient_names]
-    return (*values, random_words.mixed(work.seed, t))
+    return (*values, random_words.update_key(work.seed, t))
 
 
 def launches(work: Work, runtime: Runtime) -> Iterator[Launch]:

@@ -103,8 +103,8 @@ def _prologue(recipe: Recipe) -> Iterator[str]:
         update = "key" if recipe.by_value else "tl.load(keys + own)"
         # Not `number`: that name stands for the conversion to the computation's dtype
         at = recipe.row - 4
-        yield f"key = mixed({update}, tl.load(row + {at}).to(tl.int32))"
-        yield f"first = start + tl.load(row + {at + 1})"
+        yield f"key = tensor_key({update}, tl.load(row + {at}).to(tl.int32))"
+        yield f"first = tl.load(row + {at + 1})"
     if recipe.in_runs:
         yield f"run, gap = tl.load(row + {at + 2}), tl.load(row + {at + 3})"
     names = () if recipe.by_value else recipe.coefficients
@@ -122,11 +122,11 @@ def _block(recipe: Recipe, lanes: str, end: str, wide: bool) -> Iterator[str]:
     yield from _indices(recipe, lanes, end)
     yield from _load(recipe, wide)
     drawn: set[int] = set()
-    places = "first + i" + " + (start + i) // run * gap" * recipe.in_runs
+    index = "among_runs(start + i, run, gap)" if recipe.in_runs else "start + i"
     for stage in element.stages(recipe):
         for word in stage.words:  # when it is needed, and not before: registers are few
             if word not in drawn:
-                yield f"word{word} = noise(mixed(key, {word}), ({places}).to(tl.int32))"
+                yield f"word{word} = noise(word_key(key, {word}), (first + {index}).to(tl.int32))"
         drawn.update(stage.words)
         for column in recipe.blocked:
             if f"code_{column.name}" in stage.makes:
