@@ -18,7 +18,8 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import unyoke
 from unyoke import directions, schedules
-from unyoke.monitoring import Reading, decay
+from unyoke.monitoring import Reading
+from unyoke.monitoring.averaging import is_average
 from unyoke.monitoring.measure import Moved
 
 
@@ -319,5 +320,29 @@ def test_sharded_weights_on_a_mesh_of_one_process(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded, args=(str(tmp_path),), nprocs=1)
 
 
-def test_families_whose_rotation_is_predicted_are_named_as_directions_are_today() -> None:
-    assert {*decay.ADAM, *decay.SGD} <= {*directions.names()}
+AVERAGES = [name for name, part in directions.ALL.items() if is_average(part)]
+
+
+def test_who_averages_gradients_is_read_off_the_formulas() -> None:
+    """Not who looks a step ahead, takes signs, or follows the norms of weights or of gradients."""
+    assert {"adam", "amsgrad", "radam", "adabelief", "stable_adam", "adopt"} <= {*AVERAGES}
+    assert {"gradient", "heavy_ball", "momentum", "rmsprop"} <= {*AVERAGES}
+    assert not {"nadam", "nesterov_adam", "nesterov", "lion", "signum", "muon"} & {*AVERAGES}
+    assert not {"lamb", "lars", "grams_adam", "cautious_adam", "adan", "mars"} & {*AVERAGES}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", AVERAGES)
+def test_the_rotation_of_every_average_of_gradients_is_predicted(direction: str) -> None:
+    """As in the test of AdamW; second moments that only grow leave the equilibrium behind."""
+    weight = torch.nn.Parameter(torch.randn(60, 60, generator=torch.Generator().manual_seed(0)))
+    optimizer = unyoke.Optimizer([weight], 0.02, weight_decay=0.009, direction=direction)
+    kept = Kept()
+    unyoke.monitor(optimizer, every=20, writers=kept)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(900):
+        weight.grad = torch.randn(60, 60, generator=generator)
+        optimizer.step()
+    rows = [reading.layers[0] for reading in kept.readings[25:]]
+    mean = sum(row.rotation for row in rows) / len(rows)
+    assert mean == pytest.approx(rows[0].rotation_predicted, rel=0.05)

@@ -12,8 +12,9 @@ import torch
 from unyoke import decays, directions
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
-from unyoke.explain import SGD, GroupRates
+from unyoke.explain import GroupRates
 from unyoke.explain_file import kind_of, taker
+from unyoke.monitoring.averaging import momentum_of
 from unyoke.monitoring.reading import GroupReading
 from unyoke.schedules import Schedule
 
@@ -45,6 +46,7 @@ class FollowedDecay:
                 direction = groups.group_direction(self.group)
             self.rule, self.schedule = groups.decay(dict(self.group)), groups.schedule
             self._rates = GroupRates(optimizer, index)  # type: ignore[arg-type]
+        self._direction = direction
         self._part = taker(direction, self.rule, dict(self.group))
         self._peak = largest(self.group.get("base_lr", self.group.get("initial_lr", 0.0)))
         self._sum = 0.0
@@ -53,12 +55,8 @@ class FollowedDecay:
 
     @property
     def momentum(self) -> float | None:
-        """β1 or SGD's momentum, for the rotation in equilibrium; None for other families."""
-        if self.direction in ADAM:
-            return float(self.group["betas"][0])
-        if self.direction in SGD:
-            return largest(self.group.get("momentum", 0.0) or 0.0)
-        return None
+        """β1 or SGD's momentum, for the rotation in equilibrium; None where it has no such form."""
+        return momentum_of(self._direction, self.group)
 
     def now(self) -> GroupReading:
         """The coming update; what was taken before and is to come is left open."""
@@ -121,8 +119,6 @@ class FollowedDecay:
         step = max(1, (last - first) // SUMMED)
         return step * math.fsum(self._part(*self._rates.at(t)) for t in range(first, last, step))
 
-
-ADAM = ("adam", "amsgrad", "nadam", "nesterov_adam", "radam", "adamax")
 
 SUMMED = 100_000
 """Longer stretches of a schedule are summed in steps."""
