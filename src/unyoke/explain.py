@@ -206,7 +206,7 @@ def amounts(
         updates_per_epoch: if known.
         lasts: whether half-life and window have a meaning.
     """
-    is_taken = proportion(decay, group) is not None
+    is_taken = decay.kind == "pull"  # and not what the steady state takes
     half_life = half_life_of(part) if part is not None and lasts else None
     window = 1.0 / part if part and lasts else None
     shared = part if lr > 0 and torch_has(decay, group) else None
