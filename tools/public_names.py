@@ -18,20 +18,24 @@ MODULES = (
     "unyoke.monitoring", "unyoke.study", "unyoke.equation", "unyoke.primitives",
     "unyoke.population", "unyoke.backends", "unyoke.integrations.timm",
     "unyoke.integrations.lightning", "unyoke.integrations.transformers",
+    "unyoke.directions", "unyoke.decays", "unyoke.optimizers", "unyoke.population.inputs",
+    "unyoke.population.generators", "unyoke.transfer.paste", "unyoke.transfer.run", "unyoke.compat",
 )  # fmt: skip
 
 
 def names(module: str) -> list[str]:
-    """The public names of a module: what it lists, else what it defines."""
+    """The public names of a module: what it lists; else what it, its files and folder define."""
     home = importlib.import_module(module)
     listed = getattr(home, "__all__", None)
     if listed is not None:
         return sorted(listed)
-    return sorted(
+    own = {
         name
         for name, value in vars(home).items()
-        if not name.startswith("_") and getattr(value, "__module__", None) == module
-    )
+        if not name.startswith("_")
+        and f"{getattr(value, '__module__', '')}.".startswith(f"{module}.")
+    }
+    return sorted(own | set(getattr(home, "ALL", ())))
 
 
 def parameters(thing: Any) -> list[str] | None:
