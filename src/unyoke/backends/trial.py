@@ -8,16 +8,13 @@ from unyoke import decays, directions
 from unyoke.backends.base import Backend, Work
 from unyoke.equation import combine
 
-DEVICES = {"gpu": "cuda"}
-"""Where a backend works, if not on the CPU."""
-
 
 def lacking(backend: Backend) -> str | None:
     """What stands against a backend here, as one line; None if it has made an update."""
     if (reason := backend.tried()) is not None:
         return reason
     rule = combine(directions.get("gradient"), decays.get("none"))
-    device = DEVICES.get(backend.name, "cpu")
+    device = "cuda" if backend.name == "gpu" else "cpu"
     weight, grad = torch.ones(100, device=device), torch.arange(1.0, 101.0, device=device)
     weight.grad = grad
     work = Work(rule, [weight], [{}], [{"lr": 0.25, "strength": 0.0}], updates=[1], numbers=[0])

@@ -83,9 +83,8 @@ class Normed(Prepared):
             ]
         except (TypeError, ValueError, RuntimeError):
             return False  # a number has become a row of numbers
-        which = slice(None) if work.which is None else np.array(work.which)
-        rows = np.array(sets)[0 if work.which is None else which]
-        self._grid[:, self._others] = rows
+        which = 0 if work.which is None else np.array(work.which)
+        self._grid[:, self._others] = np.array(sets)[which]
         self._are_formed = False
         for table in self._tables:
             table.shares.begin()

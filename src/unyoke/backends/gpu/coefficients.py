@@ -100,9 +100,8 @@ class CoefficientKernel:
         self.device_coefficients = DeviceCoefficients(tables, keys)
         self._tensors = [*tables.values(), keys, *formula.inputs.values()]
         self._count = len(counters["step"])
-        language = runtime.language()
+        language, text = runtime.language(), _text(formula, scaled)
         known = {"update_key": language.bound(random_words.update_key)}
-        text = _text(formula, scaled)
         function = language.define("coefficients", text, known, ("seed", "count", "go"))
         self._start: Launcher = runtime.starter(function, (LANES,), WARPS, device)
         # Nothing is counted, but the kernel is compiled: not while a graph is being recorded

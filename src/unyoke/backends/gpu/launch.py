@@ -109,14 +109,15 @@ class Launch:
     def __init__(
         self, recipe: Recipe, runtime: Runtime, members: Sequence[int], work: Work, models: int
     ) -> None:
-        self.recipe = recipe
-        self._runtime = runtime
-        self._members = members
-        self._models = models
+        from unyoke.backends.gpu.kernels import kernel  # Triton is imported with it
+
+        self.recipe, self._runtime = recipe, runtime
+        self._members, self._models = members, models
         weights = [work.weights[index] for index in members]
         self._device = weights[0].device
-        self._shape = tables.shape(recipe)
-        self._launch = runtime.launcher(recipe, self._device)
+        self._shape = shape = tables.shape(recipe)
+        sizes, function = (shape.block, shape.lanes), kernel(recipe, runtime.language())
+        self._launch = runtime.starter(function, sizes, shape.warps, self._device)
         self._lengths = [weight.numel() * (1 + weight.is_complex()) for weight in weights]
         self._one = torch.ones((), device=self._device)
         self._sets: Sequence[int] | None = ()

@@ -12,7 +12,6 @@ import torch
 
 if TYPE_CHECKING:
     from unyoke.backends.gpu.language import Language
-    from unyoke.backends.gpu.source import Recipe
 
 OLDEST = (8, 0)
 """Compute capability for which kernels are compiled and checked in the tests (A100)."""
@@ -55,13 +54,6 @@ class Runtime(ABC):
         self, function: Any, sizes: Sequence[int], warps: int, device: torch.device
     ) -> Launcher:
         """What runs a Triton function on a device, with these constants at the end."""
-
-    def launcher(self, recipe: Recipe, device: torch.device) -> Launcher:
-        """What runs a recipe's kernel on a device."""
-        from unyoke.backends.gpu import kernels, tables
-
-        function, shape = kernels.kernel(recipe, self.language()), tables.shape(recipe)
-        return self.starter(function, (shape.block, shape.lanes), shape.warps, device)
 
 
 Launcher: TypeAlias = Callable[[int, Sequence[torch.Tensor], Sequence[float]], None]
