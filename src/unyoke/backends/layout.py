@@ -34,8 +34,7 @@ def objection(
     weight = work.weights[index]
     shape, label = weight.shape, work.label(index)
     scaled = [column.name for column in recipe.blocked]
-    reason = fit.companion_objection(weight, work.states[index], scaled, work.rounding)
-    if reason is not None:
+    if reason := fit.companion_objection(weight, work.states[index], scaled, work.rounding):
         return f"{label} {reason}"
     tensors = recipe.tensors(work, index)
     for column, tensor in zip(recipe.columns, tensors, strict=False):  # scales have been asked

@@ -161,8 +161,7 @@ class Stack:
         """Which of the stage's own state lacks memory: no pass over elements looks at it."""
         for index, state in enumerate(self._states):
             for name in self._stage.state:
-                found = lacks_memory(shards.local(state[name]))
-                if found is not None:
+                if (found := lacks_memory(shards.local(state[name]))) is not None:
                     names = self._before.names
                     return f"the {name} of parameter {names[index] if names else index} {found}"
         return None

@@ -118,23 +118,19 @@ class Formula:
 
     def _limit(self, value: str, least: float, below: float) -> Iterator[str]:
         least = max(least, -sys.float_info.max)  # a number is finite
-        yield f"if not ({self._constant(least)} <= {value} < {self._constant(below)}):"
-        yield "    return 1"
+        yield f"if not ({self._constant(least)} <= {value} < {self._constant(below)}): return 1"
 
     def _lines(self, operation: Operation) -> Iterator[str]:
         """An operation, unless Python would raise an error at it."""
         word, result = operation.word, operation.result
         operands = [self._name(each) for each in operation.operands]
         if word in ("div", "__rdiv__"):
-            yield f"if {operands[word == 'div']} == 0.0:"
-            yield "    return 1"
+            yield f"if {operands[word == 'div']} == 0.0: return 1"
         if word == "sqrt":
-            yield f"if not {operands[0]} >= 0.0:"
-            yield "    return 1"
+            yield f"if not {operands[0]} >= 0.0: return 1"
         yield f"{result} = {PLAIN[word].format(*operands)}"
         if word in ("pow", "__rpow__", "exp"):
-            yield f"if not abs({result}) < {self._constant(math.inf)}:"
-            yield "    return 1"
+            yield f"if not abs({result}) < {self._constant(math.inf)}: return 1"
 
     def _name(self, value: Any) -> str:
         return value if isinstance(value, str) else self._constant(float(value))

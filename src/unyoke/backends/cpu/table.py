@@ -123,8 +123,7 @@ class Known:
         if lacking > 0:
             self._places = np.pad(self._places, ((0, lacking), (0, 0)), constant_values=-1)
         new = np.flatnonzero(self._places[members, 0] < 0)
-        reason = self._add(work, members, new.tolist()) if len(new) else None
-        if reason is not None:
+        if len(new) and (reason := self._add(work, members, new.tolist())) is not None:
             return reason
         recipes, rows = self._places[members].T
         numbers = np.zeros((len(work.numbers), 4), dtype=np.int64)
@@ -145,11 +144,9 @@ class Known:
         for indices in self._alike(work, new):
             index, weight = indices[0], work.weights[indices[0]]
             if weight.dtype not in FLOATS or weight.device.type != "cpu":
-                where = f"{weight.dtype} on {weight.device}"
-                return f"{work.label(index)} is {where}"
+                return f"{work.label(index)} is {weight.dtype} on {weight.device}"
             recipe = Recipe.of(work, index)
-            reason = layout.objection(work, index, recipe, DTYPES, self.models)
-            if reason is not None:
+            if reason := layout.objection(work, index, recipe, DTYPES, self.models):
                 return reason
             served.setdefault(recipe, []).append(indices)
         for recipe, parts in served.items():
