@@ -90,6 +90,7 @@ def train(out: Path, task: str, seeds: int) -> None:
     words = [sys.executable, "-m", "unyoke", "map", "--task", TASKS[task], "--out", str(out / task)]
     pairs = [named(direction, rule) for direction in DIRECTIONS for rule in RULES]
     words += ["--optimizers", ",".join(pairs), "--seeds", str(seeds)]
+    words += ["--matrices", "all"]  # as the maps on record: Muon gets the output layer too
     subprocess.run([*words, "--evaluations", "1", *AXES.get(task, [])], check=True)
 
 

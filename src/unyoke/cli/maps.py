@@ -31,6 +31,7 @@ WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
 OWN_SCHEDULE = "Names, or file.py:function."
 CLIP = "The largest norm of a gradient, over all weights."
 GROUPS = "split: biases, norms and embeddings do not decay.  [default: all]"
+MATRICES = "hidden: Muon and its like get those of hidden layers, and Adam the rest.  [default]"
 TIMEOUT = "Seconds after which a training has failed, such as one that hangs."
 EVALUATED = "Of each model, at most; 1 is fastest.  [default: 4 to 16]"
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."
@@ -69,6 +70,7 @@ TRAININGS = Word("TRAININGS", "refine")
 @click.option("--seeds", type=SEEDS, help="How many, or which.  [default: the task's]")
 @click.option("--clip", type=Positive(), metavar="NORM", help=CLIP)
 @click.option("--groups", type=click.Choice(["all", "split"]), default="all", help=GROUPS)
+@click.option("--matrices", type=click.Choice(["hidden", "all"]), default="hidden", help=MATRICES)
 @click.option("--device", help=DEVICE)
 @click.option("--evaluations", type=EVALUATIONS, help=EVALUATED)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")

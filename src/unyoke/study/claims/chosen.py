@@ -60,4 +60,9 @@ def _axes(panels: Sequence[Panel]) -> Axes | None:
                 rates.add(panel.axes.lr[best[1]])
     if not rates:
         return None
-    return Axes(tuple(sorted(rates)), tuple(sorted(decays)), panels[0].axes.decay_unit)
+    return Axes(
+        tuple(sorted(rates)),
+        tuple(sorted(decays)),
+        panels[0].axes.decay_unit,
+        panels[0].axes.matrices,
+    )

@@ -27,11 +27,15 @@ class Axes:
     Attributes:
         decay_unit: what a weight decay is: λ (None), or "norm" or "total", as
             `unyoke.study.landscape.decay_units` has them.
+        matrices: "hidden" where a direction for matrices alone gets those of hidden layers and Adam
+            the rest, as `unyoke.groups.hidden_matrices` has it; None where it gets every matrix,
+            and of all other directions.
     """
 
     lr: tuple[float, ...]
     weight_decay: tuple[float, ...]
     decay_unit: str | None = None
+    matrices: str | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON knows it; axes in λ are written as they were before there were other units."""
@@ -63,7 +67,7 @@ class Cell:
         clip: the largest norm of the whole gradient, or None.
         groups: "split" where biases, norms and embeddings do not decay, as `unyoke.groups.split`
             has it; None where everything decays.
-        decay_unit: of `weight_decay`, as `Axes` has it.
+        decay_unit, matrices: of the optimizer, as `Axes` has them.
     """
 
     task: str
@@ -78,6 +82,7 @@ class Cell:
     clip: float | None = None
     groups: str | None = None
     decay_unit: str | None = None
+    matrices: str | None = None
 
     @property
     def budget(self) -> Budget:
@@ -166,6 +171,7 @@ class Landscape:
             clip=self.clip,
             groups=self.groups,
             decay_unit=self.axes[optimizer].decay_unit,
+            matrices=self.axes[optimizer].matrices,
         )
 
     def summary(self) -> str:
@@ -188,13 +194,30 @@ class Landscape:
 
     @property
     def decaying(self) -> str:
-        """Which weights decay, and whether gradients are clipped, in words."""
+        """Which weights decay, what Adam gets beside Muon, and the clipping, in words."""
         which = (
             "Biases, norms and embeddings do not decay (--groups split)"
             if self.groups == "split"
             else "Every weight decays, biases and norms too (--groups all)"
         )
-        return which if self.clip is None else f"{which}; gradients clipped at {self.clip:g}"
+        which = which if self.clip is None else f"{which}; gradients clipped at {self.clip:g}"
+        return "; ".join((which, *self._matrices()))
+
+    def _matrices(self) -> Iterator[str]:
+        """What directions for matrices alone get, in words."""
+        from unyoke.study.landscape.optimizers import takes_matrices_only
+
+        own = self.task.own
+        hidden = [name for name, axes in self.axes.items() if axes.matrices == "hidden"]
+        every = [name for name in self.axes if takes_matrices_only(name, own)]
+        every = [name for name in every if name not in hidden]
+        if hidden:
+            yield (
+                f"{', '.join(hidden)}: the matrices of hidden layers, and Adam everything else "
+                "(--matrices hidden)"
+            )
+        if every:
+            yield f"{', '.join(every)}: every matrix, and Adam everything else (--matrices all)"
 
     def to_json(self) -> str:
         """The landscape as JSON, the same text for the same landscape."""
@@ -208,7 +231,12 @@ class Landscape:
         return cls(
             task=TaskReference.of(plain["task"]),
             axes={
-                name: Axes(tuple(axes["lr"]), tuple(axes["weight_decay"]), axes.get("decay_unit"))
+                name: Axes(
+                    tuple(axes["lr"]),
+                    tuple(axes["weight_decay"]),
+                    axes.get("decay_unit"),
+                    axes.get("matrices"),
+                )
                 for name, axes in plain["axes"].items()
             },
             schedules=tuple(plain["schedules"]),
@@ -245,15 +273,18 @@ class Landscape:
             return f"optimizers {_listed(self.axes)}, not {_listed(other.axes)}"
         for optimizer, axes in self.axes.items():
             theirs = other.axes[optimizer]
+            if axes.matrices != theirs.matrices:
+                here, there = (each.matrices or "all" for each in (axes, theirs))
+                return f"{optimizer} with matrices {here}, not {there} (--matrices {here})"
             if axes.decay_unit != theirs.decay_unit:
                 units = (each.decay_unit or "λ" for each in (axes, theirs))
                 return "{}'s weight decay in {}, not in {}".format(optimizer, *units)
-            for flag, here, there in (
+            for flag, mine, yours in (
                 ("lr", axes.lr, theirs.lr),
                 ("weight decay", axes.weight_decay, theirs.weight_decay),
             ):
-                if set(here) != set(there):
-                    return f"{optimizer}'s {flag} {describe_axis(here)}, not {describe_axis(there)}"
+                if set(mine) != set(yours):
+                    return f"{optimizer}'s {flag} {describe_axis(mine)}, not {describe_axis(yours)}"
         return None
 
     def is_part_of(self, larger: Landscape) -> bool:
@@ -268,6 +299,7 @@ class Landscape:
             and all(
                 name in larger.axes
                 and axes.decay_unit == larger.axes[name].decay_unit
+                and axes.matrices == larger.axes[name].matrices
                 and set(axes.lr) <= set(larger.axes[name].lr)
                 and set(axes.weight_decay) <= set(larger.axes[name].weight_decay)
                 for name, axes in self.axes.items()

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import unyoke
 from unyoke import decays, directions, optimizers
-from unyoke.equation import Decay, combine
+from unyoke.equation import Decay, Direction, combine
 from unyoke.population import UnstackableError
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import calls, own_parts
@@ -128,6 +128,20 @@ def decay(name: str, own: tuple[OwnCode, ...] = ()) -> str:
     return OWN if rule is None or ":" in rule else rule
 
 
+def is_for_matrices(direction: Direction) -> bool:
+    """Whether it takes parameters of two dimensions and no others, as Muon does."""
+    return direction.objection(torch.zeros(2, 2, 2)) is not None
+
+
+@cache
+def takes_matrices_only(name: str, own: tuple[OwnCode, ...] = ()) -> bool:
+    """The same of an optimizer, as far as its direction is one of unyoke's."""
+    try:
+        return is_for_matrices(directions.get(direction(name, own)))
+    except ValueError:  # a direction of a user's file
+        return False
+
+
 def _named_decay(call: Call, own: Iterable[OwnCode]) -> str | None:
     if call.own_rule is not None:
         return _code(call.own_rule, own).decay or call.own_rule
@@ -175,7 +189,10 @@ def _own_decay(name: str) -> str:
 
 
 def factory(
-    name: str, own: Own = MappingProxyType({}), decaying: Sequence[bool] | None = None
+    name: str,
+    own: Own = MappingProxyType({}),
+    decaying: Sequence[bool] | None = None,
+    hidden: Sequence[bool] | None = None,
 ) -> Callable[..., unyoke.Optimizer]:
     """A function `(params, lr=, weight_decay=)` that makes the optimizer.
 
@@ -185,6 +202,8 @@ def factory(
     Args:
         own: what a user's files have, by `file.py:name`.
         decaying: whether weight decay applies, for each parameter; to all by default.
+        hidden: whether each parameter is a matrix of a hidden layer; where it is given, Adam gets
+            all others too.
     """
     call = calls.parse(name)
     main: Callable[..., unyoke.Optimizer]
@@ -203,7 +222,11 @@ def factory(
 
     def make(params: Sequence[Tensor], lr: Any, weight_decay: Any, **more: Any) -> unyoke.Optimizer:
         stacked = isinstance(lr, Tensor) and lr.dim() == 1
-        taken = [objection(weight[0] if stacked else weight) is None for weight in params]
+        allowed = hidden or [True] * len(params)
+        taken = [
+            mine and objection(weight[0] if stacked else weight) is None
+            for weight, mine in zip(params, allowed, strict=True)
+        ]
         groups = [
             {"params": [w for w, take in zip(params, taken, strict=True) if take is mine], **others}
             for mine, others in ((True, {}), (False, {"direction": "adam"}))

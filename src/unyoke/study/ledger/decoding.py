@@ -126,7 +126,7 @@ class Grid:
 
     def __init__(self, landscape: Landscape) -> None:
         self._axes = {
-            name: (set(axes.lr), set(axes.weight_decay), axes.decay_unit)
+            name: (set(axes.lr), set(axes.weight_decay), (axes.decay_unit, axes.matrices))
             for name, axes in landscape.axes.items()
         }
         self._others = (
@@ -138,10 +138,10 @@ class Grid:
     def has(self, cell: Cell) -> bool:
         """Whether it is one of the landscape's cells, whatever its task."""
         schedules, seeds, budgets = self._others
-        lr, weight_decay, unit = self._axes.get(cell.optimizer, (set(), set(), None))
+        lr, weight_decay, kind = self._axes.get(cell.optimizer, (set(), set(), (None, None)))
         return (
             cell.lr in lr
-            and cell.decay_unit == unit
+            and (cell.decay_unit, cell.matrices) == kind
             and cell.weight_decay in weight_decay
             and cell.schedule in schedules
             and cell.seed in seeds

@@ -296,7 +296,11 @@ class Ledger(Contents):
 
 def _hint(frozen: Landscape, landscape: Landscape) -> str:
     """How both landscapes come into one map, where `--extend` can do that."""
-    ways = [(each.evaluations, each.clip, each.groups) for each in (frozen, landscape)]
+    shared = frozen.axes.keys() & landscape.axes.keys()
+    ways = [
+        (each.evaluations, each.clip, each.groups, {n: each.axes[n].matrices for n in shared})
+        for each in (frozen, landscape)
+    ]
     if frozen.task.name != landscape.task.name or ways[0] != ways[1]:
         return ""
     hint = "; to keep both in one map add --extend"

@@ -74,6 +74,8 @@ def _check_same_landscape(landscapes: Sequence[Landscape], folders: Sequence[Pat
         for name, axes in other.axes.items():
             if difference is None and axes.decay_unit != units.get(name, axes.decay_unit):
                 difference = f"{name}'s weight decay is in other units"
+            if difference is None and axes.matrices != first.axes.get(name, axes).matrices:
+                difference = f"{name} gets other matrices"
         if difference is not None:
             raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
 
@@ -102,7 +104,7 @@ def _axes(parts: Sequence[Axes]) -> Axes:
     def joined(name: str) -> tuple[float, ...]:
         return tuple(sorted({value for part in parts for value in getattr(part, name)}))
 
-    return Axes(joined("lr"), joined("weight_decay"), parts[0].decay_unit)
+    return Axes(joined("lr"), joined("weight_decay"), parts[0].decay_unit, parts[0].matrices)
 
 
 def _first_of_each(finished: Sequence[Finished]) -> tuple[list[Finished], int, int]:

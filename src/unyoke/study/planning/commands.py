@@ -11,6 +11,7 @@ from pathlib import Path
 from unyoke.study.landscape import calls
 from unyoke.study.landscape.axes import describe_axis, is_power_of_two
 from unyoke.study.landscape.landscape import Axes, Landscape
+from unyoke.study.landscape.optimizers import takes_matrices_only
 from unyoke.study.planning import defaults
 from unyoke.study.planning.defaults import Preset
 from unyoke.study.statistics import Edge
@@ -48,6 +49,11 @@ def map_command(landscape: Landscape, folder: Path) -> str:
         words += ["--clip", repr(landscape.clip)]
     if landscape.groups is not None:
         words += ["--groups", landscape.groups]
+    if any(
+        axes.matrices is None and takes_matrices_only(name, landscape.task.own)
+        for name, axes in landscape.axes.items()
+    ):
+        words += ["--matrices", "all"]
     if landscape.task.device is not None:
         words += ["--device", landscape.task.device]
     if landscape.evaluations is not None:
@@ -134,7 +140,9 @@ def beyond(
         return _longer(getattr(landscape.axes[optimizer], axis), ends, farthest)
 
     axes = {
-        optimizer: Axes(longer(optimizer, "lr"), longer(optimizer, "weight_decay"), old.decay_unit)
+        optimizer: replace(
+            old, lr=longer(optimizer, "lr"), weight_decay=longer(optimizer, "weight_decay")
+        )
         for optimizer, old in landscape.axes.items()
     }
     return replace(landscape, axes=axes)

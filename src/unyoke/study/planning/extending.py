@@ -46,6 +46,7 @@ def extended(old: Landscape, preset: Preset, given: Mapping[str, Any]) -> Landsc
         options["epochs"] = _joined(old.epochs, given.get("epochs", ()))
         options.pop("updates")
     more = request.landscape(preset=preset, **options)
+    more = replace(more, axes=_matrices(old, more, given.get("matrices")))
     return replace(
         more,
         axes={name: _both(name, old.axes.get(name), axes) for name, axes in more.axes.items()},
@@ -86,9 +87,33 @@ def _both(name: str, old: Axes | None, more: Axes) -> Axes:
             f"the weight decays of {canonical(name)} are {units[0]} in this ledger, and those to "
             f"add are {units[1]}; give them in the same unit, or choose another folder with --out"
         )
-    return Axes(
-        _joined(old.lr, more.lr), _joined(old.weight_decay, more.weight_decay), old.decay_unit
+    return replace(
+        more,
+        lr=_joined(old.lr, more.lr),
+        weight_decay=_joined(old.weight_decay, more.weight_decay),
     )
+
+
+def _matrices(old: Landscape, more: Landscape, given: str | None) -> dict[str, Axes]:
+    """The axes of the larger map, whose matrices go as those that the ledger has.
+
+    Raises:
+        StudyError: the other choice is given.
+    """
+    hidden = {name for name, axes in more.axes.items() if axes.matrices == "hidden"}
+    there = {
+        old.axes[name].matrices or "all"
+        for name in old.axes
+        if name in hidden or old.axes[name].matrices is not None
+    }
+    if given is not None and there - {given}:
+        raise StudyError(
+            f"this ledger has --matrices {' and '.join(there)}, and --matrices {given} would be "
+            "mixed with it; leave it out, or choose another folder with --out"
+        )
+    if "all" not in there:
+        return dict(more.axes)
+    return {name: replace(axes, matrices=None) for name, axes in more.axes.items()}
 
 
 def _sizes(old: Landscape) -> list[int]:

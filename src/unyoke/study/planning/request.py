@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -10,7 +10,13 @@ from unyoke.optimizers import Composition
 from unyoke.study.errors import StudyError
 from unyoke.study.landscape import calls, schedules
 from unyoke.study.landscape.landscape import Axes, Landscape, TaskReference, updates_of
-from unyoke.study.landscape.optimizers import canonical, composition, decay
+from unyoke.study.landscape.optimizers import (
+    canonical,
+    composition,
+    decay,
+    is_for_matrices,
+    takes_matrices_only,
+)
 from unyoke.study.landscape.own_parts import described
 from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.planning import defaults, words
@@ -35,6 +41,7 @@ def landscape(
     evaluations: int | None = None,
     clip: float | None = None,
     groups: str | None = None,
+    matrices: str | None = None,
     device: str | None = None,
 ) -> Landscape:
     """The landscape of a command's options; what is not given is the preset's.
@@ -55,6 +62,8 @@ def landscape(
         evaluations: of each model during its training, at most.
         clip: the largest norm of a gradient.
         groups: "split" where biases, norms and embeddings do not decay; "all" by default.
+        matrices: what a direction for matrices alone gets: "hidden", those of hidden layers, with
+            Adam for the rest, which is the default; or "all".
         device: where to train, as torch names it; None is the CPU.
 
     Raises:
@@ -82,6 +91,7 @@ def landscape(
             axes[name] = Axes(lrs, chosen.values, chosen.unit)
         if decay(name, reference.own) == "none" and any(axes[name].weight_decay):
             raise StudyError(f"{name} has no weight decay; give it --weight-decay {name}=0")
+    axes = _with_matrices(axes, made, matrices)
     if updates and epochs:
         raise StudyError(
             f"--updates {_listed(updates)} and --epochs {_listed(epochs)} are both budgets; "
@@ -158,6 +168,27 @@ def _with_own(task: TaskReference, texts: Sequence[str]) -> TaskReference:
         if known.file != found.file:
             raise StudyError(f"{known.file} and {found.file} have one name; rename one of them")
     return replace(task, own=tuple(own.values()))
+
+
+def _with_matrices(
+    axes: Mapping[str, Axes], made: Mapping[str, Composition | None], matrices: str | None
+) -> dict[str, Axes]:
+    """The axes with what directions for matrices alone are to get."""
+    theirs = {
+        name
+        for name, own in made.items()
+        if (takes_matrices_only(name) if own is None else is_for_matrices(own.direction))
+    }
+    if matrices is not None and not theirs:
+        raise StudyError(
+            f"--matrices {matrices} is for optimizers of matrices alone, such as MuonW, and this "
+            f"map has {', '.join(axes)}; leave it out"
+        )
+    hidden = theirs if matrices != "all" else set()
+    return {
+        name: replace(each, matrices="hidden") if name in hidden else each
+        for name, each in axes.items()
+    }
 
 
 def _known(

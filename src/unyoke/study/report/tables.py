@@ -30,6 +30,7 @@ COLUMNS = (
     "batch_size",
     "clip",
     "groups",
+    "matrices",
     "lr",
     "weight_decay",
     "torch_weight_decay",

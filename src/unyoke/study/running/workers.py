@@ -124,7 +124,7 @@ def probe(
     from unyoke.population.generators import seed_all
     from unyoke.population.inputs import call_in_words, called, taken
     from unyoke.study.tasks import requirements
-    from unyoke.study.training.training import evaluate
+    from unyoke.study.training.training import evaluate, hidden
 
     seed_all(seed)
     task = _builder(reference)(seed)
@@ -148,6 +148,8 @@ def probe(
                 f"samples; it must be one number per sample, of shape ({len(targets)},)"
             )
         evaluate(task, task.test)
+        for cell in tried:
+            hidden(cell, task)
         _try_own(reference, task, tried)
         return min(_seconds_per_gradient(task) for _ in range(2))
     except StudyError:

@@ -312,7 +312,9 @@ def _population(stack: Stack, engine: str, own: Own) -> Population:
         seeds=[cell.seed for cell in cells],
         schedule=etas,
         updates=[cell.updates for cell in cells],
-        optimizer=optimizers.factory(cells[0].optimizer, own, _decaying(stack)),
+        optimizer=optimizers.factory(
+            cells[0].optimizer, own, _decaying(stack), hidden(cells[0], stack.task)
+        ),
         loss=stack.task.loss,
         clip_norm=cells[0].clip,
         loss_limit=HUGE,
@@ -331,6 +333,30 @@ def _decaying(stack: Stack) -> list[bool] | None:
         raise StudyError(f"--groups split: {error}") from error
     decays = {name: each.decays for each in decisions for name in each.names}
     return [bool(decays[name]) for name, w in model.named_parameters() if w.requires_grad]
+
+
+def hidden(cell: Cell, task: Task) -> list[bool] | None:
+    """Whether each parameter that is trained is a hidden layer's matrix; None where all are alike.
+
+    Raises:
+        StudyError: the optimizer is to get those of hidden layers, and the model has none.
+    """
+    if cell.matrices is None:
+        return None
+    try:
+        rule = groups.hidden_matrices(task.model, direction="muon", rest="adam")
+        decisions = groups.split(task.model, directions=rule).decisions
+    except ValueError as error:
+        raise StudyError(f"--matrices hidden: {error}; give --matrices all") from error
+    found = {name: each.direction == "muon" for each in decisions for name in each.names}
+    flags = [found[name] for name, w in task.model.named_parameters() if w.requires_grad]
+    if not any(flags):
+        raise StudyError(
+            f"{cell.optimizer} would get no weight: a matrix of the task {cell.task} is its output "
+            "layer's or an embedding's, and no hidden layer has one; give --matrices all, or "
+            "another optimizer"
+        )
+    return flags
 
 
 def evaluation_updates(cell: Cell, task: Task, evaluations: int | None = None) -> frozenset[int]:
