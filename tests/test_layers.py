@@ -315,3 +315,32 @@ print(json.dumps([seconds, alone, sorted(set(sys.modules) - before)]))
     heavy = [name for name in new if name.split(".")[0] in HEAVY]
     assert not heavy, f"unyoke brings {heavy}"
     assert not [name for name in new if name.startswith(("unyoke.study", "unyoke.cli"))]
+
+
+NAMED_ONLY = {
+    ("", "any"): "the package's public names are fetched when somebody asks for them",
+    ("compat", "any"): "old names lead to wherever the new ones are",
+    ("directions", "optimizers"): "a direction that one optimizer has stands beside it, in its file",
+    ("masks", "directions.masked"): "where pickle looks masked directions up",
+}
+"""Modules that are named in a string, to be imported later, by those who stand below them."""
+
+
+def named_in_strings() -> Iterator[tuple[str, str]]:
+    """(module, one of unyoke's modules that it names in a string) where the arrow points up."""
+    for module in modules():
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                target = below_unyoke(node.value)
+                if not target or target not in modules() or node.value != f"unyoke.{target}":
+                    continue
+                lower, upper = str(place(module)), str(place(target))
+                if lower != upper and RUNG[upper] >= RUNG[lower]:
+                    yield module, target
+
+
+def test_names_in_strings_point_down_too() -> None:
+    found = set(named_in_strings())
+    assert ("directions", "optimizers") in found
+    faults = {pair for pair in found if not {pair, (pair[0], "any")} & NAMED_ONLY.keys()}
+    assert not faults
