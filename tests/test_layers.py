@@ -320,7 +320,10 @@ print(json.dumps([seconds, alone, sorted(set(sys.modules) - before)]))
 NAMED_ONLY = {
     ("", "any"): "the package's public names are fetched when somebody asks for them",
     ("compat", "any"): "old names lead to wherever the new ones are",
-    ("directions", "optimizers"): "a direction that one optimizer has stands beside it, in its file",
+    (
+        "directions",
+        "optimizers",
+    ): "a direction that one optimizer has stands beside it, in its file",
     ("masks", "directions.masked"): "where pickle looks masked directions up",
 }
 """Modules that are named in a string, to be imported later, by those who stand below them."""

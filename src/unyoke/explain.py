@@ -28,7 +28,7 @@ from unyoke._step.owner import Owner
 from unyoke._step.proportion import Proportion, proportion
 from unyoke.equation import Decay, Direction, Rule, in_gradient, per_learning_rate, per_update
 
-Rounding = Literal["none", "partly", "all"]
+Lost = Literal["none", "partly", "all"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class GroupDecay:
     window_epochs: float | None
     torch_weight_decay: float | None
     dtype: torch.dtype
-    lost: Rounding
+    lost: Lost
     updates_lost: int | None
     note: str
     steady_state: float | None = None
@@ -310,7 +310,7 @@ def in_epochs(updates: float | None, updates_per_epoch: float | None) -> float |
     return updates / updates_per_epoch if updates is not None and updates_per_epoch else None
 
 
-def _lost(part: float | None, eps: float) -> Rounding:
+def _lost(part: float | None, eps: float) -> Lost:
     """θ − part·θ rounds back to θ for every θ below eps/4, for some up to eps/2."""
     if not part or part > eps / 2:
         return "none"

@@ -39,10 +39,10 @@ NORMS: tuple[type[nn.Module], ...] = (
 )
 EMBEDDINGS: tuple[type[nn.Module], ...] = (nn.Embedding, nn.EmbeddingBag)
 
-Rule: TypeAlias = Callable[[str, nn.Parameter, nn.Module], bool | None]
-Entries: TypeAlias = str | Direction | Mapping[str, Any]
+DecayRule: TypeAlias = Callable[[str, nn.Parameter, nn.Module], bool | None]
+GroupEntries: TypeAlias = str | Direction | Mapping[str, Any]
 """A direction, by name or as an object; or entries of a group, ``"direction"`` among them."""
-Directions: TypeAlias = Callable[[str, nn.Parameter, nn.Module], Entries | None]
+Directions: TypeAlias = Callable[[str, nn.Parameter, nn.Module], GroupEntries | None]
 
 
 def split(
@@ -50,7 +50,7 @@ def split(
     weight_decay: WeightDecay = 1e-5,
     *,
     norms: tuple[type[nn.Module], ...] = (),
-    rule: Rule | None = None,
+    rule: DecayRule | None = None,
     lr: float | None = None,
     layer_decay: float | None = None,
     layers: Sequence[nn.Module] | None = None,
@@ -132,9 +132,9 @@ def split(
 
 def hidden_matrices(
     model: nn.Module,
-    direction: Entries = "muon",
+    direction: GroupEntries = "muon",
     *,
-    rest: Entries = "adam",
+    rest: GroupEntries = "adam",
     head: nn.Module | None = None,
 ) -> Directions:
     """A rule for ``split(directions=)``: matrices of hidden layers go one way, the rest another.
@@ -174,14 +174,14 @@ def hidden_matrices(
     last = owners[-1] if head is None else head
     outputs = {id(weight) for weight in last.parameters()}
 
-    def decide(name: str, weight: nn.Parameter, module: nn.Module) -> Entries:
+    def decide(name: str, weight: nn.Parameter, module: nn.Module) -> GroupEntries:
         is_hidden = weight.dim() == 2 and not isinstance(module, (*NORMS, *EMBEDDINGS))
         return direction if is_hidden and id(weight) not in outputs else rest
 
     return decide
 
 
-def _entries(answer: Entries | None) -> dict[str, Any]:
+def _entries(answer: GroupEntries | None) -> dict[str, Any]:
     """Entries of a group, with a direction that exists; ValueError if there is none."""
     if answer is None:
         return {}
@@ -193,15 +193,15 @@ def _entries(answer: Entries | None) -> dict[str, Any]:
     return entries
 
 
-Settings: TypeAlias = tuple[bool, float | None, Mapping[str, Any]]
+GroupSettings: TypeAlias = tuple[bool, float | None, Mapping[str, Any]]
 """What a group's parameters have in common: whether they decay, their rate and other entries."""
 
 
 def _gathered(
-    found: Sequence[tuple[Settings, Any]], weight_decay: WeightDecay
+    found: Sequence[tuple[GroupSettings, Any]], weight_decay: WeightDecay
 ) -> list[dict[str, Any]]:
     """Groups of the parameters whose settings are equal."""
-    known: list[Settings] = []
+    known: list[GroupSettings] = []
     groups: list[dict[str, Any]] = []
     for settings, parameter in found:
         if settings not in known:
@@ -214,12 +214,12 @@ def _gathered(
     return groups
 
 
-Places: TypeAlias = list[tuple[str, nn.Module]]
+NamedModules: TypeAlias = list[tuple[str, nn.Module]]
 
 
-def _places(model: nn.Module) -> dict[nn.Parameter, Places]:
+def _places(model: nn.Module) -> dict[nn.Parameter, NamedModules]:
     """Every distinct parameter with its names and the modules that own it."""
-    found: dict[nn.Parameter, Places] = {}
+    found: dict[nn.Parameter, NamedModules] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for own, weight in module.named_parameters(recurse=False, remove_duplicate=False):
             name = f"{prefix}.{own}" if prefix else own
@@ -291,10 +291,10 @@ def _check_model(model: Any) -> None:
 
 def _answers(
     weight: nn.Parameter,
-    places: Places,
+    places: NamedModules,
     exempt: frozenset[str],
     norms: tuple[type[nn.Module], ...],
-    rule: Rule | None,
+    rule: DecayRule | None,
 ) -> Iterator[tuple[bool | None, str]]:
     """Whether a parameter decays, and why; the first answer counts."""
     if not weight.requires_grad:

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from unyoke.backends._native import jit_cache
 
-ENTRY = "unyoke_team"
+ENTRY = "unyoke_shares"
 
 # What the threads are told, by address: 64-bit words in this order. Share number k is what
 # ``kernel(job, cuts[k], cuts[k + 1])`` does; the next that nobody has taken is counted there too.
@@ -42,7 +42,7 @@ def member() -> Any:
 
 
 def _member() -> ir.Module:
-    """``void unyoke_team(int64 *words)``: take shares until there are none."""
+    """``void unyoke_shares(int64 *words)``: take shares until there are none."""
     word, text = ir.IntType(64), ir.IntType(8).as_pointer()
     module = ir.Module(ENTRY)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [word.as_pointer()]), ENTRY)

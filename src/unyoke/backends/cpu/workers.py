@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unyoke.backends.cpu import threads as team
+from unyoke.backends.cpu import threads
 
 WORTH = 1 << 16
 """Elements from which on a second thread of torch's pays: it is there within microseconds."""
@@ -69,22 +69,22 @@ class Shares:
         """Kernel, its job and the range of all chunks, if one thread does them; else None."""
         if self._elements >= WORTH:
             return None
-        return self._words[team.KERNEL], self._words[team.JOB], 0, self._chunks
+        return self._words[threads.KERNEL], self._words[threads.JOB], 0, self._chunks
 
     def begin(self) -> None:
         """Nothing is done."""
-        self._words[team.NEXT] = 0
+        self._words[threads.NEXT] = 0
 
     def run(self) -> None:
         """Do all chunks that are not done."""
-        threads = torch.get_num_threads() if self._elements >= WORTH else 1
-        parallel = team.parallel() if _is_first_process and threads > 1 else None
+        count = torch.get_num_threads() if self._elements >= WORTH else 1
+        parallel = threads.parallel() if _is_first_process and count > 1 else None
         if parallel is not None:
-            parallel(team.member().address, self._address, threads, 0)
+            parallel(threads.member().address, self._address, count, 0)
             return
-        if threads > 1 and self._elements >= WORTH_WAKING and not self._helpers:
-            self._helpers = _start(threads - 1, lambda: team.member()(self._address))
-        team.member()(self._address)
+        if count > 1 and self._elements >= WORTH_WAKING and not self._helpers:
+            self._helpers = _start(count - 1, lambda: threads.member()(self._address))
+        threads.member()(self._address)
         self.wait()
 
     def wait(self) -> None:
