@@ -24,7 +24,7 @@ import unyoke
 ROOT = Path(__file__).parents[1] / "src" / "unyoke"
 FACADE = "the package itself"  # src/unyoke/__init__.py
 RUNGS: tuple[frozenset[str], ...] = (
-    frozenset({"callers", "decisions", "discovery", "layers", "primitives", "ranges", "wrappers"}),
+    frozenset({"_support", "primitives", "ranges"}),
     frozenset({"compat"}),
     frozenset({"scheduler"}),
     frozenset({"stages"}),

@@ -29,9 +29,11 @@ TOGETHER = {
     "interchange": ("interchange", "counterparts", "convert", "decoupling"),
     "storage": ("storage", "formats"),
     "backends/cpu and _native": ("backends/cpu", "backends/_native"),
-    "integrations, scheduler, wrappers": ("integrations", "scheduler", "wrappers"),
-    "layers, masks": ("layers", "masks"),
-    "the rest": ("__init__", "__main__", "callers", "compat", "decisions", "discovery", "ranges"),
+    "integrations, scheduler": ("integrations", "scheduler"),
+    "the rest": (
+        *("__init__", "__main__", "_support", "compat", "ranges"),
+        *("callers", "decisions", "discovery", "layers", "wrappers"),
+    ),
 }
 """Rows of the table that have several rooms, of today or of the time before they were moved."""
 

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from unyoke.callers import warn
+from unyoke._support.callers import warn
 
 _ROOMS = {
     "tasks": "task built_in data digits fashion cifar shakespeare tabular shipped devices "

@@ -17,8 +17,8 @@ from types import MappingProxyType
 
 import torch
 
+from unyoke._support.discovery import one_of
 from unyoke.compat import renamed
-from unyoke.discovery import one_of
 from unyoke.equation import (
     Decay,
     Hyperparameters,

@@ -26,9 +26,9 @@ from torch import nn
 
 from unyoke import directions as all_directions
 from unyoke._step.hyperparameters import WeightDecay, check_lr, check_weight_decay, depends_on_t
-from unyoke.callers import warn
-from unyoke.decisions import Decision, Groups
-from unyoke.layers import find_layers, scales
+from unyoke._support.callers import warn
+from unyoke._support.decisions import Decision, Groups
+from unyoke._support.layers import find_layers, scales
 from unyoke.slots import Direction
 
 NORMS: tuple[type[nn.Module], ...] = (
@@ -75,8 +75,8 @@ def split(
             of n is lr·layer_decay^(n−1−i), in (0, 1].
         layers: modules from the input to the output, for ``layer_decay``. Left out, they are the
             model's children, with lists, Sequentials and whatever holds a stack of blocks taken
-            apart (:mod:`unyoke.layers`): wrappers are seen through. Parameters outside of all of
-            them (position embeddings, class tokens) belong to the first layer.
+            apart: wrappers are seen through. Parameters outside of all of them (position
+            embeddings, class tokens) belong to the first layer.
         directions: ``(name, parameter, module) → the direction of this parameter``, by name or as
             an object; or a mapping of entries for its group, such as ``{"direction": "muon",
             "lr": 0.02}``; or None, which leaves it to the optimizer. See :func:`hidden_matrices`.

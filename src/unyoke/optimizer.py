@@ -20,7 +20,7 @@ from unyoke._step.hyperparameters import Group, WeightDecay
 from unyoke._step.owner import Stepped
 from unyoke._step.stepper import Stepper
 from unyoke._step.written import SWITCHES
-from unyoke.callers import warn
+from unyoke._support.callers import warn
 from unyoke.equation import Decay, Direction, combine
 from unyoke.ranges import number, plain
 from unyoke.schedules import Schedule

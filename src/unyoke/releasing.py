@@ -16,8 +16,8 @@ from unyoke._step import state
 from unyoke._step.commit import whole
 from unyoke._step.evaluation import check_step
 from unyoke._step.plan import Plan, random_numbers
+from unyoke._support.wrappers import inner_optimizer, reducing_module
 from unyoke.optimizer import Optimizer
-from unyoke.wrappers import inner_optimizer, reducing_module
 
 GONE = (
     "this gradient was released: unyoke.release() applied it in the backward pass and freed it. So "

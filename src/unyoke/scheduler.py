@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from unyoke.wrappers import inner_optimizer
+from unyoke._support.wrappers import inner_optimizer
 
 
 class follow(LRScheduler):

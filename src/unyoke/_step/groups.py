@@ -29,7 +29,7 @@ from unyoke._step.hyperparameters import (
     weight_decay_at,
 )
 from unyoke._step.written import SWITCHES, RightNumbers, checked
-from unyoke.callers import warn
+from unyoke._support.callers import warn
 from unyoke.equation import Decay, Direction, Rule, combine
 from unyoke.ranges import Limits
 from unyoke.schedules import Schedule

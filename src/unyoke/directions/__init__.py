@@ -29,8 +29,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from unyoke.callers import warn
-from unyoke.discovery import Registry, one_of
+from unyoke._support.callers import warn
+from unyoke._support.discovery import Registry, one_of
 from unyoke.masks import MASKS, split
 from unyoke.masks import cautious as cautious
 from unyoke.masks import grams as grams

@@ -25,8 +25,8 @@ from unyoke._step.hyperparameters import (
 )
 from unyoke._step.owner import Owner
 from unyoke._step.state import drop_early_anchor, note_early_anchor
+from unyoke._support.callers import warn
 from unyoke.backends.eager import as_real
-from unyoke.callers import warn
 from unyoke.checkpoint import opened
 from unyoke.equation import Decay
 from unyoke.interchange import decoupled_checkpoint

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from unyoke import decays
-from unyoke.discovery import Registry
+from unyoke._support.discovery import Registry
 from unyoke.equation import Decay, Direction, combine
 from unyoke.optimizers.named import Composition as Composition
 from unyoke.optimizers.named import Named as Named
