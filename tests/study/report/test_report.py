@@ -43,6 +43,7 @@ from unyoke.study.report.findings import (
 from unyoke.study.report.page import page_data
 from unyoke.study.report.report import write_report
 from unyoke.study.report.survey import Setting, Survey, survey
+from unyoke.study.report.tables import rows
 from unyoke.study.statistics import Interval, mean_interval, paired_difference
 from unyoke.study.wording import difference_text, error_text, interval_text
 
@@ -827,3 +828,25 @@ def test_what_a_seed_that_has_not_run_its_map_says_changes_nothing(
     assert [row.comparison for row in comparisons(list(whole))] == [
         row.comparison for row in comparisons(list(extra))
     ]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "torchs"),
+    [
+        ("AdamW", 0.5),
+        ("AdamW+cautious", 0.5),
+        ("AdamW+lr_coupled", 0.25),
+        ("AdamW+corrected", 0.25),
+        ("Adam", 0.25),
+        ("AdamW+constrained", None),
+    ],
+)
+def test_torchs_number_of_a_cell_is_that_of_its_rule(
+    tmp_path: Path, fill: Fill, landscape: Landscape, optimizer: str, torchs: float | None
+) -> None:
+    one = replace(landscape, axes={optimizer: Axes((0.5,), (0.25,))}, seeds=(0,))
+    fill(tmp_path / "out", one, lambda cell: 0.1)
+    with Ledger.open_to_read(tmp_path / "out") as ledger:
+        (row,) = rows(ledger.records())
+    assert row["weight_decay"] == 0.25
+    assert row["torch_weight_decay"] == torchs

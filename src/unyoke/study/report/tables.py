@@ -51,6 +51,10 @@ COLUMNS = (
 )
 
 
+TORCHS = ("lr_coupled", "corrected")
+"""Rules whose λ is torch's number as it stands."""
+
+
 def rows(records: Iterable[Record], own: tuple[OwnCode, ...] = ()) -> list[dict[str, Any]]:
     """One plain row per finished cell; figures of one that diverged or failed are None.
 
@@ -80,9 +84,9 @@ def _decay_columns(cell: Cell, own: tuple[OwnCode, ...]) -> dict[str, Any]:
     if found is not None:
         per_update = found.per_update
     torchs = per_update
-    if rule == OWN:
+    if rule in (OWN, "constrained"):  # whose λ is no decay, but a rate at which one is learned
         torchs = None
-    elif per_update is not None and rule != "lr_coupled" and not rule.startswith("l2"):
+    elif per_update is not None and rule not in TORCHS and not rule.startswith("l2"):
         torchs = per_update / cell.lr if cell.lr else None
     if found is None or rule == "lr_coupled":
         norm, total = None, None
