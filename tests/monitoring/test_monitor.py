@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import unyoke
 from unyoke import directions, schedules
+from unyoke.equation import direction
 from unyoke.monitoring import Reading
 from unyoke.monitoring.averaging import is_average
 from unyoke.monitoring.measure import Moved
@@ -318,6 +319,14 @@ def sharded(rank: int, folder: str) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning:torch", "ignore::DeprecationWarning")
 def test_sharded_weights_on_a_mesh_of_one_process(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(sharded, args=(str(tmp_path),), nprocs=1)
+
+
+def test_a_direction_of_ones_own_that_takes_other_weights_only_gets_no_prediction() -> None:
+    @direction(coefficients=lambda lr: {"lr": lr}, scope="tensor")
+    def of_three_columns(grad: Any, lr: Any) -> Any:
+        return lr * grad @ torch.eye(3, dtype=grad.dtype)
+
+    assert not is_average(of_three_columns)
 
 
 AVERAGES = [name for name, part in directions.ALL.items() if is_average(part)]

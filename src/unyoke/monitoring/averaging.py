@@ -53,6 +53,13 @@ def is_average(direction: Direction) -> bool:
     The second moments, which divide it, have to come to rest too: what only grows, as Adagrad's, or
     enlarges the steps, as Adadelta's, takes longer than the weights.
     """
+    try:
+        return _is_average(direction)
+    except Exception:  # somebody's own may take other weights than these, or other numbers
+        return False
+
+
+def _is_average(direction: Direction) -> bool:
     weight = torch.zeros(2, 2)
     signed = [name for name in direction.moments if name not in direction.nonnegative]
     if len(signed) > 1 or direction.no_decay or direction.average is not None:
