@@ -210,6 +210,8 @@ def test_help_and_version() -> None:
     assert "map" in result.stdout
     assert "report" in result.stdout
     assert "unyoke, version" in unyoke("--version").stdout
+    words = " ".join(unyoke("map", "--help").stdout.split())
+    assert "Adam the rest; all: every matrix. [default: hidden]" in words
 
 
 def test_optimizers_lists_every_one_with_its_parts() -> None:

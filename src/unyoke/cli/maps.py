@@ -31,7 +31,10 @@ WEIGHT_DECAY = "Weight decays λ, e.g. 0,2^-10:2^-3."
 OWN_SCHEDULE = "Names, or file.py:function."
 CLIP = "The largest norm of a gradient, over all weights."
 GROUPS = "split: biases, norms and embeddings do not decay.  [default: all]"
-MATRICES = "hidden: Muon and its like get those of hidden layers, and Adam the rest.  [default]"
+MATRICES = (
+    "hidden: Muon and its like get hidden layers' matrices, Adam the rest; all: every matrix.  "
+    "[default: hidden]"
+)
 TIMEOUT = "Seconds after which a training has failed, such as one that hangs."
 EVALUATED = "Of each model, at most; 1 is fastest.  [default: 4 to 16]"
 REFINE = "Train only what leads to the best cells; TRAININGS in all at most."

@@ -77,6 +77,25 @@ class Coupled(optimizers.Named, direction="adam"):
 class Base(optimizers.Named):
     "Without a direction."
 
+class Raises(optimizers.Named, direction="adam"):
+    "Cannot be made."
+    def __init__(self, params, lr, weight_decay, **options):
+        raise RuntimeError("my own\\nmistake")
+
+class Picky(optimizers.Named, direction="adam"):
+    "Takes none but large weight decays."
+    def __init__(self, params, lr, weight_decay, **options):
+        if 0 < weight_decay < 1e-3:
+            raise LookupError(weight_decay)
+        super().__init__(params, lr, weight_decay, **options)
+
+class Kind(optimizers.Named, direction="adam"):
+    "Has a parameter group for each kind, which it must be told."
+    def __init__(self, params, lr, weight_decay, *, kind, **options):
+        super().__init__(params, lr, weight_decay, **options)
+        for _ in range(1, kind):
+            self.add_param_group({"params": [torch.nn.Parameter(torch.zeros(2))]})
+
 number = 3
 """
 
@@ -399,6 +418,9 @@ def test_a_rule_of_ones_own_goes_with_our_optimizers_and_what_is_not_known_of_it
         ("Lasso", "adam", UNKNOWN),
         ("make", UNKNOWN, UNKNOWN),
         ("Coupled", UNKNOWN, UNKNOWN),
+        ("Picky", UNKNOWN, UNKNOWN),
+        ("Kind(kind=1)", "adam", "decoupled"),
+        ("Kind(kind=2)", UNKNOWN, UNKNOWN),
     ],
 )
 def test_what_is_known_of_an_optimizer_of_ones_own(
@@ -432,6 +454,7 @@ def test_of_a_ledger_that_does_not_say_nothing_is_known(line_file: Path, own: Pa
         ("{}:make+l2", r"own\.py:make is a function, whose optimizer has a decay of its own"),
         ("{}:Twin(decay='l2')", r"decay is no hyperparameter of a map's \(write NAME\+RULE"),
         ("{}:Twin(eps=-1)", r"cannot be trained: Invalid epsilon"),
+        ("{}:Raises", r"^own\.py:Raises cannot be made: RuntimeError: my own mistake$"),
         ("{}:SignW+l2_first_moment", r"cannot be trained"),
         ("AdamW+{}:sign_descent", r"is a direction and no decay rule"),
         ("AdamW+{}:Twin", r"is a class and no decay rule"),

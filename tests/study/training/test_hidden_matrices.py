@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from unyoke.study.report.report import write_report
 from unyoke.study.running import driver
 from unyoke.study.running.progress import ProgressBar
 from unyoke.study.tasks import registry
-from unyoke.study.training.training import train_together
+from unyoke.study.training import training
 
 WORDS = """
 import torch
@@ -40,6 +41,30 @@ def words(seed):
 
 class Mine(Named, direction="muon"):
     "Muon once more."
+
+class Half(Named, direction="muon"):
+    "Muon with half the steps."
+    def __init__(self, params, lr, weight_decay, **options):
+        super().__init__(params, lr / 2, weight_decay, **options)
+
+from unyoke.equation import direction
+
+@direction(
+    coefficients=lambda lr: {"lr": lr},
+    objection=lambda weight: None if weight.dim() == 2 else "it is no matrix",
+)
+def descent(grad, lr):
+    "Gradient descent, of matrices."
+    return lr * grad
+
+class Own(Named, direction=descent):
+    "Gradient descent of matrices, with decoupled weight decay."
+
+def convolution(seed):
+    torch.manual_seed(seed)
+    inputs = torch.randn(96, 1, 2, 2)
+    parts = [(inputs[i : i + 32], torch.arange(32) % 2) for i in (0, 32, 64)]
+    return Task(nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten()), *parts, batch_size=16)
 """
 
 
@@ -96,6 +121,25 @@ def test_every_direction_for_matrices_alone_is_meant(words: Path, optimizer: str
     assert axes.matrices == "hidden"
 
 
+@pytest.mark.parametrize("name", ["Mine", "Half", "Own"])
+def test_the_choice_of_a_class_of_ones_own_is_in_its_command_too(
+    words: Path, tmp_path: Path, name: str
+) -> None:
+    """Also where its direction is not known, as of Half, and where it is one's own."""
+    hidden, every = (small(words, f"{words}:{name}", matrices=each) for each in ("hidden", "all"))
+    own = f"words.py:{name}"
+    assert (hidden.axes[own].matrices, every.axes[own].matrices) == ("hidden", None)
+    again = Landscape.from_json(every.to_json())
+    assert again == every
+    assert "--matrices all" in map_command(again, tmp_path)
+    assert "--matrices" not in map_command(hidden, tmp_path)
+    assert f"{own}: every matrix, and Adam everything else" in again.decaying
+    plain = json.loads(every.to_json())
+    plain["task"]["own"] = [each[:5] for each in plain["task"]["own"]]
+    old = Landscape.from_json(json.dumps(plain))  # of which only a direction of unyoke's tells it
+    assert ("--matrices all" in map_command(old, tmp_path)) == (name == "Mine")
+
+
 @pytest.mark.filterwarnings("ignore:weight_decay")
 @pytest.mark.parametrize("engine", ["stacked", "one_by_one"])
 def test_trained_as_by_hand(words: Path, engine: str) -> None:
@@ -104,9 +148,9 @@ def test_trained_as_by_hand(words: Path, engine: str) -> None:
     build = registry.load(reference)
     cell = Cell("words", "0", "MuonW", "cosine", 8, 0.05, 0.02, 0, matrices="hidden")
     cells = [cell, replace(cell, lr=0.01)]
-    found = train_together(cells, build, time.perf_counter, engine, 1)[0]
+    found = training.train_together(cells, build, time.perf_counter, engine, 1)[0]
     every = replace(cell, matrices=None)
-    other = train_together([every], build, time.perf_counter, "one_by_one", 1)[0]
+    other = training.train_together([every], build, time.perf_counter, "one_by_one", 1)[0]
 
     seed_all(0)
     task = build(0)
@@ -143,12 +187,23 @@ def test_a_map_of_it_is_recorded_and_goes_on_with_the_same_choice_only(
 
 
 def test_ledgers_with_the_other_choice_are_not_merged(words: Path, tmp_path: Path) -> None:
-    folders = []
-    for matrices in ("hidden", "all"):
-        folders.append(tmp_path / matrices)
-        Ledger.open_to_write(folders[-1], small(words, matrices=matrices)).close()
-    with pytest.raises(StudyError, match="MuonW gets other matrices"):
-        merge(folders, tmp_path / "merged")
+    """Wherever among them they stand: the first has no such optimizer."""
+    landscapes = {
+        "adam": small(words, "AdamW"),
+        "hidden": small(words),
+        "all": small(words, matrices="all"),
+        "norm": replace(small(words), axes={"MuonW": Axes((0.01,), (0.01,), "norm", "hidden")}),
+    }
+    folders = {name: tmp_path / name for name in landscapes}
+    for name, landscape in landscapes.items():
+        Ledger.open_to_write(folders[name], landscape).close()
+    for names in (("hidden", "all"), ("adam", "all", "hidden")):
+        with pytest.raises(StudyError, match="MuonW gets other matrices") as refused:
+            merge([folders[name] for name in names], tmp_path / "merged")
+        assert f"{folders[names[-2]]} and {folders[names[-1]]}" in str(refused.value)
+    with pytest.raises(StudyError, match="MuonW's weight decay is in other units"):
+        merge([folders[name] for name in ("adam", "hidden", "norm")], tmp_path / "merged")
+    merge([folders[name] for name in ("adam", "hidden")], tmp_path / "merged")
 
 
 def test_what_is_added_to_a_map_goes_as_what_is_there(words: Path) -> None:
@@ -175,3 +230,20 @@ def test_a_model_without_a_hidden_matrix_is_refused_before_anything_is_made(
     with pytest.raises(StudyError, match=r"MuonW would get no weight.*give --matrices all"):
         driver.try_here(landscape)
     driver.try_here(asked(**given, weight_decay="0.001", seeds="1", matrices="all"))
+
+
+def test_a_model_without_any_matrix_is_told_what_helps_it(words: Path) -> None:
+    given = {"optimizers": "MuonW", "lr": "0.1", "weight_decay": "0.001", "seeds": "1"}
+    with pytest.raises(StudyError, match=r"MuonW would get no weight.*; map another optimizer$"):
+        driver.try_here(asked(task=f"{words}:convolution", **given, updates="2"))
+
+
+def test_another_mistake_of_the_model_keeps_its_own_words(
+    words: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def split(*_: object, **__: object) -> None:
+        raise ValueError("two names of one layer")
+
+    monkeypatch.setattr(groups, "split", split)
+    with pytest.raises(StudyError, match=r"^--matrices hidden: two names of one layer$"):
+        training.hidden(next(small(words).cells()), registry.load(small(words).task)(0))

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 import unyoke
 from unyoke import decays, directions, optimizers
-from unyoke.equation import Decay, Direction, combine
+from unyoke.equation import Decay, combine
 from unyoke.population import UnstackableError
-from unyoke.study.errors import StudyError
+from unyoke.study.errors import StudyError, in_one_line
 from unyoke.study.landscape import calls, own_parts
 from unyoke.study.landscape.calls import Call
 from unyoke.study.landscape.schedules import Own
@@ -106,6 +106,10 @@ def _try(call: Call, own: Own) -> None:
         factory(str(call), own)([nn.Parameter(torch.zeros(2, 2))], lr=1e-3, weight_decay=0.0)
     except (ValueError, TypeError) as error:
         raise StudyError(f"{str(call)!r} cannot be trained: {error}") from error
+    except StudyError:
+        raise
+    except Exception as error:  # a constructor of a user's file raises whatever it likes
+        raise StudyError(f"{call} cannot be made: {in_one_line(error)}") from error
 
 
 @cache
@@ -128,17 +132,20 @@ def decay(name: str, own: tuple[OwnCode, ...] = ()) -> str:
     return OWN if rule is None or ":" in rule else rule
 
 
-def is_for_matrices(direction: Direction) -> bool:
-    """Whether it takes parameters of two dimensions and no others, as Muon does."""
-    return direction.objection(torch.zeros(2, 2, 2)) is not None
-
-
 @cache
 def takes_matrices_only(name: str, own: tuple[OwnCode, ...] = ()) -> bool:
-    """The same of an optimizer, as far as its direction is one of unyoke's."""
+    """Whether the optimizer takes weights of two dimensions and no others, as MuonW does.
+
+    Args:
+        own: of a landscape's task: what is known of a user's files.
+    """
+    call = calls.parse(name)
+    answer = None if call.own is None else _code(call.own, own).for_matrices
+    if answer is not None:
+        return answer
     try:
-        return is_for_matrices(directions.get(direction(name, own)))
-    except ValueError:  # a direction of a user's file
+        return own_parts.is_for_matrices(directions.get(direction(name, own)))
+    except ValueError:  # a direction of a user's file, in a ledger that says no more of it
         return False
 
 

@@ -7,7 +7,7 @@ of, or a function of params, lr and weight_decay that makes an optimizer, of whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 import torch
@@ -24,6 +24,11 @@ def is_named(found: object) -> TypeGuard[type[optimizers.Named]]:
     """Whether what a user's file has is a class of unyoke's kind, with direction and decay."""
     is_class = isinstance(found, type) and issubclass(found, optimizers.Named)
     return is_class and hasattr(found, "composition")
+
+
+def is_for_matrices(direction: Direction) -> bool:
+    """Whether it takes weights of two dimensions and no others, as Muon does."""
+    return direction.objection(torch.zeros(2, 2, 2)) is not None
 
 
 def check(call: Call, found: Mapping[str, Any]) -> None:
@@ -82,18 +87,25 @@ def _check_rule(name: str, found: object) -> None:
     )
 
 
-def described(code: OwnCode, found: object) -> OwnCode:
+def described(code: OwnCode, found: object, asked: Iterable[Call]) -> OwnCode:
     """The code with the direction and the decay of what it names, as far as they are known.
 
     A class whose constructor makes something else of α, λ or the decay is not what its class
-    statement says: of it, as of a function, nothing is known.
+    statement says: of it, as of a function, neither is known.
+
+    Args:
+        found: what it names.
+        asked: the map's optimizers of this class, whose arguments its constructor may need.
     """
     file = code.name.rpartition(":")[0]
     if isinstance(found, Decay):
         return code._replace(decay=_decay(file, found))
-    if not is_named(found) or not _keeps_what_it_is_given(found):
+    if not is_named(found):
         return code
     made = found.composition
+    code = code._replace(for_matrices=is_for_matrices(made.direction))
+    if not all(_keeps_what_it_is_given(found, call.arguments) for call in asked):
+        return code
     return code._replace(direction=_direction(file, made.direction), decay=_decay(file, made.decay))
 
 
@@ -130,11 +142,11 @@ def _decay(file: str, decay: Decay) -> str:
     return decay.name if decays.ALL.get(decay.name) is decay else f"{file}:{decay.name}"
 
 
-def _keeps_what_it_is_given(cls: type[optimizers.Named]) -> bool:
+def _keeps_what_it_is_given(cls: type[optimizers.Named], arguments: Mapping[str, Any]) -> bool:
     given = {"lr": 2.0**-10, "weight_decay": 2.0**-13}
     make: Callable[..., torch.optim.Optimizer] = cls
     try:
-        (group,) = make([nn.Parameter(torch.zeros(2, 2))], **given).param_groups
-    except (ValueError, TypeError):  # it needs arguments, which the map's call may have
+        (group,) = make([nn.Parameter(torch.zeros(2, 2))], **given, **arguments).param_groups
+    except Exception:  # it makes several groups, or it does not take these numbers
         return False
     return {**given, "decay": cls.composition.decay.name}.items() <= group.items()

@@ -22,6 +22,8 @@ class OwnCode(NamedTuple):
         direction: of an optimizer: the name of a direction of unyoke's, or `file.py:name` of one
             that the file has; None where it is not known, as of a function.
         decay: the same of an optimizer's decay; of a decay rule, what it is itself.
+        for_matrices: of an optimizer: whether its direction takes matrices alone; None where it is
+            not known, as of a function, and in a ledger that is older than this.
     """
 
     name: str
@@ -29,6 +31,7 @@ class OwnCode(NamedTuple):
     file: str
     direction: str | None = None
     decay: str | None = None
+    for_matrices: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -64,20 +64,23 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
 
 def _check_same_landscape(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> None:
     first = landscapes[0]
-    for other, folder in zip(landscapes[1:], folders[1:], strict=True):
+    seen: dict[str, tuple[Path, Axes]] = {}  # of each optimizer, the first ledger that has it
+    for other, folder in zip(landscapes, folders, strict=True):
         difference = first.task.difference(other.task)
         for name in ("epochs", "samples", "evaluations", "clip", "groups"):
             mine, theirs = getattr(first, name), getattr(other, name)
             if difference is None and mine != theirs:
                 difference = f"other {name}: {mine}, {theirs}"
-        units = {name: axes.decay_unit for name, axes in first.axes.items()}
-        for name, axes in other.axes.items():
-            if difference is None and axes.decay_unit != units.get(name, axes.decay_unit):
-                difference = f"{name}'s weight decay is in other units"
-            if difference is None and axes.matrices != first.axes.get(name, axes).matrices:
-                difference = f"{name} gets other matrices"
         if difference is not None:
             raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
+        for name, axes in other.axes.items():
+            before, theirs = seen.setdefault(name, (folder, axes))
+            if axes.decay_unit != theirs.decay_unit:
+                difference = f"{name}'s weight decay is in other units"
+            elif axes.matrices != theirs.matrices:
+                difference = f"{name} gets other matrices"
+            if difference is not None:
+                raise StudyError(f"{before} and {folder} cannot be one map ({difference})")
 
 
 def covering(landscapes: Sequence[Landscape]) -> Landscape:

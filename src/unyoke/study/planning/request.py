@@ -14,7 +14,6 @@ from unyoke.study.landscape.optimizers import (
     canonical,
     composition,
     decay,
-    is_for_matrices,
     takes_matrices_only,
 )
 from unyoke.study.landscape.own_parts import described
@@ -91,7 +90,7 @@ def landscape(
             axes[name] = Axes(lrs, chosen.values, chosen.unit)
         if decay(name, reference.own) == "none" and any(axes[name].weight_decay):
             raise StudyError(f"{name} has no weight decay; give it --weight-decay {name}=0")
-    axes = _with_matrices(axes, made, matrices)
+    axes = _with_matrices(axes, reference.own, matrices)
     if updates and epochs:
         raise StudyError(
             f"--updates {_listed(updates)} and --epochs {_listed(epochs)} are both budgets; "
@@ -171,14 +170,10 @@ def _with_own(task: TaskReference, texts: Sequence[str]) -> TaskReference:
 
 
 def _with_matrices(
-    axes: Mapping[str, Axes], made: Mapping[str, Composition | None], matrices: str | None
+    axes: Mapping[str, Axes], own: tuple[OwnCode, ...], matrices: str | None
 ) -> dict[str, Axes]:
     """The axes with what directions for matrices alone are to get."""
-    theirs = {
-        name
-        for name, own in made.items()
-        if (takes_matrices_only(name) if own is None else is_for_matrices(own.direction))
-    }
+    theirs = {name for name in axes if takes_matrices_only(name, own)}
     if matrices is not None and not theirs:
         raise StudyError(
             f"--matrices {matrices} is for optimizers of matrices alone, such as MuonW, and this "
@@ -198,10 +193,16 @@ def _known(
 
     Runs these files.
     """
-    parts = {part for name in names for part in calls.parse(name).own_parts}
+    asked = [calls.parse(name) for name in names]
+    parts = {part for call in asked for part in call.own_parts}
     found = registry.load_own(code for code in task.own if code.name in parts)
     made = {name: composition(name, found) for name in names}
-    own = (described(code, found[code.name]) if code.name in found else code for code in task.own)
+    own = (
+        described(code, found[code.name], [call for call in asked if call.own == code.name])
+        if code.name in found
+        else code
+        for code in task.own
+    )
     return replace(task, own=tuple(own)), made
 
 

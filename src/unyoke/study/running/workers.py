@@ -22,7 +22,7 @@ from functools import cache
 from multiprocessing import forkserver, resource_tracker
 from typing import Any, NamedTuple
 
-from unyoke.study.errors import StudyError
+from unyoke.study.errors import StudyError, in_one_line
 from unyoke.study.landscape.landscape import Cell, TaskReference
 from unyoke.study.landscape.outcome import Outcome
 from unyoke.study.running.time_limit import time_limit
@@ -50,11 +50,7 @@ class TaskFailure(Exception):
     @classmethod
     def of(cls, error: BaseException) -> TaskFailure:
         """The class and the message of an exception, on one line."""
-        try:
-            text = " ".join(str(error).split())
-        except Exception as broken:
-            text = f"(its message cannot be read: {type(broken).__name__})"
-        return cls(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+        return cls(in_one_line(error))
 
 
 def available_cores() -> int:

@@ -343,11 +343,16 @@ def hidden(cell: Cell, task: Task) -> list[bool] | None:
     """
     if cell.matrices is None:
         return None
+    if not any(weight.dim() == 2 for weight in task.model.parameters() if weight.requires_grad):
+        raise StudyError(
+            f"{cell.optimizer} would get no weight: the model of the task {cell.task} trains no "
+            "matrix; map another optimizer"
+        )
     try:
         rule = groups.hidden_matrices(task.model, direction="muon", rest="adam")
         decisions = groups.split(task.model, directions=rule).decisions
     except ValueError as error:
-        raise StudyError(f"--matrices hidden: {error}; give --matrices all") from error
+        raise StudyError(f"--matrices hidden: {error}") from error
     found = {name: each.direction == "muon" for each in decisions for name in each.names}
     flags = [found[name] for name, w in task.model.named_parameters() if w.requires_grad]
     if not any(flags):
