@@ -18,6 +18,7 @@ from unyoke.study.landscape.optimizers import OWN as UNKNOWN
 from unyoke.study.landscape.optimizers import canonical, decay, direction, known
 from unyoke.study.landscape.schedules import make
 from unyoke.study.ledger.ledger import Ledger
+from unyoke.study.ledger.merge import merge
 from unyoke.study.planning.commands import map_command
 from unyoke.study.report.arrangement import rows_of, shear
 from unyoke.study.report.report import write_report
@@ -441,6 +442,23 @@ def test_of_a_ledger_that_does_not_say_nothing_is_known(line_file: Path, own: Pa
     assert decay("own.py:Twin", old.task.own) == UNKNOWN
     assert decay("AdamW+own.py:lasso", old.task.own) == UNKNOWN
     assert "neither its direction nor its decay is known" in str(known("own.py:Twin", old.task.own))
+
+
+def test_ledgers_of_which_each_has_parts_of_ones_own_are_merged(
+    tmp_path: Path, line_file: Path, own: Path
+) -> None:
+    folders = [tmp_path / name for name in ("ours", "twin", "changed")]
+    for folder, optimizer in zip(folders[:2], ("AdamW", f"{own}:Twin"), strict=True):
+        run(small(line_file, own, optimizer, f"{own}:ramp"), folder)
+    merged = merge(folders[:2], tmp_path / "merged")
+    assert (merged.total, merged.done) == (8, 8)
+    with Ledger.open_to_read(tmp_path / "merged") as ledger:
+        assert decay("own.py:Twin", ledger.landscape.task.own) == "decoupled"
+    own.write_text(OWN.replace("number = 3", "number = 4"))
+    Ledger.open_to_write(folders[2], small(line_file, own, f"{own}:Twin")).close()
+    Ledger.open_to_write(tmp_path / "plain", small(line_file, own, "AdamW")).close()
+    with pytest.raises(StudyError, match=r"twin and .*changed .*\(other code of own\.py:Twin\)"):
+        merge([tmp_path / "plain", *folders[1:]], tmp_path / "refused")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from unyoke.study.errors import StudyError
+from unyoke.study.landscape import calls
 from unyoke.study.landscape.landscape import Axes, Landscape
+from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.ledger.ledger import Finished, Ledger
 
 
@@ -65,6 +67,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
 def _check_same_landscape(landscapes: Sequence[Landscape], folders: Sequence[Path]) -> None:
     first = landscapes[0]
     seen: dict[str, tuple[Path, Axes]] = {}  # of each optimizer, the first ledger that has it
+    codes: dict[str, tuple[Path, str]] = {}  # the same of what is a user's own
     for other, folder in zip(landscapes, folders, strict=True):
         difference = first.task.difference(other.task)
         for name in ("epochs", "samples", "evaluations", "clip", "groups"):
@@ -73,6 +76,12 @@ def _check_same_landscape(landscapes: Sequence[Landscape], folders: Sequence[Pat
                 difference = f"other {name}: {mine}, {theirs}"
         if difference is not None:
             raise StudyError(f"{folders[0]} and {folder} cannot be one map ({difference})")
+        for code in other.task.own:
+            before, digest = codes.setdefault(code.name, (folder, code.digest))
+            if code.digest != digest:
+                raise StudyError(
+                    f"{before} and {folder} cannot be one map (other code of {code.name})"
+                )
         for name, axes in other.axes.items():
             before, theirs = seen.setdefault(name, (folder, axes))
             if axes.decay_unit != theirs.decay_unit:
@@ -87,6 +96,7 @@ def covering(landscapes: Sequence[Landscape]) -> Landscape:
     """The smallest landscape that covers all of them; what it is besides its grid, the first is."""
     return replace(
         landscapes[0],
+        task=replace(landscapes[0].task, own=_own(landscapes)),
         axes={
             name: _axes([each.axes[name] for each in landscapes if name in each.axes])
             for name in _union([tuple(each.axes) for each in landscapes])
@@ -96,6 +106,16 @@ def covering(landscapes: Sequence[Landscape]) -> Landscape:
         batch_sizes=_union([each.batch_sizes for each in landscapes]),
         seeds=_union([each.seeds for each in landscapes]),
     )
+
+
+def _own(landscapes: Sequence[Landscape]) -> tuple[OwnCode, ...]:
+    """What is a user's own of any of them, schedules last: a cell's digest has them in order."""
+    codes: dict[str, OwnCode] = {}
+    for code in (code for each in landscapes for code in each.task.own):
+        codes.setdefault(code.name, code)
+    texts = {text for each in landscapes for text in each.schedules}
+    last = {part for text in texts for part in calls.parse(text).own_parts}
+    return tuple(sorted(codes.values(), key=lambda code: code.name in last))
 
 
 def _union(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
