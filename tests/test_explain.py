@@ -10,6 +10,7 @@ import torch
 
 import unyoke
 from unyoke import schedules
+from unyoke._step import proportion
 from unyoke.equation import decay, direction
 from unyoke.primitives import sign, where
 
@@ -317,3 +318,14 @@ def test_prints_for_people() -> None:
 def test_bad_input(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         unyoke.AdamW([weights()]).explain(**arguments)
+
+
+def test_a_large_decay_is_warned_of_whatever_torchs_default_device_is() -> None:
+    """What a decay takes is found by numbers, and on meta there are none."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    proportion._is_proportional.cache_clear()
+    with torch.device("meta"), pytest.warns(UserWarning, match="per update"):
+        unyoke.AdamW([weight], weight_decay=0.05)
+    with torch.device("meta"):
+        found = unyoke.AdamW([weight], weight_decay=1e-3).explain().groups[0]
+    assert found.per_update == pytest.approx(1e-3)

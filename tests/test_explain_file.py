@@ -59,6 +59,7 @@ def test_torch_s_adamw_inside_a_training_checkpoint(tmp_path: Path, place: str) 
 
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
+NADAM = {**ADAM, "momentum_decay": 4e-3}
 OURS = {"base_lr": 1e-3, "direction": "lion"}
 
 
@@ -75,6 +76,8 @@ OURS = {"base_lr": 1e-3, "direction": "lion"}
         ({**ADAM, "decoupled_weight_decay": True}, "adam", "lr_coupled", "torch's AdamW"),
         ({**ADAM, "decoupled_weight_decay": False}, "adam", "l2", "torch's Adam, with L2"),
         ({**ADAM, "decoupled_weight_decay": None}, "adam", "lr_coupled", "does not say"),
+        ({**ADAM, "momentum_decay": 4e-3}, "nadam", "l2", "torch's NAdam"),
+        ({**NADAM, "decoupled_weight_decay": True}, "nadam", "lr_coupled", "torch's NAdam"),
         (ADAM, "adam", "lr_coupled", "Adam or AdamW, the file does not say: read as AdamW"),
         ({"dampening": 0, "momentum": 0.9}, "momentum", "l2", "torch's SGD"),
         ({"nesterov": True, "momentum": 0.9}, "nesterov", "l2", "torch's SGD"),

@@ -28,6 +28,10 @@ _ROOMS = {
 }
 
 MOVED = {
+    **{
+        f"unyoke.{name}": f"unyoke._support.{name}"
+        for name in ("decisions", "discovery", "layers", "wrappers")
+    },
     "unyoke.update": "unyoke.equation",
     "unyoke.formats": "unyoke.storage.formats",
     "unyoke.counterparts": "unyoke.interchange.counterparts",

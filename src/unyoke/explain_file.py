@@ -201,6 +201,9 @@ def kind_of(group: Group) -> SavedRule:
             return SavedRule(str(direction), "none", note, own=str(decay))
         case {"ns_steps": _} | {"ns_coefficients": _}:
             return SavedRule("muon", "lr_coupled", "torch's Muon")
+        case {"betas": _, "momentum_decay": _}:
+            decay = "lr_coupled" if group.get("decoupled_weight_decay") else "l2"
+            return SavedRule("nadam", decay, "torch's NAdam")
         case {"betas": _} if "eps" not in group:
             return SavedRule("lion", "lr_coupled", "Lion")
         case {"betas": _, "corrected_weight_decay": corrected}:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
+import numpy as np
 import torch
 
 from unyoke.ranges import Limits, check_defaults, limits_of, nothing_to_check, plain
@@ -323,15 +324,12 @@ _DECAY_INPUTS: Mapping[Kind, set[str]] = {
 
 
 def _check_coefficients(part: Part) -> None:
-    """A formula takes nothing that is not formed, and what forms it takes nothing unknown."""
+    """A formula takes nothing that is not formed."""
     known = {"t": 1, "lr": 1e-3, "eta": 1.0, "weight_decay": 0.0, **part.defaults}
     known |= dict.fromkeys(part.scalars, 1.0)
     asked = arguments_of(part.coefficients)
-    if unknown := sorted({*asked} - known.keys()):
-        raise ValueError(
-            f"coefficients of {part.name!r} asks for {unknown}: it can have t, lr, eta, "
-            f"weight_decay, scalars={part.scalars} and defaults={dict(part.defaults)}"
-        )
+    if not known.keys() >= {*asked}:
+        return  # it takes other entries of the group, such as the direction's
     try:
         formed = {*part.coefficients(**{name: known[name] for name in asked}), "strength"}
     except Exception:  # it may want other numbers than these; the first step shows
@@ -347,8 +345,11 @@ def _check_coefficients(part: Part) -> None:
 
 
 def _check_part(part: Part, inputs: set[str]) -> None:
-    """A part that cannot work is refused when it is made, not in the middle of a training."""
-    # it is frozen
+    """A part that cannot work is refused when it is made, not in the middle of a training.
+
+    Its defaults become plain numbers.
+    """
+    # frozen: past __setattr__
     vars(part).update(defaults={name: _default(part, name) for name in part.defaults})
     if not part.name.isidentifier():
         raise ValueError(f"a part's name must be an identifier, not {part.name!r}")
@@ -365,12 +366,13 @@ def _check_part(part: Part, inputs: set[str]) -> None:
 
 
 def _default(part: Part, name: str) -> Any:
-    """A hyperparameter's default, of a kind that :func:`check_defaults` knows."""
+    """A hyperparameter's default; its numbers as :func:`check_defaults` knows them."""
     value = plain(part.defaults[name])
-    value = tuple(value) if isinstance(value, list) else value
-    if isinstance(value, (bool, int, float, str, tuple, type(None))):
-        return value
-    raise ValueError(
-        f"the default of {name!r} of {part.name!r} is {value!r}: it must be a number, several "
-        "numbers, a word, True, False or None"
-    )
+    if isinstance(value, torch.Tensor) and value.dim() == 0:
+        return value.item()
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        raise ValueError(
+            f"the default of {name!r} of {part.name!r} is {value!r}: give a number, or several in "
+            "a tuple"
+        )
+    return tuple(value) if isinstance(value, list) else value

@@ -623,6 +623,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
         ]
     },
     "an unknown decay": (put("param_groups", 1, "decay", value="what"), "group 1 .*'what'"),
+    "no decay at all": (put("param_groups", 1, "decay", value=5), "group 1 .*unknown decay 5"),
     "a decay of gradients": (put("param_groups", 1, "decay", value="l2"), "group 1 .*'l2'"),
     "no base_lr": (lambda saved: saved["param_groups"][1].pop("base_lr"), "group 1 .*no base_lr"),
     "no updates": (lambda saved: saved["param_groups"][1].pop("updates"), "group 1 .*no updates"),

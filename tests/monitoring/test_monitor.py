@@ -21,6 +21,7 @@ from unyoke import directions, schedules
 from unyoke.equation import direction
 from unyoke.monitoring import Reading
 from unyoke.monitoring.averaging import is_average
+from unyoke.monitoring.decay import FollowedDecay
 from unyoke.monitoring.measure import Moved
 
 
@@ -327,6 +328,34 @@ def test_a_direction_of_ones_own_that_takes_other_weights_only_gets_no_predictio
         return lr * grad @ torch.eye(3, dtype=grad.dtype)
 
     assert not is_average(of_three_columns)
+
+
+def test_the_momentum_is_that_of_the_groups_own_direction() -> None:
+    """torch puts every default into every group."""
+    weights = [torch.nn.Parameter(torch.ones(2, 2)) for _ in range(4)]
+    optimizer = unyoke.AdamW(
+        [
+            {"params": weights[0], "betas": (0.8, 0.99)},
+            {"params": weights[1], "direction": "momentum", "momentum": 0.5},
+            {"params": weights[2], "direction": "gradient"},
+            {"params": weights[3], "direction": "nadam"},
+        ]
+    )
+    found = [FollowedDecay(optimizer, index).momentum for index in range(4)]
+    assert found == [0.8, 0.5, 0.0, None]
+    torchs = torch.optim.NAdam([weights[0]])
+    assert FollowedDecay(torchs, 0).momentum is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_who_averages_gradients_does_not_depend_on_torchs_defaults(dtype: torch.dtype) -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            assert is_average.__wrapped__(directions.get("adam"))
+    finally:
+        torch.set_default_dtype(before)
 
 
 AVERAGES = [name for name, part in directions.ALL.items() if is_average(part)]

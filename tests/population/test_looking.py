@@ -130,7 +130,7 @@ def test_a_stopped_model_stays_as_it_is(engine: str) -> None:
     population = Population(mlp, lr=[0.01, 0.02], updates=9, engine=engine)
     population.train(*data(), batch_size=BATCH, updates=4)
     before = population.model(0)
-    population.stop([0])
+    population.stop(number for number in [0])  # any iterable
     population.train(*data(), batch_size=BATCH)
     assert population.updates.tolist() == [4, 9]
     assert_same(population.model(0), before, **EXACT)

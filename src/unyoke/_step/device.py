@@ -2,8 +2,8 @@
 
 A graph's replay runs no Python. So what depends on t is computed by the device from its own
 counters: the coefficients by the same functions, on float64 tensors; η_t and λ_t, where they are
-functions of t, from a table that is made once. Where the gpu backend makes the whole step, what
-these functions did at the first update is made into one kernel, which also counts. The same
+functions of t, from a table that is made once. Where the gpu backend makes the whole step, these
+functions are run once on symbols and made into one kernel, which also counts. The same
 counters make it possible to skip an update on the device, when GradScaler finds an infinity,
 without the host ever waiting for the verdict.
 """

@@ -169,10 +169,8 @@ def rate_limits(decay: Decay, warned: Collection[str]) -> dict[str, Limits]:
 
 def warning_if_large(group: Group, decay: Decay) -> str | None:
     """What to tell somebody whose λ looks like a number from torch; None if it does not."""
-    if not may_be_torchs(decay):
-        return None
     weight_decay = largest(group["weight_decay"])
-    if weight_decay < LARGE:
+    if weight_decay < LARGE or not may_be_torchs(decay):
         return None
     lr = largest(group["base_lr"])
     return (

@@ -36,21 +36,33 @@ def proportion(decay: Decay, hyperparameters: Hyperparameters) -> Proportion | N
     and, if it asks for the step, with steps towards 0 and away from it. Decoupled L1, say, pulls by
     the same amount whatever the weight is.
     """
-    if decay.kind != "pull" or decay.scalars:
-        return None
     try:
-        found = {each for t in (1, 1000) for each in _tried(decay, t, hyperparameters)}
+        return _found(decay, hyperparameters)
     except Exception:  # whatever a formula says to numbers that are of no model
         return None
+
+
+def _found(decay: Decay, hyperparameters: Hyperparameters) -> Proportion | None:
+    if decay.kind != "pull" or decay.scalars:
+        return None
+    with torch.device("cpu"):  # whatever torch's default is: numbers are needed
+        found = {each for t in (1, 1000) for each in _tried(decay, t, hyperparameters)}
     takes = {each for each in found if each != _NOTHING}
     is_masked = "step" in decay.arguments
     return takes.pop() if len(takes) == 1 and (is_masked or takes == found) else None
 
 
-@functools.lru_cache(maxsize=256)
 def is_proportional(decay: Decay) -> bool:
     """Whether a decay takes a fixed part of the weight, or of its distance to an anchor."""
-    return proportion(decay, decay.defaults) is not None
+    try:
+        return _is_proportional(decay)
+    except Exception:  # asked again the next time: it may be torch's mode that has no numbers
+        return False
+
+
+@functools.lru_cache(maxsize=256)
+def _is_proportional(decay: Decay) -> bool:
+    return _found(decay, decay.defaults) is not None
 
 
 _NOTHING = Proportion(0.0, to_zero=True)

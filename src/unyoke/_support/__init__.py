@@ -1,1 +1,1 @@
-"""What several rooms need and no user: registries, a model's layers, wrappers, whose line warns."""
+"""Helpers of several rooms: registries, a model's layers, wrappers, warnings at the user's line."""

@@ -125,6 +125,11 @@ class Work:
         """The coefficients of one parameter."""
         return self.coefficients[0 if self.which is None else self.which[index]]
 
+    def is_stacked(self, index: int) -> bool:
+        """Whether a parameter is that of several stacked models, with coefficients for each."""
+        values = self.coefficients_of(index).values()
+        return any(isinstance(each, torch.Tensor) and each.dim() == 1 for each in values)
+
     @property
     def models(self) -> int | None:
         """K, if a coefficient is [K], one number for each of K stacked models."""

@@ -28,7 +28,7 @@ def why_not(work: Work, index: int) -> str | None:
             f"sparse gradients do not go with decay {rule.decay.name!r}: it would move every row "
             "at every update. Use weight_decay=0 for this group, or dense gradients"
         )
-    if work.models is not None or work.differentiable:
+    if work.is_stacked(index) or work.differentiable:
         return "sparse gradients do not go with stacked models or differentiable=True"
     state = work.states[index]
     if work.rounding != "nearest" or any(state[n].dtype.itemsize < 4 for n in rule.state):

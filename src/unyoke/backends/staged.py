@@ -51,7 +51,7 @@ def objection(work: Work, index: int) -> str | None:
     weight, grad = work.weights[index], work.grads[index]
     if work.differentiable:
         return "autograd records the update"
-    if work.models is not None:
+    if work.is_stacked(index):
         return f"{work.rule.name} goes through stacked models one by one"
     if type(weight) not in PLAIN or type(grad) not in PLAIN or weight.dim() != 2:
         return f"a {type(weight).__name__} of shape {tuple(weight.shape)} is no plain matrix"

@@ -72,7 +72,6 @@ class Symbol(torch.Tensor):
 
     writer: Writer
     label: str
-    device = torch.device("cpu")  # what a function of numbers may ask
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -82,6 +81,15 @@ class Symbol(torch.Tensor):
         return writer.write(getattr(func, "__name__", str(func)), args)
 
 
+class Number(Symbol):
+    """Stands for a single number, of which a function may ask where it is: it is on the host.
+
+    An element's symbol has no place: a formula that asks for it runs as it stands.
+    """
+
+    device = torch.device("cpu")
+
+
 class Writer:
     """Collects what is done with symbols.
 
@@ -89,6 +97,7 @@ class Writer:
         tensors: names of elements.
         numbers: names of values that are one number for all elements.
         words: what there are words for, as in PLAIN.
+        kind: of the symbols.
 
     Attributes:
         operations: in their order.
@@ -98,15 +107,19 @@ class Writer:
     """
 
     def __init__(
-        self, tensors: Iterable[str], numbers: Iterable[str], words: Container[str] = PLAIN
+        self,
+        tensors: Iterable[str],
+        numbers: Iterable[str],
+        words: Container[str] = PLAIN,
+        kind: type[Symbol] = Symbol,
     ) -> None:
-        self._words = words
+        self._words, self._kind = words, kind
         self.operations: list[Operation] = []
         self.elements, self.numbers, self.masks = set(tensors), set(numbers), set[str]()
 
     def symbol(self, name: str) -> Symbol:
         """A symbol of that name."""
-        symbol = torch.empty(0).as_subclass(Symbol)
+        symbol = torch.empty(0).as_subclass(self._kind)
         symbol.writer, symbol.label = self, name
         return symbol
 

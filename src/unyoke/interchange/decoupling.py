@@ -161,7 +161,7 @@ class Decoupled(Owner, torch.optim.Optimizer):
 
     def checked_decay(self, decay: str | Decay) -> str:
         """The decay's name in a group, if it can follow another optimizer's update."""
-        part = self.groups.decay({"decay": decay}) if isinstance(decay, str) else decay
+        part = self.groups.decay({"decay": decay}) if isinstance(decay, str) else decays.get(decay)
         if part.kind in ("penalty", "moment_penalty"):
             raise ValueError(
                 f"decay {part.name!r} goes into the gradient, where {self.inner.__name__} puts its "

@@ -29,13 +29,14 @@ def momentum_of(direction: Direction | None, group: Mapping[str, Any]) -> float 
     """β1 or SGD's momentum, if the step is an average by it; None for other directions."""
     if direction is None or not is_average(direction):
         return None
-    return _momentum(group)
+    return _momentum(direction, group)
 
 
-def _momentum(group: Mapping[str, Any]) -> float:
-    if "betas" in group:
+def _momentum(direction: Direction, group: Mapping[str, Any]) -> float:
+    """Of the direction's own numbers: a group may hold those of other groups' directions too."""
+    if "betas" in direction.defaults:
         return float(group["betas"][0])
-    return largest(group.get("momentum", 0.0) or 0.0)
+    return largest(group["momentum"]) if "momentum" in direction.defaults else 0.0
 
 
 class _Update(NamedTuple):
@@ -54,13 +55,14 @@ def is_average(direction: Direction) -> bool:
     enlarges the steps, as Adadelta's, takes longer than the weights.
     """
     try:
-        return _is_average(direction)
+        with torch.device("cpu"):  # whatever torch's default is
+            return _is_average(direction)
     except Exception:  # somebody's own may take other weights than these, or other numbers
         return False
 
 
 def _is_average(direction: Direction) -> bool:
-    weight = torch.zeros(2, 2)
+    weight = torch.zeros(2, 2, dtype=torch.float64)
     signed = [name for name in direction.moments if name not in direction.nonnegative]
     if len(signed) > 1 or direction.no_decay or direction.average is not None:
         return False
@@ -77,7 +79,7 @@ def _is_average(direction: Direction) -> bool:
         if (_updated(direction, signed, TRIED[0], raised=name).step > first.step * 1.01).any():
             return False
     kept = (first.average[1] - others[0].average[1]) / (TRIED[0][1] - TRIED[1][1])
-    expected = _momentum(direction.defaults) if signed else 0.0
+    expected = _momentum(direction, direction.defaults) if signed else 0.0
     return all(math.isclose(each, expected, rel_tol=1e-6) for each in kept.tolist()) and all(
         torch.allclose(each.step / each.average, first.step / first.average, rtol=1e-3, atol=0)
         for each in (*others, on_large)
@@ -104,7 +106,8 @@ def _updated(
         for name in direction.state:
             moment = 4.0 * HELD if name == raised else HELD
             values = averages if name in signed else (moment, moment)
-            state[name].copy_(torch.tensor(values)[:, None].expand(2, 2))
+            held = torch.tensor(values, dtype=torch.float64)
+            state[name].copy_(held[:, None].expand(2, 2))
     optimizer.step()
     average = state[signed[0]] if signed else weight.grad
     moments = [state[name] for name in direction.nonnegative]

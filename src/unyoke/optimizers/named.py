@@ -191,7 +191,10 @@ def _constructor(cls: type[Named], defaults: Mapping[str, Any]) -> Callable[...,
 
     @functools.wraps(inner)
     def __init__(self: Named, *args: Any, **kwargs: Any) -> None:
-        bound = signature.bind(self, *args, **kwargs)
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
         bound.apply_defaults()
         if by_name:
             inner(**bound.arguments.pop("options"), **bound.arguments)

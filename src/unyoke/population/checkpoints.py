@@ -118,13 +118,14 @@ def _check_structure(saved: Mapping[str, Any]) -> None:
             f"the checkpoint's engine is {saved['engine']!r}: there are {', '.join(ENGINES)}"
         )
     for named in (saved["weights"], saved["fixed"], *saved["state"].values()):
-        for name, value in named.items() if isinstance(named, Mapping) else [("state", named)]:
-            if (
-                value is named
-                or not isinstance(value, Tensor)
-                or value.dim() == 0
-                or value.layout is not torch.strided
-            ):
+        if not isinstance(named, Mapping):
+            raise ValueError(
+                f"the checkpoint's state of a parameter is a {type(named).__name__}, and must be a "
+                "mapping of names to tensors"
+            )
+        for name, value in named.items():
+            is_dense = isinstance(value, Tensor) and value.layout is torch.strided
+            if not is_dense or value.dim() == 0:
                 raise ValueError(
                     f"{name!r} of the checkpoint is a {type(value).__name__}, and must be a dense "
                     "tensor with a row for each model"

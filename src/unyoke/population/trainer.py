@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -296,9 +296,10 @@ class Population:
             raise IndexError(f"there are models 0 to {len(self) - 1}, not {rows}")
         return (self._engine or self._one_by_one(self._models)).outputs(inputs, rows)
 
-    def stop(self, models: Collection[int]) -> None:
+    def stop(self, models: Iterable[int]) -> None:
         """Leave these models as they are from now on, as if their budget were used up."""
-        rows = [row for row in self._at.active if row not in models]
+        stopped = set(models)
+        rows = [row for row in self._at.active if row not in stopped]
         if len(rows) < len(self._at.active):
             if self._engine is not None:
                 self._engine.keep(rows)

@@ -298,6 +298,15 @@ class TestInPlace:
             assert torch.equal(weight, torch.full((size,), 2.0) - 0.02)
             assert torch.equal(optimizer.state[weight]["kept"], torch.full((size,), 2.0))
 
+    def test_a_formula_that_asks_where_its_tensors_are_runs_as_it_stands(self) -> None:
+        @direction(coefficients=lambda lr: {"lr": lr})
+        def own(grad: Element, lr: Element) -> Any:
+            """Larger steps elsewhere than on the host."""
+            return lr * grad if grad.device.type == "cpu" else 2.0 * lr * grad
+
+        with pytest.raises(Exception, match="get"):
+            text(combine(own, decays.get("none")))
+
     def test_a_step_on_a_work_that_nobody_has_asked_about(self) -> None:
         """`step` without `why_not` prepares itself."""
         rule = combine(unyoke.directions.get("gradient"), decays.get("none"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ import unyoke
 from unyoke import backends, directions, schedules
 from unyoke.backends.gpu.coefficients import CoefficientKernel
 from unyoke.backends.symbols import Unwritable
+from unyoke.equation import direction
 
 pytestmark = pytest.mark.filterwarnings("ignore:weight_decay=.* is per update")
 
@@ -67,6 +69,28 @@ def test_parameters_at_different_updates() -> None:
 @pytest.mark.parametrize("direction", ["adam", "heavy_ball", "nadam"])
 def test_in_the_interpreter(direction: str) -> None:
     check("gpu", direction=direction, updates=2, schedule=schedules.cosine(6))
+
+
+@pytest.mark.usefixtures("interpreted")
+@pytest.mark.parametrize("name", ["count", "old", "numbers"])
+def test_a_scalar_may_be_called_as_the_kernels_text_calls_something(name: str) -> None:
+    """What a formula calls its numbers is the user's affair."""
+
+    def coefficients(lr: Any, **scalars: Any) -> dict[str, Any]:
+        return {"lr": lr * scalars[name], name: scalars[name] * 0.5}
+
+    forming: Any = FunctionType(
+        compile(
+            f"def form(lr, {name}): return coefficients(lr, {name}={name})", "form", "exec"
+        ).co_consts[0],
+        {"coefficients": coefficients},
+    )
+
+    @direction(scalars=(name,), coefficients=forming)
+    def halving(grad: Any, lr: Any) -> Any:
+        return lr * grad
+
+    check("gpu", direction=halving, updates=3)
 
 
 class Arithmetic(TorchDispatchMode):

@@ -55,6 +55,8 @@ def test_the_shear_puts_every_cell_at_its_own_ratio() -> None:
     [
         panel("SGD"),
         panel("Adam+lr_coupled"),
+        panel("AdamW+corrected"),
+        panel("AdamW+constrained"),
         panel("NDAdam", "0"),
         panel("AdamW", "0,0.1,0.2,0.9"),
         panel("AdamW", "0,2^-4:2^0:4"),  # no column for every other α

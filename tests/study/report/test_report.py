@@ -676,6 +676,8 @@ def test_what_a_report_says_has_no_carets(folder: Path) -> None:
         ("SGD", -1.0, "upright in α·λ′", None),
         ("Adam+lr_coupled", -1.0, "upright in λ", -1.0),
         ("Adam+lr_coupled", 0.0, "upright in λ/α", 0.0),
+        ("Adam+corrected", 0.0, "upright in λ/α", 0.0),
+        ("Adam+constrained", 0.0, "upright in λ", None),
     ],
 )
 def test_a_report_says_in_which_number_a_basin_is_upright(

@@ -16,7 +16,7 @@ import torch
 
 from unyoke.backends.base import DeviceCoefficients
 from unyoke.backends.gpu.launch import Mirror
-from unyoke.backends.symbols import PLAIN, Operation, Symbol, Unwritable, Writer
+from unyoke.backends.symbols import PLAIN, Number, Operation, Symbol, Unwritable, Writer
 from unyoke.storage import random_words
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Formula:
         lines: that read and compute.
         time: the name of t.
         coefficients: their names in the text.
-        counters: of each its dtype, and the name of what it becomes; None: it is a count.
+        counters: of each its pointer, its dtype, and the name of what it becomes, None for a count.
     """
 
     def __init__(
@@ -177,8 +177,9 @@ class _Formula:
         updates: torch.Tensor,
         counters: Mapping[str, torch.Tensor],
     ) -> None:
-        self._writer = Writer((), (), WORDS)
-        self.inputs = {"updates": updates, **counters}
+        self._writer = Writer((), (), WORDS, Number)
+        pointers = [f"counter{k}" for k in range(len(counters))]  # names are the user's
+        self.inputs = {"updates": updates, **dict(zip(pointers, counters.values(), strict=True))}
         self.lines: list[str] = []
         numbers = itertools.count()
 
@@ -187,7 +188,7 @@ class _Formula:
                 return self._read("numbers", str(next(numbers)))
             return self._input(value) if isinstance(value, torch.Tensor) else value
 
-        step, *scalars = (self._read(name) for name in counters)
+        step, *scalars = map(self._read, pointers)
         t = step + 1.0
         try:
             found = form(t, scalars, _mapped(values, symbol), self._now)
@@ -198,7 +199,7 @@ class _Formula:
         self.coefficients = [self._named(found[name]) for name in names]
         news = [None if name == "step" else self._named(found[name]) for name in counters]
         kinds = (TYPES[flat.dtype] for flat in counters.values())
-        self.counters = list(zip(counters, kinds, news, strict=True))
+        self.counters = list(zip(pointers, kinds, news, strict=True))
 
     def _read(self, pointer: str, place: str = "0") -> Symbol:
         """A symbol of what is read there; all is read before anything is computed."""

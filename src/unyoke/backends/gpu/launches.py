@@ -116,4 +116,6 @@ class Prepared(Captured):
     def _is_of_kind(self, work: Work) -> bool:
         """Whether coefficients come as before; takes them over."""
         self._row = row(work)
-        return work.models == self._models and (self._row is not None) == self._by_value
+        if (self._row is not None) != self._by_value:
+            return False
+        return self._by_value or work.models == self._models  # by value there are no models

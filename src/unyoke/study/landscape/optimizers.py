@@ -38,6 +38,12 @@ PAPER = {"SGD": unyoke.SGDW, "Adam": unyoke.AdamW}
 OWN = "own"
 """A decay that is a rule of a user's file, or not known; and a direction that is not known."""
 
+TORCHS = ("lr_coupled", "corrected")
+"""Decay rules whose λ is torch's number as it stands."""
+
+NOT_TORCHS = (OWN, "constrained")
+"""Those of which torch has no number: of a user's own, and where λ is the rate of a multiplier."""
+
 _GIVEN = ("params", "lr", "weight_decay", "decay", "schedule", "direction", "backend")
 """Arguments of an optimizer that are no hyperparameters of a map's."""
 

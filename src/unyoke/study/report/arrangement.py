@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from unyoke.study.landscape.axes import label
-from unyoke.study.landscape.optimizers import OWN
+from unyoke.study.landscape.optimizers import NOT_TORCHS, OWN, TORCHS
 from unyoke.study.report.survey import Panel
 
 WIDER = 1.5
@@ -71,7 +71,7 @@ def shear(panel: Panel) -> Shear | None:
     The axes must have one factor between their values, so that cells fall on columns again.
     """
     rule = panel.decay
-    if rule in ("none", "lr_coupled", OWN) or rule.startswith("l2"):
+    if rule in ("none", *TORCHS, *NOT_TORCHS) or rule.startswith("l2"):
         return None
     decays = [value for value in panel.axes.weight_decay if value > 0]
     rates = panel.axes.lr

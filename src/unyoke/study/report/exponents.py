@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from unyoke.study.landscape.optimizers import OWN
+from unyoke.study.landscape.optimizers import NOT_TORCHS, TORCHS
 from unyoke.study.report.findings import Finding
 from unyoke.study.statistics import Interval, exponent_class
 from unyoke.study.statistics.basin import TIE
@@ -66,7 +66,7 @@ def is_penalty(finding: Finding) -> bool:
 
 def is_torchs(finding: Finding) -> bool:
     """Whether its weight decay is torch's number already, which lr multiplies."""
-    return finding.panel.decay == "lr_coupled"
+    return finding.panel.decay in TORCHS
 
 
 def paper_ridge(finding: Finding) -> Interval:
@@ -79,7 +79,7 @@ def torch_ridge(finding: Finding) -> Interval | None:
 
     It is another number than λ for decoupled decay alone.
     """
-    is_known = not is_penalty(finding) and finding.panel.decay != OWN
+    is_known = not is_penalty(finding) and finding.panel.decay not in NOT_TORCHS
     return None if not is_known else sheared(paper_ridge(finding), -1)
 
 

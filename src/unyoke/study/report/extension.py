@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unyoke.study.landscape.landscape import Axes
-from unyoke.study.landscape.optimizers import OWN, decay
+from unyoke.study.landscape.optimizers import NOT_TORCHS, TORCHS, decay
 from unyoke.study.planning.commands import FARTHEST, beyond, extend_command
 from unyoke.study.report.findings import Finding
 from unyoke.study.report.survey import Survey
@@ -35,7 +35,8 @@ def extension(survey: Survey, findings: list[Finding], folder: Path) -> str | No
 
 def _sensible(rule: str, old: Axes, more: Axes) -> Axes:
     """Without new λ of 1 and more, which would take the whole weight at an update."""
-    if rule in (OWN, "lr_coupled") or rule.startswith("l2") or more.decay_unit is not None:
+    is_other = rule in (*TORCHS, *NOT_TORCHS) or rule.startswith("l2")
+    if is_other or more.decay_unit is not None:
         return more
     kept = tuple(wd for wd in more.weight_decay if wd < 1 or wd in old.weight_decay)
     return replace(more, weight_decay=kept)

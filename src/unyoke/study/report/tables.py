@@ -13,7 +13,7 @@ from typing import Any
 
 from unyoke.study.landscape.decay_units import numbers
 from unyoke.study.landscape.landscape import Cell
-from unyoke.study.landscape.optimizers import OWN, decay
+from unyoke.study.landscape.optimizers import NOT_TORCHS, TORCHS, decay
 from unyoke.study.landscape.task_reference import OwnCode
 from unyoke.study.ledger.ledger import Record
 from unyoke.study.report.comparisons import PairVerdict
@@ -51,10 +51,6 @@ COLUMNS = (
 )
 
 
-TORCHS = ("lr_coupled", "corrected")
-"""Rules whose λ is torch's number as it stands."""
-
-
 def rows(records: Iterable[Record], own: tuple[OwnCode, ...] = ()) -> list[dict[str, Any]]:
     """One plain row per finished cell; figures of one that diverged or failed are None.
 
@@ -84,11 +80,11 @@ def _decay_columns(cell: Cell, own: tuple[OwnCode, ...]) -> dict[str, Any]:
     if found is not None:
         per_update = found.per_update
     torchs = per_update
-    if rule in (OWN, "constrained"):  # whose λ is no decay, but a rate at which one is learned
+    if rule in NOT_TORCHS:
         torchs = None
     elif per_update is not None and rule not in TORCHS and not rule.startswith("l2"):
         torchs = per_update / cell.lr if cell.lr else None
-    if found is None or rule == "lr_coupled":
+    if found is None or rule in (*TORCHS, "constrained"):
         norm, total = None, None
     else:
         norm, total = found.norm, found.total
