@@ -76,8 +76,8 @@ def blocks(page: str, word: str) -> str:
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of somebody who has saved the pages' files, and has Fashion-MNIST."""
     monkeypatch.chdir(tmp_path)
-    made, mine = blocks("own-optimizer", "def make("), blocks("own-task", "def my_task(")
-    (tmp_path / "my_file.py").write_text(made + MY_TASK + mine)
+    own = blocks("own-optimizer", "class SignDescentW") + blocks("own-optimizer", "def make(")
+    (tmp_path / "my_file.py").write_text(own + MY_TASK + blocks("own-task", "def my_task("))
     (tmp_path / "rings.py").write_text(blocks("first-map", "def rings("))
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for name, count in (("train", 40), ("t10k", 20)):

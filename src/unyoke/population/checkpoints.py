@@ -120,8 +120,8 @@ def _check_structure(saved: Mapping[str, Any]) -> None:
     for named in (saved["weights"], saved["fixed"], *saved["state"].values()):
         if not isinstance(named, Mapping):
             raise ValueError(
-                f"'state' of the checkpoint is a {type(named).__name__} for one parameter, and must "
-                "be a mapping of names to tensors"
+                f"'state' of the checkpoint is a {type(named).__name__}, and must be "
+                "a mapping of names to tensors"
             )
         for name, value in named.items():
             is_dense = isinstance(value, Tensor) and value.layout is torch.strided
