@@ -26,7 +26,7 @@ from unyoke import decays, directions
 from unyoke._step.hyperparameters import Group, largest, weight_decay_at
 from unyoke._step.owner import Owner
 from unyoke._step.proportion import Proportion, proportion
-from unyoke.equation import Decay, Direction, Rule, in_gradient, per_learning_rate, per_update
+from unyoke.equation import Decay, Direction, Rule, per_learning_rate, per_update
 
 Lost = Literal["none", "partly", "all"]
 
@@ -158,15 +158,13 @@ def _explain_group(
     exact = group.get("rounding", "nearest") != "nearest"
     eps = 0.0 if exact else torch.finfo(dtype).eps
     pulled = proportion(rule.decay, group)
-    settled = steady_state(rule.direction, rule.decay, group)
     averaged = rule.direction.average is not None
     part = coming = None
-    factor = settled if pulled is None else pulled.share
-    if factor is not None:
-        part = factor * rates.taken(lr, eta, weight_decay)
+    if (take := taker(rule.direction, rule.decay, group)) is not None:
+        part = take(lr, eta, weight_decay)
         # of an average, what is evaluated follows later, and by how much depends on the run
         if updates is not None and not averaged:
-            coming = [factor * each for each in rates.following(updates)]
+            coming = [take(*each) for each in rates.following(updates)]
     taken, rounds = (None, None) if pulled is None else (part, coming)
     share = None if rounds is None else lost_share(rounds, eps)
     return GroupDecay(
@@ -180,7 +178,7 @@ def _explain_group(
         dtype=dtype,
         lost=_lost(taken, eps),
         updates_lost=None if rounds is None else sum(0 < each <= eps / 4 for each in rounds),
-        note="; ".join([*_notes(rule, pulled, settled), *_losses(taken, eps, dtype, share)]),
+        note="; ".join([*_notes(rule, pulled, part), *_losses(taken, eps, dtype, share)]),
         lost_share=share,
         **amounts(rule.decay, group, part, coming, lr, updates_per_epoch, lasts=not averaged),
     )
@@ -223,6 +221,24 @@ def amounts(
     }
 
 
+Taker = Callable[[float, float, float], float]
+
+
+def taker(direction: Direction | None, decay: Decay, group: Mapping[str, Any]) -> Taker | None:
+    """(lr, η, λ) → the part of a weight that an update takes; None where no fixed part is taken.
+
+    An L2 penalty is scaled by the learning rate as the gradient is.
+    """
+    factor, strength = steady_state(direction, decay, group), decay.strength
+    if factor is not None:
+        strength = per_learning_rate
+    elif (pulled := proportion(decay, {**decay.defaults, **group})) is not None:
+        factor = pulled.share
+    else:
+        return None
+    return lambda lr, eta, weight_decay: float(factor * strength(weight_decay, eta, lr))
+
+
 def torch_has(decay: Decay, group: Mapping[str, Any]) -> bool:
     """Whether torch's AdamW has this decay under some number: a part of θ, by η or by lr."""
     pulled = proportion(decay, group)
@@ -260,11 +276,6 @@ class GroupRates:
         self.base = largest(self.group["base_lr"])
         own = optimizer.groups.function(index)
         self.weight_decay = self.group["weight_decay"] if own is None else own
-        strength = optimizer.groups.decay(self.group).strength
-        # An L2 penalty is scaled by the learning rate as the gradient is
-        self.strength: Callable[[Any, Any, Any], Any] = (
-            per_learning_rate if strength is in_gradient else strength
-        )
 
     def now(self) -> tuple[float, float, float]:
         """(α·η_t, η_t, λ) of the coming update."""
@@ -279,16 +290,12 @@ class GroupRates:
         lr = largest(self.group["lr"])
         return lr, lr / self.base if self.base > 0 else 0.0, weight_decay
 
-    def taken(self, lr: float, eta: float, weight_decay: float) -> float:
-        """η_t·λ, or what the rule has in its place."""
-        return float(self.strength(weight_decay, eta, lr))
-
-    def following(self, updates: int) -> list[float]:
-        """What each of the coming updates takes."""
+    def following(self, updates: int) -> list[tuple[float, float, float]]:
+        """The same of each of the coming updates."""
         if self.schedule is None and not callable(self.weight_decay):
-            return [self.taken(*self.now())] * updates
+            return [self.now()] * updates
         first = self.group["updates"]
-        return [self.taken(*self.at(t)) for t in range(first, first + updates)]
+        return [self.at(t) for t in range(first, first + updates)]
 
 
 def taken_together(parts: list[float]) -> float:
@@ -332,19 +339,19 @@ def lost_share(parts: list[float], eps: float) -> float:
     return math.fsum(lost) / total
 
 
-def _notes(rule: Rule, pulled: Proportion | None, settled: float | None) -> list[str]:
+def _notes(rule: Rule, pulled: Proportion | None, part: float | None) -> list[str]:
     """What is particular about a rule."""
     averaged = rule.direction.average is not None and pulled is not None
     after = [
         "taken from z, of the trained weights y; the evaluated x, an average of z, follows later"
     ]
-    return _decay_notes(rule.decay, pulled, settled) + after * averaged
+    return _decay_notes(rule.decay, pulled, part) + after * averaged
 
 
-def _decay_notes(decay: Decay, pulled: Proportion | None, settled: float | None) -> list[str]:
+def _decay_notes(decay: Decay, pulled: Proportion | None, part: float | None) -> list[str]:
     if decay.kind == "none":
         return ["no decay"]
-    if settled is not None:
+    if decay.kind != "pull" and part is not None:
         return ["L2 in the gradient: the numbers are those of its steady state"]
     if decay.kind != "pull":
         return ["the strength of this decay depends on gradients or norms: no fixed part is taken"]

@@ -7,7 +7,7 @@ checkpoint. Nothing in the file is executed: it is loaded with ``weights_only=Tr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,16 @@ import torch
 
 from unyoke import decays, directions
 from unyoke._step.hyperparameters import largest
-from unyoke._step.proportion import proportion
-from unyoke.equation import Decay, Direction, per_update
+from unyoke.equation import per_update
 from unyoke.explain import (
     Explanation,
     GroupDecay,
     amounts,
-    steady_state,
+    taker,
 )
 from unyoke.transfer.run import SCHEDULES
 
 Group = Mapping[str, Any]
-Taker = Callable[[float, float, float], float]
 
 PLACES = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states", "optimizers", "opt")
 """Where training checkpoints keep the optimizer's: timm, torch's tutorials, Lightning."""
@@ -177,18 +175,6 @@ def _explained(
         note="; ".join(filter(None, (kind.note, _advice(kind, base, weight_decay)))),
         **amounts(rule, group, part, coming, lr, per_epoch),
     )
-
-
-def taker(direction: Direction | None, decay: Decay, group: Group) -> Taker | None:
-    """(lr, η, λ) → the part of a weight that an update takes; None where no fixed part is taken."""
-    settled = steady_state(direction, decay, group)
-    if settled is not None:
-        return lambda lr, eta, weight_decay: settled * lr * weight_decay
-    pulled = proportion(decay, {**decay.defaults, **group})
-    if pulled is not None:
-        share = pulled.share
-        return lambda lr, eta, weight_decay: share * decay.strength(weight_decay, eta, lr)
-    return None
 
 
 def kind_of(group: Group) -> SavedRule:

@@ -128,19 +128,28 @@ def test_torch_s_scheduler_is_followed_by_the_trapezium_rule() -> None:
     assert group.decay_so_far == pytest.approx(taken, rel=2e-3)
 
 
-def test_rotation_in_equilibrium_is_predicted() -> None:
-    """A random walk of a weight that a normalization would follow."""
-    weight = torch.nn.Parameter(torch.randn(60, 60, generator=torch.Generator().manual_seed(0)))
-    optimizer = unyoke.AdamW([weight], lr=0.02, weight_decay=0.009, betas=(0.9, 0.99))
+def walk(optimizer: unyoke.Optimizer, updates: int) -> tuple[float, float | None]:
+    """A random walk of a weight that a normalization would follow: its rotation, at last, and what
+    was predicted."""
+    (weight,) = optimizer.param_groups[0]["params"]
     kept = Kept()
     unyoke.monitor(optimizer, every=20, writers=kept)
     generator = torch.Generator().manual_seed(1)
-    for _ in range(700):
+    for _ in range(updates):
         weight.grad = torch.randn(60, 60, generator=generator)
         optimizer.step()
-    rows = [reading.layers[0] for reading in kept.readings[20:]]
-    mean = sum(row.rotation for row in rows) / len(rows)
-    assert mean == pytest.approx(rows[0].rotation_predicted, rel=0.05)
+    rows = [reading.layers[0] for reading in kept.readings[-15:]]
+    return sum(row.rotation for row in rows) / len(rows), rows[0].rotation_predicted
+
+
+def walker() -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.randn(60, 60, generator=torch.Generator().manual_seed(0)))
+
+
+def test_rotation_in_equilibrium_is_predicted() -> None:
+    optimizer = unyoke.AdamW([walker()], lr=0.02, weight_decay=0.009, betas=(0.9, 0.99))
+    found, predicted = walk(optimizer, 700)
+    assert found == pytest.approx(predicted, rel=0.05)
 
 
 class TestWarnings:
@@ -372,15 +381,7 @@ def test_who_averages_gradients_is_read_off_the_formulas() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("direction", AVERAGES)
 def test_the_rotation_of_every_average_of_gradients_is_predicted(direction: str) -> None:
-    """As in the test of AdamW; second moments that only grow leave the equilibrium behind."""
-    weight = torch.nn.Parameter(torch.randn(60, 60, generator=torch.Generator().manual_seed(0)))
-    optimizer = unyoke.Optimizer([weight], 0.02, weight_decay=0.009, direction=direction)
-    kept = Kept()
-    unyoke.monitor(optimizer, every=20, writers=kept)
-    generator = torch.Generator().manual_seed(1)
-    for _ in range(900):
-        weight.grad = torch.randn(60, 60, generator=generator)
-        optimizer.step()
-    rows = [reading.layers[0] for reading in kept.readings[25:]]
-    mean = sum(row.rotation for row in rows) / len(rows)
-    assert mean == pytest.approx(rows[0].rotation_predicted, rel=0.05)
+    """Second moments that only grow leave the equilibrium behind."""
+    optimizer = unyoke.Optimizer([walker()], 0.02, weight_decay=0.009, direction=direction)
+    found, predicted = walk(optimizer, 900)
+    assert found == pytest.approx(predicted, rel=0.05)

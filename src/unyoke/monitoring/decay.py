@@ -12,8 +12,8 @@ import torch
 from unyoke import decays, directions
 from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
-from unyoke.explain import GroupRates
-from unyoke.explain_file import kind_of, taker
+from unyoke.explain import GroupRates, taker
+from unyoke.explain_file import kind_of
 from unyoke.monitoring.averaging import momentum_of
 from unyoke.monitoring.reading import GroupReading
 from unyoke.schedules import Schedule
