@@ -132,7 +132,7 @@ Source: Cao, Li & Song, arXiv 2412.17107.
 def _masked(
     word: str, direction: Direction, mask: Formula, text: str, changed: Mapping[str, Any]
 ) -> Direction:
-    """The direction of the joined formula; all but that, the name and ``changed`` is as it was."""
+    """The direction of the joined formula; the rest is as it was, but for ``changed``."""
     name = f"{word}_{direction.name}"
     if direction.no_decay:
         raise ValueError(
@@ -140,9 +140,8 @@ def _masked(
             f"{direction.no_decay}, and a masked step would not keep it"
         )
     formula = _joined(name, direction, mask, *direction.moments)
-    result = replace(
-        direction, name=name, formula=formula, **{"stage": None, "norms": None, **changed}
-    )
+    changed = {"stage": None, "norms": None, "averages": False, **changed}
+    result = replace(direction, name=name, formula=formula, **changed)
     own = not direction.__module__.startswith("unyoke.")
     text = f"The step of {direction.name} {text.strip()}"
     # it is frozen

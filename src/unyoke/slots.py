@@ -165,6 +165,9 @@ class Direction(Part):
     Attributes:
         skips_zeros: a zero gradient changes neither the weight nor the state, so that a sparse
             gradient says all that there is to do.
+        averages: the step is an average of gradients, by ``betas[0]`` or ``momentum`` if there is
+            such a number, over nothing but second moments that come to rest. So its rotation in
+            equilibrium is that of this momentum, which :func:`unyoke.monitor` predicts.
         no_decay: why no decay goes with it; empty if every decay does.
         stage: what is done with whole matrices. The formula is then one of an element, gives what
             the stage gets, and takes the state that is not the stage's; ``scope`` is "tensor".
@@ -175,6 +178,7 @@ class Direction(Part):
     """
 
     skips_zeros: bool = False
+    averages: bool = False
     no_decay: str = ""
     stage: MatrixStage | None = None
     norms: Norms | None = None

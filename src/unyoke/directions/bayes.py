@@ -109,6 +109,7 @@ def _adabayes_fp_coefficients(
     coefficients=_adabayes_fp_coefficients,
     defaults={"lr_sgd": 0.1, "batch_size": 1, "betas": (0.9, 0.999), "eps": 1e-8},
     check=check_scale,
+    averages=True,
 )
 def adabayes_fp(
     grad,

@@ -12,7 +12,7 @@ Coefficients = dict[str, Any]
 check_momentum = unit_interval("momentum")
 
 
-@direction(coefficients=lambda lr: {"lr": lr}, skips_zeros=True)
+@direction(coefficients=lambda lr: {"lr": lr}, skips_zeros=True, averages=True)
 def gradient(grad, lr):
     """Plain gradient descent, without state.
 
@@ -32,6 +32,7 @@ def _heavy_ball_coefficients(lr: Any, momentum: Any) -> Coefficients:
     coefficients=_heavy_ball_coefficients,
     defaults={"momentum": 0.9},
     check=check_momentum,
+    averages=True,
 )
 def heavy_ball(grad, momentum_buffer, momentum, lr, moving):
     """SGD with momentum as in the paper: the learning rate is inside the buffer.
@@ -61,6 +62,7 @@ def _momentum_coefficients(t: Any, lr: Any, momentum: Any, dampening: Any) -> Co
     coefficients=_momentum_coefficients,
     defaults={"momentum": 0.9, "dampening": 0.0},
     check=both(check_momentum, unit_interval("dampening")),
+    averages=True,
 )
 def momentum(grad, momentum_buffer, momentum, intake, lr):
     """SGD with momentum as in torch: the learning rate is outside the buffer.

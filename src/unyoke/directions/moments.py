@@ -35,6 +35,7 @@ def adam_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:
     nonnegative=("exp_avg_sq",),
     coefficients=adam_coefficients,
     defaults=DEFAULTS,
+    averages=True,
 )
 def adam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, correction, eps):
     """Adam's step, bias-corrected.
@@ -57,6 +58,7 @@ def adam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, corr
     nonnegative=("exp_avg_sq", "max_exp_avg_sq"),
     coefficients=adam_coefficients,
     defaults=DEFAULTS,
+    averages=True,
 )
 def amsgrad(
     grad,
@@ -178,6 +180,7 @@ def _radam_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:
     nonnegative=("exp_avg_sq",),
     coefficients=_radam_coefficients,
     defaults=DEFAULTS,
+    averages=True,
 )
 def radam(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, size, rectified, plain, eps):
     """Rectified Adam: plain momentum until the variance of the denominator is known.
@@ -215,6 +218,7 @@ def _adamax_coefficients(t: Any, lr: Any, betas: Any, eps: Any) -> Coefficients:
     nonnegative=("exp_inf",),
     coefficients=_adamax_coefficients,
     defaults=DEFAULTS,
+    averages=True,
 )
 def adamax(grad, grad_v, exp_avg, exp_inf, beta1, new1, beta2, size, eps):
     """Adam with the largest recent gradient in the place of the root mean square.

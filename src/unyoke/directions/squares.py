@@ -82,6 +82,7 @@ _check_rmsprop_momentum = both(_check_rmsprop, check_momentum)
     coefficients=_rmsprop_coefficients,
     defaults=RMSPROP,
     check=_check_rmsprop,
+    averages=True,
 )
 def rmsprop(grad, grad_v, square_avg, lr, keep, new, eps):
     """RMSprop: the gradient over its root mean square.
@@ -100,6 +101,7 @@ def rmsprop(grad, grad_v, square_avg, lr, keep, new, eps):
     coefficients=_rmsprop_momentum_coefficients,
     defaults={**RMSPROP, "momentum": 0.9},
     check=_check_rmsprop_momentum,
+    averages=True,
 )
 def rmsprop_momentum(grad, grad_v, square_avg, momentum_buffer, lr, keep, new, eps, momentum):
     """RMSprop with momentum; the learning rate is outside the buffer.

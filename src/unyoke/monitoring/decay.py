@@ -14,7 +14,6 @@ from unyoke._step.groups import Groups
 from unyoke._step.hyperparameters import largest
 from unyoke.explain import GroupRates, taker
 from unyoke.explain_file import kind_of
-from unyoke.monitoring.averaging import momentum_of
 from unyoke.monitoring.reading import GroupReading
 from unyoke.schedules import Schedule
 
@@ -56,7 +55,13 @@ class FollowedDecay:
     @property
     def momentum(self) -> float | None:
         """β1 or SGD's momentum, for the rotation in equilibrium; None where it has no such form."""
-        return momentum_of(self._direction, self.group)
+        direction = self._direction
+        if direction is None or not direction.averages:
+            return None
+        # A group may hold the numbers of other groups' directions too
+        if "betas" in direction.defaults:
+            return float(self.group["betas"][0])
+        return largest(self.group["momentum"]) if "momentum" in direction.defaults else 0.0
 
     def now(self) -> GroupReading:
         """The coming update; what was taken before and is to come is left open."""

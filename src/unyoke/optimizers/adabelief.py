@@ -13,6 +13,7 @@ from unyoke.primitives import moving_average, sqrt
     nonnegative=("exp_avg_var",),
     coefficients=adam_coefficients,
     defaults={"betas": (0.9, 0.999), "eps": 1e-16},
+    averages=True,
 )
 def adabelief(grad, grad_v, exp_avg, exp_avg_var, beta1, new1, beta2, new2, size, correction, eps):
     """Adam whose denominator is how far gradients lie from their average.

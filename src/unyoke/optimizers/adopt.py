@@ -26,6 +26,7 @@ def _coefficients(t: Any, lr: Any, betas: Any, eps: Any, clip_exponent: Any) -> 
     nonnegative=("exp_avg_sq",),
     coefficients=_coefficients,
     defaults={"betas": (0.9, 0.9999), "eps": 1e-6, "clip_exponent": 0.25},
+    averages=True,
 )
 def adopt(grad, grad_v, exp_avg, exp_avg_sq, beta1, new1, beta2, new2, clip, lr, eps):
     """Momentum of gradients that were each divided by the second moment of before.

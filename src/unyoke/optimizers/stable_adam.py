@@ -32,6 +32,7 @@ def _shortening(surprise_norm: Any, elements: Any) -> Any:
     defaults={"betas": (0.9, 0.99), "eps": 1e-6},
     scope="tensor",
     norms=Norms(_surprise, _shortening, "shortening"),
+    averages=True,
 )
 def stable_adam(
     grad, grad_v, exp_avg, exp_avg_sq,
