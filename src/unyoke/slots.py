@@ -165,9 +165,6 @@ class Direction(Part):
     Attributes:
         skips_zeros: a zero gradient changes neither the weight nor the state, so that a sparse
             gradient says all that there is to do.
-        averages: the step is an average of gradients, by ``betas[0]`` or ``momentum`` if there is
-            such a number, over nothing but second moments that come to rest. So its rotation in
-            equilibrium is that of this momentum, which :func:`unyoke.monitor` predicts.
         no_decay: why no decay goes with it; empty if every decay does.
         stage: what is done with whole matrices. The formula is then one of an element, gives what
             the stage gets, and takes the state that is not the stage's; ``scope`` is "tensor".
@@ -175,14 +172,17 @@ class Direction(Part):
             element and takes ``norms.name``; ``scope`` is "tensor".
         average: if the weights that are trained are not those to evaluate. Its state is the last of
             ``state``, and ``coefficients`` forms its coefficients too.
+        averages: the step is an average of gradients, by ``betas[0]`` or ``momentum`` if there is
+            such a number, over nothing but second moments that come to rest. So its rotation in
+            equilibrium is that of this momentum, which :func:`unyoke.monitor` predicts.
     """
 
     skips_zeros: bool = False
-    averages: bool = False
     no_decay: str = ""
     stage: MatrixStage | None = None
     norms: Norms | None = None
     average: Average | None = None
+    averages: bool = False
 
     def __post_init__(self) -> None:
         _check_part(self, inputs={"weight", "grad", "grad_v"})
